@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// CHECK documents a programming error and is always on: going on with a broken invariant could
+// write wrong data. Never used on bytes from the kernel, the config, the cluster or the wire;
+// those are input and give an error value.
+#pragma once
+
+namespace tcmurbd {
+
+// Prints the place and the condition to stderr and aborts.
+[[noreturn]] void check_failed(const char* file, int line, const char* condition);
+
+}  // namespace tcmurbd
+
+#define CHECK(condition)                                       \
+  do {                                                         \
+    if (!(condition)) [[unlikely]]                             \
+      ::tcmurbd::check_failed(__FILE__, __LINE__, #condition); \
+  } while (false)

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log lines with a level and a tag (the device they are about), to stderr, or to the journal when
+// stderr is its stream. A hung cluster makes thousands of commands say the same thing: each place
+// that logs passes a burst, then so many lines a minute for each tag, and says how many it left
+// out. Any thread; never on the hot path.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+namespace tcmurbd {
+
+// Counts lines per place; a token bucket each.
+class RateLimiter {
+ public:
+  struct Limits {
+    uint32_t burst = 20;
+    uint32_t per_minute = 60;
+  };
+  // `place` is the address of a literal. Returns the lines left out before this one, or -1: leave
+  // this out too.
+  int64_t admit(const void* place, std::chrono::steady_clock::time_point now, Limits limits);
+
+ private:
+  struct Bucket {
+    double tokens = 0;
+    std::chrono::steady_clock::time_point filled{};
+    int64_t left_out = 0;
+  };
+  std::mutex mutex_;
+  std::map<const void*, Bucket> buckets_;  // Guarded by mutex_.
+};
+
+class Log {
+ public:
+  // `tag` stands in front of each line; empty for the daemon as a whole.
+  explicit Log(std::string tag = {}) : tag_(std::move(tag)) {}
+
+  template <typename... Args>
+  void debug(fmt::format_string<Args...> format, Args&&... args) {
+    write(spdlog::level::debug, format, std::forward<Args>(args)...);
+  }
+  template <typename... Args>
+  void info(fmt::format_string<Args...> format, Args&&... args) {
+    write(spdlog::level::info, format, std::forward<Args>(args)...);
+  }
+  template <typename... Args>
+  void warning(fmt::format_string<Args...> format, Args&&... args) {
+    write(spdlog::level::warn, format, std::forward<Args>(args)...);
+  }
+  template <typename... Args>
+  void error(fmt::format_string<Args...> format, Args&&... args) {
+    write(spdlog::level::err, format, std::forward<Args>(args)...);
+  }
+  const std::string& tag() const { return tag_; }
+
+  // Chooses stderr or the journal; once, before the first line of any thread.
+  static void start();
+  // The settings of config's log section, for all Logs; at any time.
+  static void set_level(spdlog::level::level_enum level);
+  static void set_limits(RateLimiter::Limits limits);
+
+ private:
+  template <typename... Args>
+  void write(spdlog::level::level_enum level, fmt::format_string<Args...> format, Args&&... args) {
+    if (!spdlog::should_log(level)) return;
+    const fmt::string_view text = format;
+    const int64_t left_out = admit(text.data());
+    if (left_out < 0) return;
+    emit(level, fmt::format(format, std::forward<Args>(args)...), left_out);
+  }
+  int64_t admit(const void* place);
+  void emit(spdlog::level::level_enum level, const std::string& line, int64_t left_out);
+
+  const std::string tag_;
+  RateLimiter limiter_;
+};
+
+}  // namespace tcmurbd

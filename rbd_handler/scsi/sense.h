@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// SCSI status and sense data (SAM-5 5.3, SPC-5 4.5), and the one table from errno to sense.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "rbd_handler/image.h"
+
+namespace tcmurbd::scsi {
+
+enum class ScsiStatus : uint8_t {
+  kGood = 0x00,
+  kCheckCondition = 0x02,
+  kBusy = 0x08,
+  kReservationConflict = 0x18,
+  kTaskSetFull = 0x28,
+  kTaskAborted = 0x40,
+};
+
+// Sense key, additional sense code and qualifier, with the optional INFORMATION field.
+struct Sense {
+  uint8_t key = 0;
+  uint8_t asc = 0;
+  uint8_t ascq = 0;
+  std::optional<uint32_t> information{};
+  bool operator==(const Sense&) const = default;
+};
+
+// How a command ends. `sense` counts only with kCheckCondition.
+struct Result {
+  ScsiStatus status = ScsiStatus::kGood;
+  Sense sense{};
+  bool operator==(const Result&) const = default;
+
+  static constexpr Result good() { return {}; }
+  static constexpr Result busy() { return {ScsiStatus::kBusy, {}}; }
+  static constexpr Result check(Sense sense) { return {ScsiStatus::kCheckCondition, sense}; }
+};
+
+inline constexpr Sense kInvalidOpcode{0x05, 0x20, 0x00};
+inline constexpr Sense kInvalidFieldInCdb{0x05, 0x24, 0x00};
+inline constexpr Sense kLbaOutOfRange{0x05, 0x21, 0x00};
+inline constexpr Sense kInvalidFieldInParameterList{0x05, 0x26, 0x00};
+inline constexpr Sense kParameterListLengthError{0x05, 0x1a, 0x00};
+inline constexpr Sense kWriteProtected{0x07, 0x27, 0x00};
+inline constexpr Sense kSpaceAllocationFailed{0x07, 0x27, 0x07};
+inline constexpr Sense kInternalTargetFailure{0x04, 0x44, 0x00};
+inline constexpr Sense kWriteError{0x03, 0x0c, 0x00};
+inline constexpr Sense kReadError{0x03, 0x11, 0x00};
+inline constexpr Sense kCapacityChanged{0x06, 0x2a, 0x09};
+inline constexpr Sense kNotReady{0x02, 0x04, 0x00};
+
+inline constexpr size_t kSenseBytes = 18;
+// Fixed format, current error (SPC-5 4.5.3).
+std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense);
+
+// The one place where a negative errno of librbd becomes a SCSI outcome. `error` >= 0 is GOOD.
+Result result_from_errno(int error, OpKind kind);
+
+}  // namespace tcmurbd::scsi

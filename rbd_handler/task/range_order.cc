@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/task/range_order.h"
+
+#include <algorithm>
+
+#include "common/check.h"
+
+namespace tcmurbd::task {
+
+uint32_t RangeOrder::blockers_of(uint64_t sequence, const ByteRange& range, Access access) const {
+  uint32_t count = 0;
+  for (const Claim& claim : claims_) {
+    if (claim.sequence >= sequence) continue;
+    if (access == Access::kFlush) {
+      count += claim.writes;
+    } else if (claim.writes || access == Access::kWrite) {
+      count += claim.range.overlaps(range);
+    }
+  }
+  return count;
+}
+
+uint32_t RangeOrder::conflicts(const Waiter& waiter, const Claim& gone) const {
+  if (gone.sequence >= waiter.sequence) return 0;
+  if (waiter.access == Access::kFlush) return gone.writes;
+  if (!gone.writes && waiter.access == Access::kRead) return 0;
+  uint32_t count = 0;
+  for (const Claim& claim : claims_) {
+    if (claim.owner == waiter.owner) count += claim.range.overlaps(gone.range);
+  }
+  return count;
+}
+
+bool RangeOrder::enter(uint32_t owner, std::span<const ByteRange> ranges, Access access) {
+  CHECK((access == Access::kFlush) == ranges.empty());
+  const uint64_t sequence = next_sequence_++;
+  uint32_t blockers = 0;
+  if (access == Access::kFlush) blockers = blockers_of(sequence, {}, access);
+  for (const ByteRange& range : ranges) {
+    blockers += blockers_of(sequence, range, access);
+    claims_.push_back({range, sequence, owner, access == Access::kWrite});
+  }
+  if (blockers != 0) waiting_.push_back({sequence, owner, blockers, access});
+  return blockers == 0;
+}
+
+void RangeOrder::leave(uint32_t owner, std::vector<uint32_t>& ready) {
+  leaving_.clear();
+  for (size_t i = 0; i < claims_.size();) {
+    if (claims_[i].owner == owner) {
+      leaving_.push_back(claims_[i]);
+      claims_[i] = claims_.back();
+      claims_.pop_back();
+    } else {
+      ++i;
+    }
+  }
+  if (waiting_.empty()) return;
+  // Given up while waiting: nobody counts on it any more once its claims' conflicts are taken back
+  // below.
+  std::erase_if(waiting_, [&](const Waiter& waiter) { return waiter.owner == owner; });
+  bool any_ready = false;
+  for (Waiter& waiter : waiting_) {
+    for (const Claim& gone : leaving_) {
+      const uint32_t freed = conflicts(waiter, gone);
+      CHECK(freed <= waiter.blockers);
+      waiter.blockers -= freed;
+    }
+    any_ready |= waiter.blockers == 0;
+  }
+  if (!any_ready) return;
+  for (const Waiter& waiter : waiting_) {
+    if (waiter.blockers == 0) ready.push_back(waiter.owner);
+  }
+  std::erase_if(waiting_, [](const Waiter& waiter) { return waiter.blockers == 0; });
+}
+
+}  // namespace tcmurbd::task
