@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel tells over generic netlink about TCMU devices, family TCM-USER
+// (tcmu_netlink_event_* in linux/drivers/target/target_core_user.c). Pure, any thread.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <variant>
+
+namespace tcmurbd::kernel {
+
+// What a RECONFIG event changes. The kernel stores the value only if the reply says 0.
+struct NewDevConfig {
+  std::string dev_config;
+  bool operator==(const NewDevConfig&) const = default;
+};
+struct NewDevSize {
+  uint64_t bytes = 0;
+  bool operator==(const NewDevSize&) const = default;
+};
+struct NewWriteCache {
+  bool enabled = false;
+  bool operator==(const NewWriteCache&) const = default;
+};
+
+struct Event {
+  enum class Kind : uint8_t {
+    kAdded,         // Not yet in configfs' sense enabled: actions fail until the reply is in.
+    kRemoved,       // UIO still works; unmap and close before the reply.
+    kReconfigured,  // `change` says what; exactly one thing.
+  };
+  Kind kind = Kind::kAdded;
+  uint32_t minor = 0;      // The N of /dev/uioN.
+  uint32_t device_id = 0;  // For the reply; not the minor.
+  std::string device;      // As in /sys/class/uio/uioN/name: see parse_device_name().
+  std::variant<std::monostate, NewDevConfig, NewDevSize, NewWriteCache> change;
+};
+
+// Decodes one netlink message, from its nlmsghdr on. Any bytes are accepted; what isn't a whole
+// event of a known kind gives a text that says why.
+std::expected<Event, std::string> decode_event(std::span<const uint8_t> message);
+
+}  // namespace tcmurbd::kernel

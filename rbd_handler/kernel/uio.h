@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// A TCMU device's ring as the kernel exports it: /dev/uioN and its mapping
+// (linux/drivers/uio/uio.c, target_core_user.c). Knows nothing of what is in the ring. Errors are
+// one plain line for the operator.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/unique_fd.h"
+#include "rbd_handler/kernel/device_name.h"
+
+namespace tcmurbd::kernel {
+
+// A TCMU device that is present now.
+struct UioEntry {
+  uint32_t minor = 0;  // The N of uioN.
+  DeviceName name;
+};
+
+// All TCMU devices that /sys/class/uio lists, of every subtype, by minor. Other UIO devices, names
+// that can't be parsed and devices that vanish meanwhile are left out. `root` stands before /sys:
+// "/" or a test's tree. Control thread. Takes no lock of the kernel's.
+std::vector<UioEntry> scan_uio(const std::string& root = "/");
+
+// The name of one device, now (a reconfiguration changes it).
+std::expected<DeviceName, std::string> read_uio_name(uint32_t minor, const std::string& root = "/");
+
+// What clear_events found.
+enum class UioState : uint8_t {
+  kAlive,
+  kGone,  // The kernel has unregistered the device; the mapping stays valid until the UioDevice
+          // dies.
+};
+
+// Opened by the control thread, then used by the reactor that owns the LUN. Destroy it only when
+// nothing uses the mapping any more: librbd's pending reads included.
+class UioDevice {
+ public:
+  // Opens and maps it, whole. The kernel lets one process open a device at a time: another handler
+  // that has it is reported as that. What was queued before raises no event: read the ring once
+  // before the first wait.
+  static std::expected<UioDevice, std::string> open(uint32_t minor, const std::string& root = "/");
+
+  UioDevice(UioDevice&& other) noexcept;
+  UioDevice& operator=(UioDevice&& other) noexcept;
+  // Unmaps, then closes: the kernel frees kept buffers, and another process can open it, after
+  // both.
+  ~UioDevice();
+
+  // Mailbox, ring and data area. Not inherited by a fork, not in core dumps.
+  std::span<std::byte> map() const { return map_; }
+  // Readable when the kernel queued something; nonblocking. In error state once the device is gone.
+  int fd() const { return fd_.get(); }
+
+  // Takes the event, so that fd() is readable only after the next one. Call it BEFORE reading the
+  // ring.
+  UioState clear_events();
+
+  // Tells the kernel to take completions. Runs in the kernel synchronously, READ data is copied to
+  // the initiator and waiting commands are queued before it returns: once a batch. kGone as above.
+  UioState kick();
+
+ private:
+  UioDevice() = default;
+  UniqueFd fd_;
+  std::span<std::byte> map_;
+};
+
+}  // namespace tcmurbd::kernel
