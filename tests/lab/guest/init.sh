@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# PID 1 of a gateway: a user-mode kernel whose root is the host's file system, read-only, with memory over what has to be written.
+# The kernel's command line gives: LAB (the lab's directory), GW (this gateway's number), AGENT_PORT.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run/home LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+stage() { echo "lab: $*" > /dev/console; }
+
+mount -n -t proc proc /proc
+mount -n -t sysfs sys /sys
+mountpoint -q /dev || mount -n -t devtmpfs dev /dev
+for dir in /run /tmp /var/log /var/tmp; do mount -n -t tmpfs tmpfs $dir; done
+chmod 1777 /tmp /var/tmp
+mkdir -p /dev/pts /dev/shm /run/lock /run/dbus /run/home /run/gw /run/target/pr /run/target/alua /run/iscsi /run/modules/lib/modules
+mount -n -t devpts devpts /dev/pts
+mount -n -t tmpfs shm /dev/shm
+ln -s /proc/self/fd /dev/fd
+# The one directory of the host that this gateway may write to.
+mount -n -t hostfs none /run/gw -o "$LAB/gw$GW"
+
+hostname "gw$GW"
+ip link set lo up
+ip link set vec0 address "02:00:00:00:00:0$((GW + 2))"
+ip addr add "10.99.0.$((GW + 2))/24" dev vec0
+ip link set vec0 up
+
+# open-iscsi keeps its database below /etc.
+if [ -d /etc/iscsi ]; then
+  cp -a /etc/iscsi/. /run/iscsi/
+  echo "InitiatorName=iqn.2026-11.lab:initiator$GW" > /run/iscsi/initiatorname.iscsi
+  mount -n --bind /run/iscsi /etc/iscsi
+fi
+
+stage modules
+release=$(uname -r)
+ln -s "/usr/lib/uml/modules/$release" "/run/modules/lib/modules/$release"
+load() { modprobe -d /run/modules -a "$@" || stage "modprobe failed: $*"; }
+load target_core_user
+mount -n -t configfs none /sys/kernel/config
+# LIO takes this directory only while no fabric module is loaded.
+echo -n /run/target > /sys/kernel/config/target/dbroot
+load tcm_loop iscsi_target_mod iscsi_tcp sd_mod sg
+
+stage agent
+/usr/bin/python3 "$LAB/guest/agent.py" "10.99.0.$((GW + 2))" "$AGENT_PORT" &
+# Waiting reaps orphans too, which is the rest of PID 1's duty.
+wait
+stage "the agent ended"
+echo o > /proc/sysrq-trigger
+sleep 60

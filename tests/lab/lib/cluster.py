@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Ceph cluster by hand: one monitor, 1 to 3 OSDs, a manager if wanted; no systemd, no files outside the lab, up in seconds."""
+
+import base64
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import time
+import uuid
+
+from . import network
+from .isolation import wait_until
+
+_MON_ADDRESSES = "[v2:{ip}:13300,v1:{ip}:16789]"
+_GIB = 1 << 30
+
+_CONF = """\
+[global]
+fsid = {fsid}
+mon host = {mons}
+public network = {ip}/32
+auth cluster required = cephx
+auth service required = cephx
+auth client required = cephx
+keyring = {dir}/keyring
+run dir = {dir}/run
+log file = {dir}/log/$name.log
+admin socket = {dir}/run/$name.$pid.asok
+osd pool default size = 1
+osd pool default min size = 1
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon allow pool delete = true
+mon warn on pool no redundancy = false
+mon warn on insecure global id reclaim = false
+mon warn on insecure global id reclaim allowed = false
+ms bind ipv6 = false
+osd objectstore = {store}
+memstore device bytes = {capacity}
+bluestore block size = {capacity}
+osd memory target = 939524096
+osd class load list = *
+osd class default list = *
+mon osd min down reporters = 1
+mon osd down out interval = 600
+mon data avail crit = 1
+mon data avail warn = 2
+setuser match path = /nonexistent
+[client]
+log file = /dev/null
+admin socket =
+[mon.a]
+mon data = {dir}/mon
+[osd]
+osd data = {dir}/osd.$id
+[mgr]
+mgr data = {dir}/mgr
+mgr module path = /usr/share/ceph/mgr
+"""
+
+
+def new_key():
+    """A cephx secret: type 1 (AES), creation time, length, 16 random bytes."""
+    return base64.b64encode(struct.pack("<HIIH", 1, int(time.time()), 0, 16) + os.urandom(16)).decode()
+
+
+def keyring_entry(name, key, **caps):
+    lines = [f"[{name}]", f"\tkey = {key}"] + [f'\tcaps {service} = "{cap}"' for service, cap in caps.items()]
+    return "\n".join(lines) + "\n"
+
+
+class CephProcess:
+    """A daemon of the cluster, in the foreground, so that its pid is ours."""
+
+    def __init__(self, cluster, program, identity):
+        self.argv = [program, "-f", "-c", cluster.conf, "-i", str(identity)]
+        self.name = f"{program[5:]}.{identity}"
+        self._output = f"{cluster.directory}/log/{self.name}.out"
+        self.process = None
+
+    def start(self):
+        with open(self._output, "ab") as output:
+            self.process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+
+    def hang(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+class Cluster:
+    def __init__(self, directory, osds=1, mgr=False, store="memstore", placement_groups=32, capacity=4 * _GIB):
+        self.directory = directory
+        self.conf = f"{directory}/ceph.conf"
+        self.fsid = str(uuid.uuid4())
+        self.store = store
+        self.placement_groups = placement_groups
+        self._capacity = capacity
+        self._rados = None
+        self.mon = CephProcess(self, "ceph-mon", "a")
+        self.mgr = CephProcess(self, "ceph-mgr", "x") if mgr else None
+        self.osds = [CephProcess(self, "ceph-osd", number) for number in range(osds)]
+
+    # --- life ---
+
+    def start(self):
+        for folder in ("run", "log", "mgr", *(f"osd.{n}" for n in range(len(self.osds)))):
+            os.makedirs(f"{self.directory}/{folder}")
+        self.write_conf(self.conf)
+        self._write_keyring()
+        mons = _MON_ADDRESSES.format(ip=network.HOST_ADDRESS)
+        self._tool("monmaptool", "--create", "--fsid", self.fsid, "--addv", "a", mons, f"{self.directory}/monmap")
+        self._tool("ceph-mon", "-i", "a", "--mkfs", "--monmap", f"{self.directory}/monmap", "--keyring", f"{self.directory}/keyring")
+        self.mon.start()
+        ids = [str(uuid.uuid4()) for _ in self.osds]
+        for number, identity in enumerate(ids):
+            self._make_osd(number, identity)
+        self._connect()
+        for identity in ids:
+            self.command("osd new", uuid=identity)
+        if self.mgr:
+            self.mgr.start()
+        for osd in self.osds:
+            osd.start()
+        wait_until(lambda: self.command("osd stat")["num_up_osds"] == len(self.osds), 60, "all OSDs are up")
+        self.create_pool("rbd")
+        return self
+
+    def stop(self):
+        for process in [*self.osds, self.mgr, self.mon]:
+            if process and process.process:
+                process.resume()
+                process.kill()
+
+    def write_conf(self, path, **changes):
+        """Writes a ceph.conf; `changes` replace its values (mon_host, keyring), for clients that are configured wrongly."""
+        text = _CONF.format(fsid=self.fsid, mons=_MON_ADDRESSES.format(ip=network.HOST_ADDRESS), ip=network.HOST_ADDRESS,
+                            dir=self.directory, store=self.store, capacity=self._capacity)
+        for key, value in changes.items():
+            name = key.replace("_", " ")
+            text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value}", text)
+            if not count:
+                text = text.replace("[client]\n", f"[client]\n{name} = {value}\n")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def _write_keyring(self):
+        # All keys are made here and handed to the monitor's mkfs: no round trip for each of them later.
+        entries = keyring_entry("mon.", new_key(), mon="allow *")
+        entries += keyring_entry("client.admin", new_key(), mon="allow *", osd="allow *", mgr="allow *", mds="allow *")
+        entries += keyring_entry("mgr.x", new_key(), mon="allow profile mgr", osd="allow *", mds="allow *")
+        for number in range(len(self.osds)):
+            entries += keyring_entry(f"osd.{number}", new_key(), mon="allow profile osd", mgr="allow profile osd", osd="allow *")
+        with open(f"{self.directory}/keyring", "w", encoding="utf-8") as file:
+            file.write(entries)
+
+    def _make_osd(self, number, identity):
+        self._tool("ceph-osd", "-i", str(number), "--mkfs", "--osd-uuid", identity, "--no-mon-config",
+                   "--monmap", f"{self.directory}/monmap")
+
+    def _tool(self, *argv):
+        done = subprocess.run([argv[0], "-c", self.conf, *argv[1:]], capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(argv)}: {done.stderr}{done.stdout}")
+
+    def _connect(self):
+        import rados  # of Debian's python3-rados, which another interpreter than the system's lacks
+
+        self._rados = rados.Rados(conffile=self.conf)
+        self._rados.connect(timeout=30)
+
+    # --- administration ---
+
+    def command(self, prefix, **arguments):
+        """A monitor command, as `ceph PREFIX ...`; returns its JSON answer."""
+        request = json.dumps({"prefix": prefix, "format": "json", **arguments})
+        status, answer, message = self._rados.mon_command(request, b"", timeout=30)
+        if status != 0:
+            raise RuntimeError(f"ceph {prefix} {arguments}: {message}")
+        return json.loads(answer) if answer else None
+
+    def create_pool(self, name):
+        self.command("osd pool create", pool=name, pg_num=self.placement_groups, pgp_num=self.placement_groups)
+        self.command("osd pool application enable", pool=name, app="rbd")
+
+    def create_user(self, name, **caps):
+        """A user client.NAME; returns its key."""
+        flat = [word for service, cap in caps.items() for word in (service, cap)]
+        return self.command("auth get-or-create", entity=f"client.{name}", caps=flat)[0]["key"]
+
+    def blocklist(self):
+        """The addresses on the OSD map's blocklist."""
+        return {entry["addr"] for entry in self.command("osd blocklist ls") or []}
+
+    # --- images ---
+
+    def rbd(self, *arguments, timeout=60, check=True, **options):
+        """Runs the rbd tool on the cluster's side; returns the finished process."""
+        done = subprocess.run(["rbd", "-c", self.conf, *map(str, arguments)], capture_output=True, timeout=timeout, **options)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"rbd {' '.join(map(str, arguments))}: {done.stderr.decode(errors='replace')}")
+        return done
+
+    def create_image(self, name, size, pool="rbd", features=None, object_size=None):
+        """An image of `size` bytes, a multiple of 512 as the devices have it."""
+        extra = ["--image-feature", ",".join(features)] if features else []
+        extra += ["--object-size", object_size] if object_size else []
+        self.rbd("create", f"{pool}/{name}", "--size", f"{size}B", *extra)
+
+    def watchers(self, image, pool="rbd"):
+        """The addresses of the clients that have the image open."""
+        return [w["address"] for w in json.loads(self.rbd("status", f"{pool}/{image}", "--format", "json").stdout)["watchers"]]
+
+    def lockers(self, image, pool="rbd"):
+        return json.loads(self.rbd("lock", "ls", f"{pool}/{image}", "--format", "json").stdout)
+
+    def export(self, image, path="-", pool="rbd", timeout=300):
+        """The image's bytes as the cluster has them: to a file, or returned."""
+        return self.rbd("export", "--no-progress", f"{pool}/{image}", path, timeout=timeout).stdout

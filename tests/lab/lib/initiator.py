@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initiators: open-iscsi and fio in a gateway, libiscsi's tools from outside."""
+
+import os
+import re
+import subprocess
+
+from . import isolation
+from .channel import LabError
+
+
+def tool(*argv, timeout=60, check=True):
+    """Runs a libiscsi tool (or any other program) on the lab's own side of the network."""
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=timeout, errors="replace")
+    if check and done.returncode != 0:
+        raise LabError(f"{' '.join(map(str, argv))}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+class OpenIscsi:
+    """The kernel's own initiator in a gateway, logged in to a target (of the same gateway or another)."""
+
+    def __init__(self, gateway, target, replacement_timeout=120):
+        self.gateway = gateway
+        self.target = target
+        self.replacement_timeout = replacement_timeout
+
+    def _admin(self, words, timeout=60, check=True):
+        return self.gateway.run(f"iscsiadm -m node -T {self.target.iqn} -p {self.target.portal} {words}", timeout, check)
+
+    def login(self):
+        # Without systemd nobody starts iscsid for iscsiadm.
+        self.gateway.run("pgrep -x iscsid > /dev/null || iscsid")
+        self._admin("-o new")
+        for name, value in (("node.session.timeo.replacement_timeout", self.replacement_timeout), ("node.startup", "manual")):
+            self._admin(f"-o update -n {name} -v {value}")
+        self._admin("--login")
+        return self
+
+    def rescan(self):
+        self._admin("--rescan")
+
+    def logout(self, timeout=120):
+        self._admin("--logout", timeout)
+
+    def disk(self, lun=0):
+        """/dev/sdX in the gateway."""
+        link = f"/sys/class/iscsi_session/session*/device/target*/*:{lun}/block/*"
+        found = isolation.wait_until(lambda: self.gateway.files(["glob", link])[0], 30, f"LUN {lun} of {self.target.iqn} appears")
+        return "/dev/" + found[-1].rsplit("/", 1)[1]
+
+
+class Fio:
+    """A fio job with verification in a gateway, in the background if wanted."""
+
+    def __init__(self, gateway, filename, name="verify", **options):
+        self.gateway = gateway
+        self.name = name
+        self.options = {"filename": filename, "name": name, "ioengine": "libaio", "direct": 1, "iodepth": 32, "rw": "randwrite",
+                        "verify": "crc32c", "verify_fatal": 1, "verify_dump": 0, "verify_backlog": 0, "group_reporting": 1,
+                        "thread": 1, **options}
+        self._job = f"/run/gw/{name}.fio"
+        self._output = f"/run/gw/{name}.out"
+
+    def _script(self, extra=""):
+        lines = "".join(f"{key}={value}\n" for key, value in self.options.items() if key != "name" and value is not None)
+        with open(f"{self.gateway.directory}/{self.name}.fio", "w", encoding="utf-8") as job:
+            job.write(f"[{self.name}]\n{lines}")
+        return f"cd /run/home && fio {extra} {self._job}"
+
+    def run(self, timeout=120, extra=""):
+        """Runs it to its end; any failed I/O or verification is an error."""
+        return self.gateway.run(self._script(extra), timeout)[1]
+
+    def start(self):
+        """Starts it in the background; see finish()."""
+        self.gateway.run(f"({self._script()}) > {self._output} 2>&1 < /dev/null & echo $! > {self._output}.pid")
+        return self
+
+    def running(self):
+        return self.gateway.run(f"kill -0 $(cat {self._output}.pid)", check=False)[0] == 0
+
+    def finish(self, timeout=120):
+        """Waits for the end of a job in the background; returns its output; a failure is an error."""
+        isolation.wait_until(lambda: not self.running(), timeout, f"fio job {self.name} ends", interval=0.2)
+        with open(f"{self.gateway.directory}/{self.name}.out", encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        if "Run status" not in text or not re.search(r"err= 0", text):
+            raise LabError(f"fio job {self.name} failed:\n{text}\n{self.gateway.report()}")
+        return text
+
+
+def system_binary(name):
+    """Whether a program is there to be used."""
+    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in os.environ["PATH"].split(":"))

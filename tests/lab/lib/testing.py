@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every lab test file shares: one lab per file, a fresh start for each test, and the story of a failure.
+
+    class ResizeTest(testing.LabTestCase):
+        def test_grow(self): ...
+
+    if __name__ == "__main__":
+        testing.main(osds=1)
+"""
+
+import os
+import random
+import sys
+import time
+import unittest
+
+from . import isolation
+from .channel import LabError
+from .lab import Lab
+from .lio import IscsiTarget, LoopTarget
+
+_lab = None
+
+# A run that failed is repeated with the same choices: LAB_SEED=N.
+seed = int(os.environ.get("LAB_SEED") or time.time_ns() % 1_000_000_007)
+
+
+def main(**cluster):
+    """Runs the tests of the calling file in a lab of their own; `cluster`: see Cluster."""
+
+    def body():
+        global _lab
+        print(f"LAB_SEED={seed}", flush=True)
+        with Lab(**cluster) as _lab:
+            result = unittest.main(module="__main__", exit=False, verbosity=2, catchbreak=False).result
+            if not result.wasSuccessful():
+                _lab.keep_logs()
+            return 0 if result.wasSuccessful() else 1
+
+    isolation.run(body)
+
+
+class LabTestCase(unittest.TestCase):
+    """A test with gateway 0 and its daemon running. What it makes through these methods is removed at its end."""
+
+    daemon_options = {}
+
+    def setUp(self):
+        self.lab = _lab
+        self.cluster = _lab.cluster
+        self.random = random.Random(f"{seed} {self.id()}")
+        self._images = 0
+        self.addCleanup(self._report_failure)
+        self.gateway = self.healthy_gateway(0)
+        self.daemon = self.lab.daemons[0]
+
+    def healthy_gateway(self, number):
+        """A gateway that serves; one that an earlier test left hanging is booted again."""
+        gateway = self.lab.gateway(number)
+        try:
+            gateway.files(["exists", "/"], timeout=10)
+            return self.lab.serving(number, **self.daemon_options)
+        except LabError as error:
+            print(f"{gateway.name} is booted again: {str(error).splitlines()[0]}", file=sys.stderr)
+            gateway.reboot()
+            self.lab.daemons.pop(number, None)
+            return self.lab.serving(number, **self.daemon_options)
+
+    def _report_failure(self):
+        outcome = self._outcome.result
+        failed = [test for test, _ in outcome.errors + outcome.failures]
+        if self in failed:
+            for gateway in self.lab.gateways.values():
+                print(gateway.report(60), file=sys.stderr)
+
+    # --- what a test makes, and what is removed after it ---
+
+    def image_name(self):
+        self._images += 1
+        return f"{self.id().rsplit('.', 1)[1].replace('test_', '')[:40]}-{self._images}"
+
+    def device(self, size, gateway=None, **options):
+        """A device with an image of its own."""
+        made = self.lab.device(gateway or self.gateway, options.pop("image", None) or self.image_name(), size, **options)
+        self.addCleanup(self._quietly, made.delete)
+        return made
+
+    def iscsi(self, *devices, gateway=None, **options):
+        """An iSCSI target with these devices as LUN 0, 1, ..."""
+        target = IscsiTarget(gateway or self.gateway, **options).create()
+        self.addCleanup(self._quietly, target.delete)
+        for lun, device in enumerate(devices):
+            self.add_lun(target, device, lun)
+        return target
+
+    def loop(self, *devices, gateway=None, number=0):
+        """A local SCSI host with these devices as LUN 0, 1, ..."""
+        target = LoopTarget(gateway or self.gateway, number).create()
+        self.addCleanup(self._quietly, target.delete)
+        for lun, device in enumerate(devices):
+            self.add_lun(target, device, lun)
+        return target
+
+    def add_lun(self, target, device, lun=0):
+        target.add_lun(device, lun)
+        self.addCleanup(self._quietly, target.remove_lun, device, lun)
+
+    def _quietly(self, function, *arguments):
+        # The test may have removed it itself; a hang is a finding all the same.
+        try:
+            function(*arguments)
+        except OSError:
+            pass
+
+    # --- what tests ask for often ---
+
+    def wait_until(self, condition, seconds, what):
+        return isolation.wait_until(condition, seconds, what)
+
+    def sha256(self, path, gateway=None):
+        """The checksum of a whole disk in a gateway, read around its page cache."""
+        script = f"dd if={path} bs=1M iflag=direct status=none | sha256sum"
+        return (gateway or self.gateway).output(script, timeout=300).split()[0]
+
+    def assert_daemon_lives(self):
+        self.assertTrue(self.daemon.alive(), f"the daemon has ended\n{self.gateway.report(60)}")
