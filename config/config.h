@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon's settings, read from YAML once (and again on SIGHUP). Every key has a default, a unit and a reason, all
-// three in config/tcmu-rbd.yaml, which a test holds against this struct.
+// The daemon's settings, read from YAML once (and again on SIGHUP). Every key has a default, a unit
+// and a reason, all three in config/tcmu-rbd.yaml, which a test holds against this struct.
 #pragma once
 
 #include <chrono>
@@ -15,22 +15,29 @@ enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError };
 
 struct Config {
   struct Log {
-    LogLevel level = LogLevel::kInfo;  // log.level: debug|info|warning|error. Reloadable.
-    uint32_t burst = 20;      // log.burst: lines of one kind per device that pass at once. Reloadable.
-    uint32_t per_minute = 60; // log.per_minute: and per minute after that. Reloadable.
+    LogLevel level = LogLevel::kInfo;  // log.level: debug, info, warning, error. Reloadable.
+    uint32_t burst = 20;  // log.burst: lines of one kind per device that pass at once. Reloadable.
+    uint32_t per_minute = 60;  // log.per_minute: and per minute after that. Reloadable.
+    bool operator==(const Log&) const = default;
   } log;
   struct Paths {
     std::string lock_file = "/run/tcmu-rbd.lock";       // paths.lock_file: one instance per host.
     std::string control_socket = "/run/tcmu-rbd.sock";  // paths.control_socket: for tcmu-rbdctl.
+    bool operator==(const Paths&) const = default;
   } paths;
   struct Reactor {
-    uint32_t threads = 1;                          // reactor.threads: 1 to 64
-    std::chrono::microseconds poll{0};             // reactor.poll_us: 0 to 1000, busy polling after activity
+    uint32_t threads = 1;               // reactor.threads: 1 to 64
+    std::chrono::microseconds poll{0};  // reactor.poll_us: 0 to 1000, busy polling after activity
+    bool operator==(const Reactor&) const = default;
   } reactor;
   struct Device {
-    std::chrono::seconds open_timeout{20};    // device.open_timeout_s: 1 to 600. enable fails after it. Reloadable.
-    std::chrono::seconds drain_timeout{10};   // device.drain_timeout_s: 1 to 600. Bound of SIGTERM's drain. Reloadable.
-    std::chrono::seconds command_deadline{15};  // device.command_deadline_s: 0 to 600, without osd_op_timeout. Reloadable.
+    // device.open_timeout_s: 1 to 600. An enable fails after it. Reloadable.
+    std::chrono::seconds open_timeout{20};
+    // device.drain_timeout_s: 1 to 600. Bound of SIGTERM's drain. Reloadable.
+    std::chrono::seconds drain_timeout{10};
+    // device.command_deadline_s: 0 to 600, for devices without osd_op_timeout. Reloadable.
+    std::chrono::seconds command_deadline{15};
+    bool operator==(const Device&) const = default;
   } device;
 
   bool operator==(const Config&) const = default;
@@ -39,8 +46,9 @@ struct Config {
 // Largest config file read; more is refused unread.
 inline constexpr size_t kConfigBytesMax = 64 * 1024;
 
-// Parses YAML text. `name` begins the messages: "NAME:LINE: unknown key 'log.levl'; known: level, burst, per_minute".
-// An empty document is all defaults. Never throws; any YAML error, alias bomb or bad value is a message.
+// Parses YAML text. `name` begins the messages: "NAME:LINE: unknown key 'log.levl'; known: level,
+// burst, per_minute". An empty document is all defaults. Never throws; any YAML error, alias bomb
+// or bad value is a message.
 std::expected<Config, std::string> parse_config(std::string_view text, std::string_view name);
 
 // Reads a file. A missing file is an error here; the caller decides whether that means defaults.

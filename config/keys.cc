@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/keys.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "config/quote.h"
+
+namespace tcmurbd {
+namespace {
+
+// sockaddr_un::sun_path holds 108 bytes with its terminating zero.
+constexpr size_t kSocketPathBytesMax = 107;
+// PATH_MAX without its terminating zero.
+constexpr size_t kPathBytesMax = 4095;
+
+using std::chrono::microseconds;
+using std::chrono::seconds;
+
+// Why the limits are where they are stands beside each key in tcmu-rbd.yaml, for the one who wants
+// to change it.
+constexpr std::array kKeys{
+    ConfigKey{"log", "level", LogLevelName{}},
+    ConfigKey{"log", "burst",
+              NumberRange{1, 10000, "lines", [](Config& c, uint32_t v) { c.log.burst = v; }}},
+    ConfigKey{"log", "per_minute",
+              NumberRange{1, 10000, "lines", [](Config& c, uint32_t v) { c.log.per_minute = v; }}},
+    ConfigKey{
+        "paths", "lock_file",
+        AbsolutePath{kPathBytesMax, [](Config& c) -> std::string& { return c.paths.lock_file; }}},
+    ConfigKey{"paths", "control_socket",
+              AbsolutePath{kSocketPathBytesMax,
+                           [](Config& c) -> std::string& { return c.paths.control_socket; }}},
+    ConfigKey{"reactor", "threads",
+              NumberRange{1, 64, "threads", [](Config& c, uint32_t v) { c.reactor.threads = v; }}},
+    ConfigKey{"reactor", "poll_us",
+              NumberRange{0, 1000, "microseconds",
+                          [](Config& c, uint32_t v) { c.reactor.poll = microseconds(v); }}},
+    ConfigKey{"device", "open_timeout_s",
+              NumberRange{1, 600, "seconds",
+                          [](Config& c, uint32_t v) { c.device.open_timeout = seconds(v); }}},
+    ConfigKey{"device", "drain_timeout_s",
+              NumberRange{1, 600, "seconds",
+                          [](Config& c, uint32_t v) { c.device.drain_timeout = seconds(v); }}},
+    ConfigKey{"device", "command_deadline_s",
+              NumberRange{0, 600, "seconds",
+                          [](Config& c, uint32_t v) { c.device.command_deadline = seconds(v); }}},
+};
+
+constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLogLevels{{
+    {"debug", LogLevel::kDebug},
+    {"info", LogLevel::kInfo},
+    {"warning", LogLevel::kWarning},
+    {"error", LogLevel::kError},
+}};
+
+std::optional<uint32_t> whole_number(std::string_view text) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// Each returns what is allowed if `value` is not; empty: set.
+std::string set_value(Config& config, const NumberRange& range, std::string_view value) {
+  const auto number = whole_number(value);
+  if (!number || *number < range.min || *number > range.max)
+    return fmt::format("a whole number of {} from {} to {}", range.unit, range.min, range.max);
+  range.set(config, *number);
+  return {};
+}
+
+std::string set_value(Config& config, const AbsolutePath& path, std::string_view value) {
+  if (!value.starts_with('/') || value.ends_with('/') || value.size() > path.bytes_max)
+    return fmt::format("the absolute path of a file, at most {} bytes", path.bytes_max);
+  path.field(config) = value;
+  return {};
+}
+
+std::string set_value(Config& config, const LogLevelName&, std::string_view value) {
+  std::string names;
+  for (const auto& [name, level] : kLogLevels) {
+    if (value == name) {
+      config.log.level = level;
+      return {};
+    }
+    names += names.empty() ? "" : ", ";
+    names += name;
+  }
+  return "one of " + names;
+}
+
+}  // namespace
+
+std::string ConfigKey::full_name() const { return fmt::format("{}.{}", section, name); }
+
+std::span<const ConfigKey> config_keys() { return kKeys; }
+
+const ConfigKey* find_config_key(std::string_view section, std::string_view name) {
+  for (const ConfigKey& key : kKeys)
+    if (key.section == section && key.name == name) return &key;
+  return nullptr;
+}
+
+std::expected<void, std::string> set_config_key(Config& config, const ConfigKey& key,
+                                                std::string_view value) {
+  const std::string allowed =
+      std::visit([&](const auto& kind) { return set_value(config, kind, value); }, key.value);
+  if (allowed.empty()) return {};
+  return std::unexpected(
+      fmt::format("{}: {} is not allowed; it takes {}", key.full_name(), quoted(value), allowed));
+}
+
+std::string config_section_names() {
+  std::string names;
+  std::string_view last;
+  for (const ConfigKey& key : kKeys) {
+    if (key.section == last) continue;
+    names += names.empty() ? "" : ", ";
+    names += last = key.section;
+  }
+  return names;
+}
+
+std::string config_key_names(std::string_view section) {
+  std::string names;
+  for (const ConfigKey& key : kKeys) {
+    if (key.section != section) continue;
+    names += names.empty() ? "" : ", ";
+    names += key.name;
+  }
+  return names;
+}
+
+}  // namespace tcmurbd
