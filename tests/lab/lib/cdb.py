@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CDBs that the lab's tests send."""
+
+
+def _block_command(opcode, lba, blocks):
+    return bytes([opcode, 0]) + lba.to_bytes(8, "big") + blocks.to_bytes(4, "big") + bytes(2)
+
+
+def read16(lba, blocks):
+    return _block_command(0x88, lba, blocks)
+
+
+def write16(lba, blocks):
+    return _block_command(0x8A, lba, blocks)
+
+
+def test_unit_ready():
+    return bytes(6)
+
+
+def inquiry(page=None, length=252):
+    """Standard data, or a vital product data page."""
+    return bytes([0x12, page is not None, page or 0]) + length.to_bytes(2, "big") + bytes(1)
+
+
+def read_capacity10():
+    return bytes([0x25]) + bytes(9)
+
+
+def read_capacity16(length=32):
+    return bytes([0x9E, 0x10]) + bytes(8) + length.to_bytes(4, "big") + bytes(2)
+
+
+def mode_sense10(page=0x3F, length=252):
+    return bytes([0x5A, 0, page, 0, 0, 0, 0]) + length.to_bytes(2, "big") + bytes(1)
+
+
+def report_luns(length=4096):
+    return bytes([0xA0]) + bytes(5) + length.to_bytes(4, "big") + bytes(2)
+
+
+def synchronize_cache10():
+    return bytes([0x35]) + bytes(9)
+
+
+def write_same16(lba, blocks, unmap=False):
+    command = bytearray(_block_command(0x93, lba, blocks))
+    command[1] = 0x08 if unmap else 0
+    return bytes(command)
+
+
+def unmap():
+    """For one descriptor; see unmap_parameters."""
+    return bytes([0x42]) + bytes(6) + (24).to_bytes(2, "big") + bytes(1)
+
+
+def unmap_parameters(lba, blocks):
+    return (22).to_bytes(2, "big") + (16).to_bytes(2, "big") + bytes(4) + lba.to_bytes(8, "big") + blocks.to_bytes(4, "big") + bytes(4)
+
+
+def compare_and_write(lba, blocks=1):
+    return bytes([0x89, 0]) + lba.to_bytes(8, "big") + bytes(3) + bytes([blocks]) + bytes(2)
