@@ -82,11 +82,13 @@ void Device::start(uint32_t index) {
 // SPC-5 5.14: a unit attention ends the next command that is not INQUIRY (or REPORT LUNS, which the
 // kernel answers); REQUEST SENSE takes it as its parameter data. True: the command was answered.
 bool Device::answer_unit_attention(uint32_t index) {
-  if (!unit_attention_ || !scsi::takes_unit_attention(tasks_[index].command)) return false;
+  const scsi::Command& command = tasks_[index].command;
+  if (!unit_attention_ || std::holds_alternative<scsi::Inquiry>(command)) return false;
   const scsi::Sense sense = *std::exchange(unit_attention_, std::nullopt);
-  if (scsi::is_request_sense(tasks_[index].command)) {
+  if (const auto* request_sense = std::get_if<scsi::RequestSense>(&command)) {
     const auto bytes = scsi::encode_fixed(sense);
-    answer(index, scsi::Result::good(), scsi::cut_to_allocation(tasks_[index].command, bytes));
+    const size_t length = std::min<size_t>(bytes.size(), request_sense->allocation_length);
+    answer(index, scsi::Result::good(), std::span(bytes).first(length));
   } else {
     answer(index, scsi::Result::check(sense), {});
   }
@@ -217,6 +219,12 @@ void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint) {
 void Device::on_resized(uint64_t bytes) {
   disk_.blocks = bytes / disk_.block_size;
   unit_attention_ = scsi::kCapacityChanged;
+}
+
+void Device::restart(ring::Ring ring) {
+  CHECK(idle());
+  ring_ = std::move(ring);
+  broken_.clear();
 }
 
 void Device::answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in) {

@@ -55,6 +55,9 @@ class Device {
   // and the next one that may tell is answered with unit attention 2A/09 CAPACITY DATA HAS CHANGED.
   // (One per device: the kernel tells a handler nothing of initiators.)
   void on_resized(uint64_t bytes);
+  // The broken ring was reset and mapped anew.
+  // REQUIRES: idle().
+  void restart(ring::Ring ring);
 
   // --- effects ---
   // Shows the kernel what was completed. True: ring the doorbell once.

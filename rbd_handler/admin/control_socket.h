@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The socket behind tcmu-rbdctl. One request a connection: a line of text in, a JSON document out,
+// then it is closed. Root only (mode 0600). Control thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace tcmurbd::admin {
+
+class ControlSocket {
+ public:
+  using Reply = std::function<void(std::string answer)>;
+  // Gets the line without its end; what it gives to `reply`, now or later, is sent as it is. Must
+  // not block.
+  using Handler = std::function<void(std::string_view request, Reply reply)>;
+
+  // Takes the place of a socket left by a dead daemon (the instance lock says that it is dead).
+  // Throws boost::system::system_error when the path can't be bound.
+  ControlSocket(boost::asio::io_context& control, std::string path, Handler handler);
+  // Removes the socket's file.
+  ~ControlSocket();
+
+ private:
+  void accept();
+
+  const std::string path_;
+  const Handler handler_;
+  boost::asio::local::stream_protocol::acceptor acceptor_;
+};
+
+}  // namespace tcmurbd::admin

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// tcmu-rbdctl: asks the daemon over its control socket. Prints a table for people, --json for
+// programs.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "common/unique_fd.h"
+#include "config/config.h"
+
+namespace tcmurbd {
+namespace {
+
+// The daemon's whole answer, or nothing after saying why on stderr.
+std::optional<std::string> ask(const std::string& path, const std::string& request) {
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  if (path.size() >= sizeof address.sun_path) {
+    std::cerr << "tcmu-rbdctl: socket path too long: " << path << "\n";
+    return std::nullopt;
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid() ||
+      connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    std::cerr << "tcmu-rbdctl: no daemon at " << path << ": " << std::strerror(errno) << "\n";
+    return std::nullopt;
+  }
+  const std::string line = request + "\n";
+  if (send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) {
+    std::cerr << "tcmu-rbdctl: sending to " << path << ": " << std::strerror(errno) << "\n";
+    return std::nullopt;
+  }
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t n; (n = read(fd.get(), buffer, sizeof buffer)) > 0;)
+    answer.append(buffer, static_cast<size_t>(n));
+  return answer;
+}
+
+void print_table(const nlohmann::json& status) {
+  std::cout << "tcmu-rbd " << status.at("version").get<std::string>() << ", pid "
+            << status.at("pid") << "\n";
+  for (const auto& device : status.at("devices")) {
+    std::cout << device.at("name").get<std::string>() << "  "
+              << device.at("image").get<std::string>() << "  "
+              << device.at("state").get<std::string>() << "\n";
+    if (!device.contains("counters")) continue;
+    for (const auto& [name, value] : device.at("counters").items()) {
+      if (value != 0) std::cout << "    " << name << " " << value << "\n";
+    }
+  }
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Asks a running tcmu-rbd.", "tcmu-rbdctl");
+  app.set_version_flag("--version", TCMU_RBD_VERSION);
+  std::string socket_path = Config{}.paths.control_socket;
+  bool as_json = false;
+  app.add_option("--socket", socket_path, "the daemon's control socket")->capture_default_str();
+  CLI::App* status = app.add_subcommand("status", "the devices served, their state and counters");
+  status->add_flag("--json", as_json, "as JSON");
+  app.require_subcommand(1);
+  CLI11_PARSE(app, argc, argv);
+
+  const auto answer = ask(socket_path, "status");
+  if (!answer) return 1;
+  const auto parsed = nlohmann::json::parse(*answer, nullptr, false);
+  if (parsed.is_discarded()) {
+    std::cerr << "tcmu-rbdctl: the daemon's answer is not JSON (was it stopped meanwhile?)\n";
+    return 1;
+  }
+  if (as_json) {
+    std::cout << parsed.dump(2) << "\n";
+  } else {
+    print_table(parsed);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace tcmurbd
+
+int main(int argc, char** argv) {
+  try {
+    return tcmurbd::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "tcmu-rbdctl: " << error.what() << "\n";
+    return 1;
+  }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon: the control loop that hears the kernel, the signals and tcmu-rbdctl, and the reactors
+// that the LUNs are spread over. Every event of the kernel is answered, in time, also when serving
+// the device fails: a configfs writer that is not answered hangs for ever.
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "config/config.h"
+#include "rbd_handler/admin/control_socket.h"
+#include "rbd_handler/kernel/netlink.h"
+#include "rbd_handler/lun.h"
+
+namespace tcmurbd {
+
+// Puts the config's log section in force, for all Logs.
+void apply_log_settings(const Config::Log& settings);
+
+class Daemon {
+ public:
+  // `config_path` is read again on SIGHUP.
+  Daemon(Config config, std::string config_path);
+  ~Daemon();
+
+  // Serves until SIGTERM or SIGINT. Returns the process's exit code; the caller must then end it
+  // with _exit: threads may hang in librbd for as long as an OSD does.
+  int run();
+
+ private:
+  using Reactor = boost::asio::io_context;
+
+  bool start();
+  void take_over();
+  void take_over_one(const kernel::UioEntry& entry);
+  void wait_for_netlink();
+  void read_netlink();
+  void on_event(const kernel::Event& event);
+  void on_added(const kernel::Event& event);
+  void on_removed(const kernel::Event& event);
+  int on_reconfigured(const kernel::Event& event);
+  void reply(const kernel::Event& event, int status);
+  void rescan();
+  std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);
+
+  void wait_for_signals();
+  void reload();
+  void shut_down();
+  void ready();
+  void answer_control(std::string_view request, admin::ControlSocket::Reply reply);
+
+  Config config_;
+  const std::string config_path_;
+  Log log_;
+  boost::asio::io_context control_;
+  std::vector<std::unique_ptr<Reactor>> reactors_;
+  std::vector<boost::asio::executor_work_guard<Reactor::executor_type>> busy_;
+  std::vector<std::jthread> threads_;
+  size_t next_reactor_ = 0;
+  boost::asio::signal_set signals_;
+  std::optional<kernel::NetlinkChannel> netlink_;
+  boost::asio::posix::stream_descriptor netlink_wait_;
+  std::unique_ptr<admin::ControlSocket> socket_;
+  std::map<uint32_t, std::shared_ptr<Lun>> luns_;  // By UIO minor.
+  size_t starting_ = 0;  // LUNs being taken over whose first outcome is not known.
+  bool stopping_ = false;
+  int exit_code_ = 0;
+};
+
+}  // namespace tcmurbd

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of one LUN, from the kernel's announcement to its removal, on the control thread. What
+// may block runs as jobs; what serves commands runs on a reactor.
+//
+//     Opening --opened--> Serving --remove/leave--> Draining --idle--> Closing --closed--> Closed
+//        |                  |  ^                                                             ^
+//        |                  +--+ resize, broken ring (reset and go on)                       |
+//        +--error, time-out or removed: what was opened is closed in a job ------------------+
+//        +--error while taken over: stays Opening, tries again (initiators get BUSY meanwhile)
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/log.h"
+#include "config/config.h"
+#include "config/image_spec.h"
+#include "rbd_handler/lun_open.h"
+#include "rbd_handler/reactor/jobs.h"
+#include "rbd_handler/reactor/serving.h"
+
+namespace tcmurbd {
+
+class Lun : public std::enable_shared_from_this<Lun> {
+ public:
+  enum class State : uint8_t { kOpening, kServing, kDraining, kClosing, kClosed };
+  // 0 or a negative errno, once, on the control thread.
+  using Done = std::function<void(int status)>;
+
+  struct Loops {
+    boost::asio::io_context& control;
+    boost::asio::io_context& reactor;
+  };
+
+  Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config);
+
+  // Calls `done` when it serves, or can't: at the latest after device.open_timeout. A LUN that is
+  // taken over reports its first failure too, and goes on trying.
+  void open(Origin origin, Done done);
+
+  // attrib/dev_size has changed to `bytes`. Never waits for the cluster.
+  void resize(uint64_t bytes);
+
+  // The kernel takes the device away: ends what runs, closes the image (its lock and watch go with
+  // it), then `done`; after device.drain_timeout in any case, while closing goes on in the
+  // background.
+  void remove(Done done);
+
+  // The daemon ends: blocks the device, so that initiators get BUSY and try again until a successor
+  // serves it, then as remove().
+  void leave(Done done);
+
+  // New limits from a reloaded config.
+  void reconfigure(const Config& config) { settings_ = config.device; }
+
+  struct Status {
+    std::string name;
+    std::string image;
+    State state;
+    std::optional<DeviceCounters> counters;
+    uint64_t bytes = 0;
+    size_t commands_open = 0;
+  };
+  // Calls `fn` on the control thread, with what the reactor says.
+  void status(std::function<void(Status)> fn);
+
+  const kernel::UioEntry& entry() const { return entry_; }
+
+ private:
+  void attach();
+  void open_image_job();
+  void image_opened(std::expected<OpenedImage, OpenError> opened);
+  void open_failed(const OpenError& error);
+  void give_up(const OpenError& error);
+  void serve(OpenedImage opened);
+  void on_broken(const std::string& reason);
+  void fetch_target_facts();
+  void drain(const char* why);
+  void close_all();
+  void report(int status);
+  template <typename Fn>
+  void on_reactor(Fn fn);
+
+  const Loops loops_;
+  const kernel::UioEntry entry_;
+  const ImageSpec spec_;
+  const kernel::ConfigfsDevice configfs_;
+  const std::shared_ptr<Log> log_;  // Shared with the reactor's half.
+  const std::chrono::microseconds poll_;
+  // Control thread only from here on.
+  Config::Device settings_;
+  const std::shared_ptr<reactor::Jobs> jobs_;
+  boost::asio::steady_timer timer_;  // Bounds open, then drain.
+  boost::asio::steady_timer retry_timer_;
+  std::chrono::seconds retry_delay_{1};
+  State state_ = State::kOpening;
+  Origin origin_ = Origin::kAdded;
+  Done done_;
+  // What serving needs; torn down in a job, in the reverse order.
+  std::unique_ptr<Attached> attached_;
+  std::shared_ptr<reactor::Inbox> inbox_;
+  std::unique_ptr<ceph::RbdImage> image_;
+  std::shared_ptr<reactor::Serving> serving_;
+};
+
+}  // namespace tcmurbd

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/lun_open.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace tcmurbd {
+namespace {
+
+std::unexpected<OpenError> failed(int error, std::string text) {
+  return std::unexpected(OpenError{std::move(text), -error});
+}
+
+std::expected<void, OpenError> block_and_reset(const kernel::ConfigfsDevice& configfs) {
+  if (auto blocked = configfs.block(true); !blocked) return failed(ENODEV, blocked.error());
+  if (auto reset = configfs.reset_ring(); !reset) return failed(EIO, reset.error());
+  return {};
+}
+
+// The device's shape as configfs has it, without what the image says.
+std::expected<scsi::DiskFacts, OpenError> read_disk_facts(const kernel::ConfigfsDevice& configfs) {
+  const auto block_size = configfs.attribute("hw_block_size");
+  const auto bytes = configfs.attribute("dev_size");
+  const auto max_blocks = configfs.attribute("hw_max_sectors");
+  for (const auto* value : {&block_size, &bytes, &max_blocks}) {
+    if (!*value) return failed(EIO, value->error());
+  }
+  if (*block_size != 512 && *block_size != 4096) {
+    return failed(EINVAL, fmt::format("hw_block_size {} is not 512 or 4096", *block_size));
+  }
+  if (*bytes < *block_size)
+    return failed(EINVAL, fmt::format("dev_size {} is less than one block", *bytes));
+  scsi::DiskFacts disk;
+  disk.block_size = static_cast<uint32_t>(*block_size);
+  disk.blocks = static_cast<uint64_t>(*bytes) / disk.block_size;
+  // Sectors of the attribute are blocks of this device. A value that overflows means no limit worth
+  // telling.
+  const uint64_t transfer =
+      *max_blocks > 0 ? static_cast<uint64_t>(*max_blocks) * disk.block_size : 0;
+  disk.max_transfer_bytes = transfer <= UINT32_MAX ? static_cast<uint32_t>(transfer) : 0;
+  return disk;
+}
+
+}  // namespace
+
+std::expected<Attached, OpenError> attach_device(const kernel::UioEntry& entry,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 Origin origin) {
+  auto uio = kernel::UioDevice::open(entry.minor);
+  if (!uio) return failed(ENODEV, uio.error());
+  if (origin == Origin::kTakenOver) {
+    if (auto reset = block_and_reset(configfs); !reset) return std::unexpected(reset.error());
+  }
+  auto ring = ring::Ring::attach(uio->map());
+  if (!ring) return failed(EPROTO, ring.error());
+  return Attached{std::move(*uio), std::move(*ring)};
+}
+
+std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
+                                                   const kernel::ConfigfsDevice& configfs) {
+  if (auto reset = block_and_reset(configfs); !reset) return std::unexpected(reset.error());
+  auto ring = ring::Ring::attach(uio.map());
+  if (!ring) return failed(EPROTO, ring.error());
+  return std::move(*ring);
+}
+
+std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 ceph::CompletionSink sink) {
+  auto disk = read_disk_facts(configfs);
+  if (!disk) return std::unexpected(disk.error());
+  auto image = ceph::RbdImage::open(spec, std::move(sink));
+  if (!image) return failed(EIO, image.error());
+  const ceph::ImageInfo& info = (*image)->info();
+  const uint64_t device_bytes = disk->blocks * disk->block_size;
+  if (device_bytes > info.bytes) {
+    return failed(EINVAL,
+                  fmt::format("dev_size {} is beyond the image's {} bytes: resize the image first",
+                              device_bytes, info.bytes));
+  }
+  disk->object_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.object_bytes, UINT32_MAX));
+  disk->read_only = info.read_only;
+  return OpenedImage{std::move(*image), *disk};
+}
+
+}  // namespace tcmurbd

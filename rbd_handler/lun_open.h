@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The blocking steps of a LUN's start, each as a plain function: what is opened, checked and in
+// which order. They run in a job thread of the LUN's own, since RADOS may keep them for as long as
+// it likes.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "config/image_spec.h"
+#include "rbd_handler/ceph/rbd_image.h"
+#include "rbd_handler/kernel/configfs.h"
+#include "rbd_handler/kernel/uio.h"
+#include "rbd_handler/ring/ring.h"
+#include "rbd_handler/scsi/facts.h"
+
+namespace tcmurbd {
+
+// Why a LUN could not be opened: a line for the operator and a negative errno for the configfs
+// writer.
+struct OpenError {
+  std::string text;
+  int error = -5;
+};
+
+enum class Origin : uint8_t {
+  kAdded,      // An ADDED event: the ring is fresh, and actions are refused until we have replied.
+  kTakenOver,  // It was there when we started, perhaps with commands of a dead predecessor.
+};
+
+// The kernel's side of a LUN.
+struct Attached {
+  kernel::UioDevice uio;
+  ring::Ring ring;
+};
+
+// Opens and maps the device. A device that is taken over is blocked (BUSY to initiators, who retry)
+// and its ring is reset before: what is in it can't be told from what the predecessor completed. It
+// stays blocked; the caller unblocks it once the image is open. The UIO device is opened first: it
+// has one opener, so a ring that somebody else serves is never reset.
+std::expected<Attached, OpenError> attach_device(const kernel::UioEntry& entry,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 Origin origin);
+
+// After a broken ring: blocks the device, resets the ring and attaches to it again.
+// REQUIRES: nothing uses the data area.
+std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
+                                                   const kernel::ConfigfsDevice& configfs);
+
+struct OpenedImage {
+  std::unique_ptr<ceph::RbdImage> image;
+  scsi::DiskFacts disk;
+};
+
+// Opens the image and holds it against the device's attributes: dev_size beyond the image is
+// refused.
+std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 ceph::CompletionSink sink);
+
+}  // namespace tcmurbd
