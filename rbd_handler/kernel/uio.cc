@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/kernel/uio.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "rbd_handler/kernel/small_file.h"
+
+namespace tcmurbd::kernel {
+namespace {
+
+constexpr std::string_view kClass = "/sys/class/uio";
+
+std::optional<uint32_t> parse_minor(std::string_view entry) {
+  if (!entry.starts_with("uio")) return std::nullopt;
+  const auto number = parse_number(entry.substr(3), "minor");
+  if (!number || *number < 0 || *number > UINT32_MAX) return std::nullopt;
+  // "uio07" or "uio0x7" would name the same number as another directory.
+  if (fmt::format("uio{}", *number) != entry) return std::nullopt;
+  return static_cast<uint32_t>(*number);
+}
+
+std::string class_path(const std::string& root, uint32_t minor, std::string_view file) {
+  return fmt::format("{}/uio{}/{}", below(root, kClass), minor, file);
+}
+
+std::expected<size_t, std::string> read_map_size(uint32_t minor, const std::string& root) {
+  const std::string path = class_path(root, minor, "maps/map0/size");
+  const auto text = read_small_file(path);
+  if (!text) return std::unexpected(text.error());
+  const auto size = parse_number(*text, path);
+  if (!size) return std::unexpected(size.error());
+  if (*size <= 0) return std::unexpected(fmt::format("{}: a map of {} bytes", path, *size));
+  return static_cast<size_t>(*size);
+}
+
+}  // namespace
+
+std::vector<UioEntry> scan_uio(const std::string& root) {
+  std::vector<UioEntry> found;
+  std::error_code error;
+  std::filesystem::directory_iterator entries(below(root, kClass), error);
+  // Without the class there is no UIO, so no device. Incrementing with `error` never throws.
+  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    const auto minor = parse_minor(entries->path().filename().string());
+    if (!minor) continue;
+    if (auto name = read_uio_name(*minor, root)) found.push_back({*minor, std::move(*name)});
+  }
+  std::ranges::sort(found, {}, &UioEntry::minor);
+  return found;
+}
+
+std::expected<DeviceName, std::string> read_uio_name(uint32_t minor, const std::string& root) {
+  const auto text = read_small_file(class_path(root, minor, "name"));
+  if (!text) return std::unexpected(text.error());
+  return parse_device_name(*text);
+}
+
+std::expected<UioDevice, std::string> UioDevice::open(uint32_t minor, const std::string& root) {
+  const auto size = read_map_size(minor, root);
+  if (!size) return std::unexpected(size.error());
+  const std::string path = below(root, fmt::format("/dev/uio{}", minor));
+  UioDevice device;
+  device.fd_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (!device.fd_.valid()) {
+    if (errno == EBUSY) {
+      return std::unexpected(fmt::format("{} is in use: another process serves this device", path));
+    }
+    return std::unexpected(errno_text(path, errno));
+  }
+  void* map = ::mmap(nullptr, *size, PROT_READ | PROT_WRITE, MAP_SHARED, device.fd_.get(), 0);
+  if (map == MAP_FAILED) {
+    return std::unexpected(errno_text(fmt::format("mapping {} bytes of {}", *size, path), errno));
+  }
+  device.map_ = {static_cast<std::byte*>(map), *size};
+  // A child's copy would keep the kernel's device busy after we closed it.
+  if (::madvise(map, *size, MADV_DONTFORK) != 0) {
+    return std::unexpected(errno_text(fmt::format("madvise for {}", path), errno));
+  }
+  return device;
+}
+
+UioDevice::UioDevice(UioDevice&& other) noexcept
+    : fd_(std::move(other.fd_)), map_(std::exchange(other.map_, {})) {}
+
+UioDevice& UioDevice::operator=(UioDevice&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(map_, other.map_);
+  return *this;
+}
+
+UioDevice::~UioDevice() {
+  if (!map_.empty()) ::munmap(map_.data(), map_.size());
+}
+
+UioState UioDevice::clear_events() {
+  // uio.c takes exactly 4 bytes: the number of events since the device began. Its value is of no
+  // use.
+  int32_t count = 0;
+  ssize_t got;
+  do {
+    got = ::read(fd_.get(), &count, sizeof(count));
+  } while (got < 0 && errno == EINTR);
+  return got == sizeof(count) || (got < 0 && errno == EAGAIN) ? UioState::kAlive : UioState::kGone;
+}
+
+UioState UioDevice::kick() {
+  const int32_t any = 0;
+  ssize_t put;
+  do {
+    put = ::write(fd_.get(), &any, sizeof(any));
+  } while (put < 0 && errno == EINTR);
+  return put == sizeof(any) ? UioState::kAlive : UioState::kGone;
+}
+
+}  // namespace tcmurbd::kernel
