@@ -30,6 +30,8 @@ class ConfigfsDevice {
   std::expected<int64_t, std::string> attribute(std::string_view name) const;
   // Allowed from within an ADDED event too. The kernel refuses cmd_time_out (EINVAL) while a LUN is
   // mapped.
+  // REQUIRES: none of dev_config, dev_size, emulate_write_cache: the kernel would wait for our own
+  // reply to them.
   std::expected<void, std::string> set_attribute(std::string_view name, int64_t value) const;
 
   // action/*. REQUIRES of the kernel: the device is enabled (else they fail; not yet true during
@@ -40,9 +42,9 @@ class ConfigfsDevice {
   // nothing of ours may use the data area any more. Attach a new Ring after it.
   std::expected<void, std::string> reset_ring() const;
 
-  // Identity and ALUA groups, now. A file that is absent, empty or holds the kernel's own
-  // placeholder gives the default of TargetFacts; garbage in one group leaves that group out, with
-  // a log line. Some ten files per group: a few ms.
+  // Identity and ALUA groups, now. A file that is absent or empty gives the default of TargetFacts;
+  // garbage in one group leaves that group out, with a log line. Some ten files per group: below a
+  // millisecond.
   std::expected<scsi::TargetFacts, std::string> read_target_facts() const;
 
   const std::string& path() const { return path_; }

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/kernel/alua_groups.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <expected>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+#include "common/log.h"
+#include "rbd_handler/kernel/small_file.h"
+
+namespace tcmurbd::kernel {
+namespace {
+
+constexpr std::string_view kDefaultGroup = "default_tg_pt_gp";
+
+struct Support {
+  std::string_view file;
+  uint8_t bit;  // In byte 1 of a REPORT TARGET PORT GROUPS descriptor (SPC-4 6.37).
+};
+constexpr std::array kSupports{
+    Support{"alua_support_transitioning", 0x80},
+    Support{"alua_support_offline", 0x40},
+    Support{"alua_support_lba_dependent", 0x10},
+    Support{"alua_support_unavailable", 0x08},
+    Support{"alua_support_standby", 0x04},
+    Support{"alua_support_active_nonoptimized", 0x02},
+    Support{"alua_support_active_optimized", 0x01},
+};
+
+// alua_access_status, in the order of the status codes (core_alua_dump_status).
+constexpr std::array<std::string_view, 3> kStatuses{"None", "Altered by Explicit STPG",
+                                                    "Altered by Implicit ALUA"};
+
+Log& alua_log() {
+  static Log log("alua");
+  return log;
+}
+
+std::expected<uint16_t, std::string> read_number(const std::string& path, int64_t min,
+                                                 int64_t max) {
+  const auto text = read_small_file(path);
+  if (!text) return std::unexpected(text.error());
+  const auto value = parse_number(*text, path);
+  if (!value) return std::unexpected(value.error());
+  if (*value < min || *value > max) {
+    return std::unexpected(fmt::format("{}: {} is not within {} to {}", path, *value, min, max));
+  }
+  return static_cast<uint16_t>(*value);
+}
+
+std::expected<uint8_t, std::string> read_status(const std::string& path) {
+  const auto text = read_small_file(path);
+  if (!text) return std::unexpected(text.error());
+  const auto found = std::ranges::find(kStatuses, *text);
+  if (found == kStatuses.end()) return std::unexpected(fmt::format("{}: '{}'", path, *text));
+  return static_cast<uint8_t>(found - kStatuses.begin());
+}
+
+// FABRIC/WWN/TPGT/LUN of a line of "members". Empty parts and ".." would lead elsewhere.
+std::optional<std::array<std::string, 4>> split_member(std::string_view line) {
+  std::array<std::string, 4> parts;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const size_t slash = line.find('/');
+    if ((slash == std::string_view::npos) != (i + 1 == parts.size())) return std::nullopt;
+    parts[i] = line.substr(0, slash);
+    if (parts[i].empty() || parts[i] == "." || parts[i] == "..") return std::nullopt;
+    if (slash != std::string_view::npos) line.remove_prefix(slash + 1);
+  }
+  return parts;
+}
+
+std::expected<uint16_t, std::string> read_relative_port(const std::string& target,
+                                                        std::string_view member) {
+  const auto parts = split_member(member);
+  if (!parts) return std::unexpected(fmt::format("'{}' names no LUN", member));
+  auto& [fabric, wwn, group, lun] = *parts;
+  // The kernel calls iSCSI "iSCSI" here, and its directory is "iscsi".
+  std::string directory = fabric;
+  if (!std::filesystem::exists(fmt::format("{}/{}", target, fabric))) {
+    std::ranges::transform(directory, directory.begin(),
+                           [](unsigned char c) { return std::tolower(c); });
+  }
+  return read_number(fmt::format("{}/{}/{}/{}/lun/{}/statistics/scsi_port/indx", target, directory,
+                                 wwn, group, lun),
+                     1, UINT16_MAX);
+}
+
+std::expected<void, std::string> read_members(const std::string& target, const std::string& path,
+                                              scsi::PortGroup& group) {
+  auto text = read_small_file(path);
+  if (!text) return std::unexpected(text.error());
+  // Each line ends with a newline and a zero byte.
+  std::erase(*text, '\0');
+  for (std::string_view rest = *text; !rest.empty();) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (line.empty()) continue;
+    if (const auto port = read_relative_port(target, line)) {
+      group.relative_ports.push_back(*port);
+    } else {
+      alua_log().warning("a member of {} left out: {}", path, port.error());
+    }
+  }
+  std::ranges::sort(group.relative_ports);
+  return {};
+}
+
+// Empty: the group has no id yet, so it is none.
+std::expected<std::optional<scsi::PortGroup>, std::string> read_group(const std::string& target,
+                                                                      const std::string& path) {
+  const auto id_text = read_small_file(path + "/tg_pt_gp_id");
+  if (!id_text) return std::unexpected(id_text.error());
+  if (id_text->empty()) return std::nullopt;
+
+  scsi::PortGroup group;
+  const auto id = read_number(path + "/tg_pt_gp_id", 0, UINT16_MAX);
+  if (!id) return std::unexpected(id.error());
+  group.id = *id;
+  const auto state = read_number(path + "/alua_access_state", 0, 0xf);
+  if (!state) return std::unexpected(state.error());
+  group.access_state = static_cast<uint8_t>(*state);
+  const auto status = read_status(path + "/alua_access_status");
+  if (!status) return std::unexpected(status.error());
+  group.status_code = *status;
+  const auto preferred = read_number(path + "/preferred", 0, 1);
+  if (!preferred) return std::unexpected(preferred.error());
+  group.preferred = *preferred != 0;
+  for (const Support& support : kSupports) {
+    const auto supported = read_number(fmt::format("{}/{}", path, support.file), 0, 1);
+    if (!supported) return std::unexpected(supported.error());
+    if (*supported != 0) group.supported_states |= support.bit;
+  }
+  if (auto members = read_members(target, path + "/members", group); !members) {
+    return std::unexpected(members.error());
+  }
+  return group;
+}
+
+}  // namespace
+
+std::vector<scsi::PortGroup> read_port_groups(const std::string& target,
+                                              const std::string& device) {
+  std::vector<scsi::PortGroup> groups;
+  std::optional<scsi::PortGroup> fallback;
+  std::error_code error;
+  std::filesystem::directory_iterator entries(device + "/alua", error);
+  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    auto group = read_group(target, entries->path().string());
+    if (!group) {
+      alua_log().warning("a group left out: {}", group.error());
+    } else if (*group && entries->path().filename() == kDefaultGroup) {
+      fallback = std::move(*group);
+    } else if (*group) {
+      groups.push_back(std::move(**group));
+    }
+  }
+  const bool others_have_ports = std::ranges::any_of(
+      groups, [](const scsi::PortGroup& group) { return !group.relative_ports.empty(); });
+  if (fallback && !others_have_ports) groups.push_back(std::move(*fallback));
+  std::ranges::sort(groups, {}, &scsi::PortGroup::id);
+  return groups;
+}
+
+}  // namespace tcmurbd::kernel
