@@ -45,6 +45,9 @@ inline constexpr Sense kInvalidFieldInCdb{0x05, 0x24, 0x00};
 inline constexpr Sense kLbaOutOfRange{0x05, 0x21, 0x00};
 inline constexpr Sense kInvalidFieldInParameterList{0x05, 0x26, 0x00};
 inline constexpr Sense kParameterListLengthError{0x05, 0x1a, 0x00};
+inline constexpr Sense kSavingParametersNotSupported{0x05, 0x39, 0x00};
+// The CDB and the fabric's expected length disagree.
+inline constexpr Sense kInvalidFieldInInformationUnit{0x05, 0x0e, 0x03};
 inline constexpr Sense kWriteProtected{0x07, 0x27, 0x00};
 inline constexpr Sense kSpaceAllocationFailed{0x07, 0x27, 0x07};
 inline constexpr Sense kInternalTargetFailure{0x04, 0x44, 0x00};
@@ -57,7 +60,17 @@ inline constexpr size_t kSenseBytes = 18;
 // Fixed format, current error (SPC-5 4.5.3).
 std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense);
 
-// The one place where a negative errno of librbd becomes a SCSI outcome. `error` >= 0 is GOOD.
+inline constexpr size_t kDescriptorSenseBytesMax = 20;
+// Descriptor format, current error (SPC-5 4.5.2), for a REQUEST SENSE that asks for it; else all
+// sense data is fixed (D_SENSE=0). 8 bytes count, or 20 with INFORMATION.
+struct DescriptorSense {
+  std::array<uint8_t, kDescriptorSenseBytesMax> bytes{};
+  size_t length = 0;
+};
+DescriptorSense encode_descriptor(const Sense& sense);
+
+// The one place where a negative errno of librbd becomes a SCSI outcome. `error` >= 0 is GOOD. The
+// reasons stand in sense.cc beside each.
 Result result_from_errno(int error, OpKind kind);
 
 }  // namespace tcmurbd::scsi

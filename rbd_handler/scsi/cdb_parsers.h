@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to scsi/: from the bytes of one CDB to its Command, one function for each layout. They
+// check what can be checked without the disk; the operation code, the length and the CONTROL byte
+// are checked before (parse.cc).
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <span>
+
+#include "rbd_handler/scsi/command.h"
+#include "rbd_handler/scsi/sense.h"
+
+namespace tcmurbd::scsi {
+
+using ParsedCommand = std::expected<Command, Sense>;
+using CdbBytes = std::span<const uint8_t>;  // As long as the command's row in the table says.
+
+// parse_block.cc
+ParsedCommand parse_read6(CdbBytes cdb);
+ParsedCommand parse_read10(CdbBytes cdb);
+ParsedCommand parse_read12(CdbBytes cdb);
+ParsedCommand parse_read16(CdbBytes cdb);
+ParsedCommand parse_write6(CdbBytes cdb);
+ParsedCommand parse_write10(CdbBytes cdb);
+ParsedCommand parse_write12(CdbBytes cdb);
+ParsedCommand parse_write16(CdbBytes cdb);
+ParsedCommand parse_synchronize_cache10(CdbBytes cdb);
+ParsedCommand parse_synchronize_cache16(CdbBytes cdb);
+ParsedCommand parse_unmap(CdbBytes cdb);
+ParsedCommand parse_write_same10(CdbBytes cdb);
+ParsedCommand parse_write_same16(CdbBytes cdb);
+ParsedCommand parse_read_capacity10(CdbBytes cdb);
+ParsedCommand parse_read_capacity16(CdbBytes cdb);
+
+// parse_primary.cc
+ParsedCommand parse_test_unit_ready(CdbBytes cdb);
+ParsedCommand parse_request_sense(CdbBytes cdb);
+ParsedCommand parse_inquiry(CdbBytes cdb);
+ParsedCommand parse_mode_sense6(CdbBytes cdb);
+ParsedCommand parse_mode_sense10(CdbBytes cdb);
+ParsedCommand parse_mode_select6(CdbBytes cdb);
+ParsedCommand parse_mode_select10(CdbBytes cdb);
+ParsedCommand parse_start_stop_unit(CdbBytes cdb);
+ParsedCommand parse_report_target_port_groups(CdbBytes cdb);
+ParsedCommand parse_report_supported_operation_codes(CdbBytes cdb);
+
+}  // namespace tcmurbd::scsi

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/scsi/opcode_table.h"
+
+#include <algorithm>
+
+namespace tcmurbd::scsi {
+namespace {
+
+constexpr std::nullopt_t kNone = std::nullopt;
+
+using Usage = decltype(OpcodeRow::usage_after_opcode);
+
+consteval uint8_t nibble(char c) { return static_cast<uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10); }
+
+// From hex digits; blanks are for the reader.
+consteval Usage usage(std::string_view hex) {
+  Usage bytes{};
+  size_t digits = 0;
+  for (const char c : hex) {
+    if (c == ' ') continue;
+    bytes.at(digits / 2) |= static_cast<uint8_t>(nibble(c) << (digits % 2 == 0 ? 4 : 0));
+    ++digits;
+  }
+  return bytes;
+}
+
+// Usage bits: from byte 1 to the CONTROL byte (04: NACA is looked at, and refused). PERSISTENT
+// RESERVE IN/OUT, RESERVE, RELEASE and REPORT LUNS are not here: the kernel answers them before a
+// command comes to us, and only it knows whether it is set to.
+constexpr auto kTable = std::to_array<OpcodeRow>({
+    {0x00, kNone, "TEST UNIT READY", 6, usage("00 0000 00 04"), parse_test_unit_ready},
+    {0x03, kNone, "REQUEST SENSE", 6, usage("01 0000 ff 04"), parse_request_sense},
+    {0x08, kNone, "READ(6)", 6, usage("1fffff ff 04"), parse_read6},
+    {0x0a, kNone, "WRITE(6)", 6, usage("1fffff ff 04"), parse_write6},
+    {0x12, kNone, "INQUIRY", 6, usage("03 ff ffff 04"), parse_inquiry},
+    {0x15, kNone, "MODE SELECT(6)", 6, usage("11 0000 ff 04"), parse_mode_select6},
+    {0x1a, kNone, "MODE SENSE(6)", 6, usage("08 ffff ff 04"), parse_mode_sense6},
+    {0x1b, kNone, "START STOP UNIT", 6, usage("01 0000 f3 04"), parse_start_stop_unit},
+    {0x25, kNone, "READ CAPACITY(10)", 10, usage("00 ffffffff 00 0001 04"), parse_read_capacity10},
+    {0x28, kNone, "READ(10)", 10, usage("f8 ffffffff 00 ffff 04"), parse_read10},
+    {0x2a, kNone, "WRITE(10)", 10, usage("f8 ffffffff 00 ffff 04"), parse_write10},
+    {0x35, kNone, "SYNCHRONIZE CACHE(10)", 10, usage("02 ffffffff 00 ffff 04"),
+     parse_synchronize_cache10},
+    {0x41, kNone, "WRITE SAME(10)", 10, usage("fe ffffffff 00 ffff 04"), parse_write_same10},
+    {0x42, kNone, "UNMAP", 10, usage("01 00000000 00 ffff 04"), parse_unmap},
+    {0x55, kNone, "MODE SELECT(10)", 10, usage("11 00000000 00 ffff 04"), parse_mode_select10},
+    {0x5a, kNone, "MODE SENSE(10)", 10, usage("18 ffff0000 00 ffff 04"), parse_mode_sense10},
+    {0x88, kNone, "READ(16)", 16, usage("f8 ffffffffffffffff ffffffff 00 04"), parse_read16},
+    {0x8a, kNone, "WRITE(16)", 16, usage("f8 ffffffffffffffff ffffffff 00 04"), parse_write16},
+    {0x91, kNone, "SYNCHRONIZE CACHE(16)", 16, usage("02 ffffffffffffffff ffffffff 00 04"),
+     parse_synchronize_cache16},
+    {0x93, kNone, "WRITE SAME(16)", 16, usage("ff ffffffffffffffff ffffffff 00 04"),
+     parse_write_same16},
+    {0x9e, 0x10, "READ CAPACITY(16)", 16, usage("00 ffffffffffffffff ffffffff 01 04"),
+     parse_read_capacity16},
+    {0xa3, 0x0a, "REPORT TARGET PORT GROUPS", 12, usage("e0 00000000 ffffffff 00 04"),
+     parse_report_target_port_groups},
+    {0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", 12, usage("00 87 ffffff ffffffff 00 04"),
+     parse_report_supported_operation_codes},
+    {0xa8, kNone, "READ(12)", 12, usage("f8 ffffffff ffffffff 00 04"), parse_read12},
+    {0xaa, kNone, "WRITE(12)", 12, usage("f8 ffffffff ffffffff 00 04"), parse_write12},
+});
+
+// SPC-4, operation code: the group code in the upper three bits fixes the CDB's length.
+constexpr uint8_t length_of_group(uint8_t opcode) {
+  constexpr std::array<uint8_t, 8> kLengths = {6, 10, 10, 0, 16, 12, 0, 0};
+  return kLengths[opcode >> 5];
+}
+
+// The CONTROL byte is the last one with a bit, and it is where the length says.
+constexpr bool usage_fits(const OpcodeRow& row) {
+  const Usage& bytes = row.usage_after_opcode;
+  const auto control = bytes.begin() + row.cdb_length - 2;
+  return *control == 0x04 &&
+         std::all_of(control + 1, bytes.end(), [](uint8_t b) { return b == 0; });
+}
+
+constexpr bool table_is_sound() {
+  for (size_t i = 0; i < kTable.size(); ++i) {
+    if (kTable[i].cdb_length != length_of_group(kTable[i].opcode)) return false;
+    if (!usage_fits(kTable[i])) return false;
+    if (i == 0) continue;
+    const OpcodeRow& before = kTable[i - 1];
+    const OpcodeRow& row = kTable[i];
+    if (before.opcode > row.opcode) return false;
+    if (before.opcode == row.opcode && (!before.service_action || !row.service_action ||
+                                        *before.service_action >= *row.service_action))
+      return false;
+  }
+  return true;
+}
+static_assert(table_is_sound(), "sorted, no row twice, lengths and bitmaps fit");
+
+// Where an operation code's rows begin: one look-up instead of a search on each command.
+struct RowRange {
+  uint8_t first = 0;
+  uint8_t count = 0;
+};
+
+constexpr std::array<RowRange, 256> index_rows() {
+  std::array<RowRange, 256> index{};
+  for (size_t i = kTable.size(); i-- > 0;) {
+    RowRange& range = index[kTable[i].opcode];
+    range.first = static_cast<uint8_t>(i);
+    ++range.count;
+  }
+  return index;
+}
+constexpr std::array<RowRange, 256> kIndex = index_rows();
+
+}  // namespace
+
+std::span<const OpcodeRow> opcode_table() { return kTable; }
+
+std::span<const OpcodeRow> rows_of(uint8_t opcode) {
+  return std::span(kTable).subspan(kIndex[opcode].first, kIndex[opcode].count);
+}
+
+const OpcodeRow* find_row(std::span<const uint8_t> cdb) {
+  if (cdb.empty()) return nullptr;
+  for (const OpcodeRow& row : rows_of(cdb[0])) {
+    if (!row.service_action) return &row;
+    if (cdb.size() > 1 && (cdb[1] & 0x1f) == *row.service_action) return &row;
+  }
+  return nullptr;
+}
+
+std::array<uint8_t, kCdbUsageMax> cdb_usage(const OpcodeRow& row) {
+  std::array<uint8_t, kCdbUsageMax> usage{};
+  usage[0] = row.opcode;
+  std::ranges::copy(row.usage_after_opcode, usage.begin() + 1);
+  usage[1] |= row.service_action.value_or(0);
+  return usage;
+}
+
+std::string_view command_name(std::span<const uint8_t> cdb) {
+  const OpcodeRow* row = find_row(cdb);
+  return row ? row->name : "unknown command";
+}
+
+}  // namespace tcmurbd::scsi

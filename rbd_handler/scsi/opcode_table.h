@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one table of operation codes: the parser, REPORT SUPPORTED OPERATION CODES, the names in logs
+// and the tests are made from it, and no operation code's number stands anywhere else. Any thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "rbd_handler/scsi/cdb_parsers.h"
+
+namespace tcmurbd::scsi {
+
+// The longest CDB in the table.
+inline constexpr size_t kCdbUsageMax = 16;
+
+struct OpcodeRow {
+  uint8_t opcode;
+  std::optional<uint8_t>
+      service_action;     // In byte 1, bits 4-0, for operation codes that have them.
+  std::string_view name;  // As in the standard.
+  uint8_t cdb_length;     // Bytes.
+  // The CDB usage bitmap from byte 1 on (SPC-4, REPORT SUPPORTED OPERATION CODES): a 1 for each bit
+  // that is looked at. The operation code and the service action stand above and are put in by
+  // cdb_usage().
+  std::array<uint8_t, kCdbUsageMax - 1> usage_after_opcode;
+  ParsedCommand (*parse)(CdbBytes);  // REQUIRES: exactly cdb_length bytes.
+};
+
+// All rows, by operation code and service action.
+std::span<const OpcodeRow> opcode_table();
+
+// The rows of one operation code: none if it is not served, several if it has service actions.
+std::span<const OpcodeRow> rows_of(uint8_t opcode);
+
+// The row of a CDB, or nullptr. `cdb` may be empty or cut short.
+const OpcodeRow* find_row(std::span<const uint8_t> cdb);
+
+// The CDB usage data that REPORT SUPPORTED OPERATION CODES tells: cdb_length bytes count.
+std::array<uint8_t, kCdbUsageMax> cdb_usage(const OpcodeRow& row);
+
+// For logs: the command's name, or "unknown command".
+std::string_view command_name(std::span<const uint8_t> cdb);
+
+}  // namespace tcmurbd::scsi

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// CDBs of SBC-3: reading, writing and zeroing blocks, and the capacity.
+#include <boost/endian/conversion.hpp>
+
+#include "rbd_handler/scsi/cdb_parsers.h"
+
+namespace tcmurbd::scsi {
+namespace {
+
+using boost::endian::load_big_u16;
+using boost::endian::load_big_u24;
+using boost::endian::load_big_u32;
+using boost::endian::load_big_u64;
+
+struct Extent {
+  uint64_t lba;
+  uint64_t blocks;
+};
+
+// READ(6) and WRITE(6): 21 bits of LBA; a TRANSFER LENGTH of 0 means 256.
+Extent extent6(CdbBytes cdb) {
+  return {load_big_u24(&cdb[1]) & 0x1fffffu, cdb[4] == 0 ? 256u : cdb[4]};
+}
+Extent extent10(CdbBytes cdb) { return {load_big_u32(&cdb[2]), load_big_u16(&cdb[7])}; }
+Extent extent12(CdbBytes cdb) { return {load_big_u32(&cdb[2]), load_big_u32(&cdb[6])}; }
+Extent extent16(CdbBytes cdb) { return {load_big_u64(&cdb[2]), load_big_u32(&cdb[10])}; }
+
+// RDPROTECT and WRPROTECT ask for protection information, which this disk doesn't have (PROTECT=0
+// in INQUIRY).
+bool asks_protection(CdbBytes cdb) { return (cdb[1] & 0xe0) != 0; }
+
+template <typename Transfer>
+ParsedCommand transfer(CdbBytes cdb, Extent (*extent)(CdbBytes)) {
+  if (asks_protection(cdb)) return std::unexpected(kInvalidFieldInCdb);
+  const auto [lba, blocks] = extent(cdb);
+  return Transfer{lba, blocks};
+}
+
+template <typename Transfer>
+ParsedCommand transfer6(CdbBytes cdb) {
+  const auto [lba, blocks] = extent6(cdb);
+  return Transfer{lba, blocks};
+}
+
+ParsedCommand synchronize_cache(CdbBytes cdb, Extent extent) {
+  return SynchronizeCache{
+      .lba = extent.lba, .blocks = extent.blocks, .immediate = (cdb[1] & 0x02) != 0};
+}
+
+// ANCHOR: B2 says ANC_SUP=0. PBDATA and LBDATA (obsolete since SBC-3) ask for an address in each
+// block: an initiator that sets them would get other data than it means.
+constexpr uint8_t kWriteSameRefused = 0x10 | 0x04 | 0x02;
+
+ParsedCommand write_same(CdbBytes cdb, Extent extent, bool no_data_out) {
+  if (asks_protection(cdb) || (cdb[1] & kWriteSameRefused))
+    return std::unexpected(kInvalidFieldInCdb);
+  return WriteSame{.lba = extent.lba, .blocks = extent.blocks, .no_data_out = no_data_out};
+}
+
+}  // namespace
+
+ParsedCommand parse_read6(CdbBytes cdb) { return transfer6<Read>(cdb); }
+ParsedCommand parse_read10(CdbBytes cdb) { return transfer<Read>(cdb, extent10); }
+ParsedCommand parse_read12(CdbBytes cdb) { return transfer<Read>(cdb, extent12); }
+ParsedCommand parse_read16(CdbBytes cdb) { return transfer<Read>(cdb, extent16); }
+ParsedCommand parse_write6(CdbBytes cdb) { return transfer6<Write>(cdb); }
+ParsedCommand parse_write10(CdbBytes cdb) { return transfer<Write>(cdb, extent10); }
+ParsedCommand parse_write12(CdbBytes cdb) { return transfer<Write>(cdb, extent12); }
+ParsedCommand parse_write16(CdbBytes cdb) { return transfer<Write>(cdb, extent16); }
+
+ParsedCommand parse_synchronize_cache10(CdbBytes cdb) {
+  return synchronize_cache(cdb, extent10(cdb));
+}
+ParsedCommand parse_synchronize_cache16(CdbBytes cdb) {
+  return synchronize_cache(cdb, extent16(cdb));
+}
+
+ParsedCommand parse_unmap(CdbBytes cdb) {
+  if (cdb[1] & 0x01) return std::unexpected(kInvalidFieldInCdb);  // ANCHOR
+  return Unmap{.parameter_list_length = load_big_u16(&cdb[7])};
+}
+
+ParsedCommand parse_write_same10(CdbBytes cdb) { return write_same(cdb, extent10(cdb), false); }
+ParsedCommand parse_write_same16(CdbBytes cdb) {
+  return write_same(cdb, extent16(cdb), (cdb[1] & 0x01) != 0);
+}
+
+ParsedCommand parse_read_capacity10(CdbBytes cdb) {
+  return ReadCapacity10{.lba = load_big_u32(&cdb[2]), .partial = (cdb[8] & 0x01) != 0};
+}
+ParsedCommand parse_read_capacity16(CdbBytes cdb) {
+  return ReadCapacity16{.lba = load_big_u64(&cdb[2]),
+                        .partial = (cdb[14] & 0x01) != 0,
+                        .allocation_length = load_big_u32(&cdb[10])};
+}
+
+}  // namespace tcmurbd::scsi

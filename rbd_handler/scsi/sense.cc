@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/scsi/sense.h"
+
+#include <boost/endian/conversion.hpp>
+#include <cerrno>
+
+namespace tcmurbd::scsi {
+
+using boost::endian::store_big_u32;
+using boost::endian::store_big_u64;
+
+std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense) {
+  std::array<uint8_t, kSenseBytes> bytes{};
+  bytes[0] = 0x70;  // RESPONSE CODE: current, fixed.
+  if (sense.information) {
+    bytes[0] |= 0x80;  // VALID
+    store_big_u32(&bytes[3], *sense.information);
+  }
+  bytes[2] = sense.key;
+  bytes[7] = kSenseBytes - 8;  // ADDITIONAL SENSE LENGTH
+  bytes[12] = sense.asc;
+  bytes[13] = sense.ascq;
+  return bytes;
+}
+
+DescriptorSense encode_descriptor(const Sense& sense) {
+  DescriptorSense out{.length = 8};
+  out.bytes[0] = 0x72;  // RESPONSE CODE: current, descriptors.
+  out.bytes[1] = sense.key;
+  out.bytes[2] = sense.asc;
+  out.bytes[3] = sense.ascq;
+  if (sense.information) {
+    out.length = 20;
+    out.bytes[7] = 12;     // ADDITIONAL SENSE LENGTH
+    out.bytes[8] = 0x00;   // DESCRIPTOR TYPE: information.
+    out.bytes[9] = 0x0a;   // ADDITIONAL LENGTH
+    out.bytes[10] = 0x80;  // VALID
+    store_big_u64(&out.bytes[12], *sense.information);
+  }
+  return out;
+}
+
+Result result_from_errno(int error, OpKind kind) {
+  if (error >= 0) return Result::good();
+  switch (-error) {
+    // The pool is full or its quota reached: ESXi pauses the virtual machine at this code instead
+    // of reporting a broken disk.
+    case ENOSPC:
+    case EDQUOT:
+      return Result::check(kSpaceAllocationFailed);
+    // The image itself is read-only. An op that had to own the exclusive lock and did not gets
+    // EROFS too: whoever gates on the lock sorts that out before this table is asked.
+    case EROFS:
+      return Result::check(kWriteProtected);
+    // The image or its pool is gone. Not 5/25/00 (ESXi would give the datastore up for good) and
+    // not a hardware error (Linux would fail the command without trying another path): the image
+    // may be renamed or restored, and then the disk is there again.
+    case ENOENT:
+      return Result::check(kNotReady);
+    // plan() found the range within the disk, the Image did not find it within the image: it was
+    // shrunk behind our back.
+    case ERANGE:
+      return Result::check(kLbaOutOfRange);
+    // librbd does not take the op as it is, and will not if it is sent again.
+    case EINVAL:
+      return Result::check(kInvalidFieldInCdb);
+    // The outcome is not known (a timeout), or the client instance is blocklisted: the host is to
+    // try again, which finds another path or an instance that works.
+    case ETIMEDOUT:
+    case ESHUTDOWN:
+      return Result::busy();
+    // For want of something that comes back.
+    case ENOMEM:
+    case EAGAIN:
+    case EBUSY:
+      return Result::busy();
+    // EILSEQ too: it means a miscompare of COMPARE AND WRITE only, and none of these ops compares.
+    default:
+      return Result::check(changes_image(kind) ? kWriteError : kReadError);
+  }
+}
+
+}  // namespace tcmurbd::scsi
