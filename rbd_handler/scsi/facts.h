@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the SCSI core is told about the disk and the target around it. Plain values, made by the edges.
+// What the SCSI core is told about the disk and the target around it. Plain values, made by the
+// edges.
 #pragma once
 
 #include <cstdint>
@@ -9,34 +10,46 @@
 namespace tcmurbd::scsi {
 
 // The disk's own shape. Changes by resize only. Kept by the Device; reactor thread.
+// REQUIRES: block_size is a power of two from 512 on; blocks * block_size fits in 64 bits;
+// object_bytes is not 0.
 struct DiskFacts {
   uint32_t block_size = 512;  // Bytes per logical block: hw_block_size of the TCMU device.
   uint64_t blocks = 0;        // Capacity in logical blocks: dev_size / block_size.
   bool read_only = false;     // A snapshot, or an image opened read-only.
   bool rotational = false;    // For VPD B1 and nothing else.
-  uint32_t object_bytes = 4 * 1024 * 1024;   // RBD object size: optimal granularity in VPD B0.
-  uint32_t max_transfer_bytes = 0;           // 0 = no limit told; else from hw_max_sectors, for VPD B0 only.
+  uint32_t object_bytes = 4 * 1024 * 1024;  // RBD object size: bounds a zeroing command.
+  uint32_t max_transfer_bytes = 0;  // 0 = no limit told; else from hw_max_sectors, for VPD B0 only.
 };
 
 // An ALUA target port group of configfs core/user_N/DEV/alua/GROUP/.
 struct PortGroup {
-  uint16_t id = 0;                 // tg_pt_gp_id
-  uint8_t access_state = 0;        // alua_access_state, SPC-4 6.27 (0 = active/optimized, 1 = non-optimized ...)
-  uint8_t supported_states = 0;    // The byte of REPORT TARGET PORT GROUPS: T_SUP O_SUP ... AO_SUP, from alua_support_*
-  uint8_t status_code = 0;         // alua_access_status
+  uint16_t id = 0;  // tg_pt_gp_id
+  // alua_access_state, SPC-4 6.27 (0 = active/optimized, 1 = non-optimized ...)
+  uint8_t access_state = 0;
+  // The byte of REPORT TARGET PORT GROUPS: T_SUP O_SUP ... AO_SUP, from alua_support_*
+  uint8_t supported_states = 0;
+  uint8_t status_code = 0;  // alua_access_status
   bool preferred = false;
   std::vector<uint16_t> relative_ports;  // Relative target port identifiers of its members.
+  // Those of relative_ports whose TPG is enabled on this node: only through them do commands come.
+  // ceph-iscsi makes the TPGs of all gateways on each node and enables its own. Empty everywhere =
+  // not known.
+  std::vector<uint16_t> enabled_ports{};
+  uint8_t implicit_transition_seconds = 0;  // implicit_trans_secs; 0 = none told.
 };
 
-// Identity and paths, as configfs has them now. They may change at any time without notice (ceph-iscsi
-// writes the serial after enable), so commands that tell them ask for fresh ones: see needs_target_facts().
+// Identity and paths, as configfs has them now. They may change at any time without notice
+// (ceph-iscsi writes the serial after enable), so commands that tell them ask for fresh ones: see
+// needs_target_facts().
 struct TargetFacts {
-  std::string unit_serial;  // wwn/vpd_unit_serial without the "T10 VPD Unit Serial Number: " prefix; may be empty.
-  // wwn/vendor_id, product_id, revision. Defaults are tcmu-runner's: SATP rules of ESXi hosts match on them.
+  // wwn/vpd_unit_serial without the "T10 VPD Unit Serial Number: " prefix; may be empty.
+  std::string unit_serial;
+  // wwn/vendor_id, product_id, revision. Defaults are tcmu-runner's: SATP rules of ESXi hosts match
+  // on them.
   std::string vendor = "LIO-ORG";
   std::string product = "TCMU device";
   std::string revision = "0002";
-  std::vector<PortGroup> groups;   // Without default_tg_pt_gp when another group has members.
+  std::vector<PortGroup> groups;  // Without default_tg_pt_gp when another group has members.
 };
 
 }  // namespace tcmurbd::scsi

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a CDB to what is to be done: the whole of the SCSI semantics, as pure functions. The only place that
-// checks ranges, lengths and limits; whoever runs a plan need not check again. Any thread.
+// From a CDB to what is to be done: the whole of the SCSI semantics, as pure functions. The only
+// place that checks ranges, lengths and limits; whoever runs a plan need not check again. Any
+// thread.
 //
-//   parse:  bytes -> Command (typed; after it nobody looks at CDB bytes) or the sense to answer with
-//   plan:   Command + facts + data-out -> Answer | ImageOps | Flush
+//   parse:  bytes -> Command (typed; after it nobody looks at CDB bytes) or the sense to answer
+//   with plan:   Command + facts + data-out -> Answer | ImageOps | Flush
 #pragma once
 
 #include <boost/container/static_vector.hpp>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <variant>
 #include <vector>
 
 #include "common/iov.h"
+#include "common/units.h"
 #include "rbd_handler/image.h"
 #include "rbd_handler/scsi/command.h"
 #include "rbd_handler/scsi/facts.h"
@@ -24,7 +27,8 @@ namespace tcmurbd::scsi {
 // UNMAP block descriptors accepted in one command; told in VPD B0.
 inline constexpr size_t kUnmapDescriptorsMax = 64;
 
-// Complete at once. Data-In, if any, is what plan() left in `data_in`, already cut to the allocation length.
+// Complete at once. Data-In, if any, is what plan() left in `data_in`, already cut to the
+// allocation length.
 struct Answer {
   Result result;
 };
@@ -35,8 +39,11 @@ struct ImageOps {
     OpKind kind;
     ByteRange range;
   };
-  // Reads and writes have exactly one, whose data is the command's own (range.length == data_length);
-  // kWriteSame's data is the first block of the data-out; kWriteZeroes has none.
+  // Reads and writes have exactly one, whose data is the command's own: a write's range.length is
+  // data_length, a read's is at most that (an initiator may expect more than the CDB asks for: its
+  // data is then the first range.length bytes, and the rest a residual underflow). kWriteSame has
+  // one, whose data is the data-out: exactly one block. kWriteZeroes has no data; there may be
+  // several, which do not overlap.
   boost::container::static_vector<Op, kUnmapDescriptorsMax> ops;
 };
 
@@ -49,14 +56,28 @@ using Plan = std::variant<Answer, ImageOps, Flush>;
 struct Request {
   uint64_t data_length = 0;  // The fabric's expected transfer length: the sum of `data`.
   IovSpan data{};            // Data-out for commands that have parameter data; read by plan() only.
+  // For REQUEST SENSE, which tells it in the format that was asked for; else not looked at.
+  std::optional<Sense> pending_sense{};
 };
 
-// INQUIRY and REPORT TARGET PORT GROUPS tell what configfs says now; the caller fetches fresh TargetFacts before
-// it plans these.
+// INQUIRY and REPORT TARGET PORT GROUPS tell what configfs says now; the caller fetches fresh
+// TargetFacts before it plans these.
 bool needs_target_facts(const Command& command);
 
-// REQUIRES: data_in is empty; its capacity may be kept across calls.
-Plan plan(const Command& command, const DiskFacts& disk, const TargetFacts& target, const Request& request,
-          std::vector<uint8_t>& data_in);
+// A pending unit attention ends this command (SAM-5, unit attention condition). Not INQUIRY; REPORT
+// LUNS never comes.
+bool takes_unit_attention(const Command& command);
+// Tells pending sense as its data and ends GOOD.
+bool is_request_sense(const Command& command);
+// The part of `bytes` that the command's ALLOCATION LENGTH admits; all of it if it has none.
+std::span<const uint8_t> cut_to_allocation(const Command& command, std::span<const uint8_t> bytes);
+
+// A Data-In is never longer than this, nor than the allocation length or data_length.
+inline constexpr size_t kDataInBytesMax = 64 * kKiB;
+
+// REQUIRES: data_in is empty; its capacity may be kept across calls. It is filled in with GOOD
+// only.
+Plan plan(const Command& command, const DiskFacts& disk, const TargetFacts& target,
+          const Request& request, std::vector<uint8_t>& data_in);
 
 }  // namespace tcmurbd::scsi

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// SBC-3: READ, WRITE, WRITE SAME and SYNCHRONIZE CACHE.
+#include <algorithm>
+
+#include "rbd_handler/scsi/handlers.h"
+#include "rbd_handler/scsi/limits.h"
+
+namespace tcmurbd::scsi {
+namespace {
+
+Plan one_op(OpKind kind, const ByteRange& range) {
+  ImageOps ops;
+  ops.ops.push_back({kind, range});
+  return ops;
+}
+
+// True if the first `length` bytes are all zero. False if there are fewer.
+bool starts_with_zeroes(IovSpan iov, uint64_t length) {
+  for (const iovec& v : iov) {
+    const auto* bytes = static_cast<const uint8_t*>(v.iov_base);
+    const uint64_t n = std::min<uint64_t>(v.iov_len, length);
+    if (!std::all_of(bytes, bytes + n, [](uint8_t byte) { return byte == 0; })) return false;
+    length -= n;
+    if (length == 0) return true;
+  }
+  return length == 0;
+}
+
+}  // namespace
+
+// The fabric may expect more than the CDB asks for: a legal underflow, whose residual the kernel
+// tells from the read length. Less is an overflow that the kernel could not tell, so the initiator
+// would take cut data for whole.
+Plan plan_command(const Read& command, const Context& context) {
+  const auto range = range_within(context.disk, command.lba, command.blocks);
+  if (!range) return check(range.error());
+  if (context.request.data_length < range->length) return check(kInvalidFieldInInformationUnit);
+  if (range->length == 0) return good();
+  return one_op(OpKind::kRead, *range);
+}
+
+// A write must carry just what its CDB says: the kernel has no way to tell a residual of data-out,
+// so GOOD would mean that all of it was written. The kernel's own backends refuse it with the same
+// sense data.
+Plan plan_command(const Write& command, const Context& context) {
+  if (context.disk.read_only) return check(kWriteProtected);
+  const auto range = range_within(context.disk, command.lba, command.blocks);
+  if (!range) return check(range.error());
+  if (context.request.data_length != range->length) return check(kInvalidFieldInInformationUnit);
+  if (range->length == 0) return good();
+  return one_op(OpKind::kWrite, *range);
+}
+
+// With IMMED the initiator wants the status without waiting. There is nothing to start either: no
+// cache.
+Plan plan_command(const SynchronizeCache& command, const Context& context) {
+  const auto range = range_within(context.disk, command.lba, command.blocks);
+  if (!range) return check(range.error());
+  if (command.immediate) return good();
+  return Flush{};
+}
+
+Plan plan_command(const WriteSame& command, const Context& context) {
+  if (context.disk.read_only) return check(kWriteProtected);
+  // Zero would mean 'to the end of the disk', without a bound: VPD B0 says WSNZ=1.
+  if (command.blocks == 0 || command.blocks > max_zeroing_blocks(context.disk))
+    return check(kInvalidFieldInCdb);
+  const auto range = range_within(context.disk, command.lba, command.blocks);
+  if (!range) return check(range.error());
+  const uint64_t pattern_bytes = command.no_data_out ? 0 : context.disk.block_size;
+  if (context.request.data_length != pattern_bytes) return check(kInvalidFieldInInformationUnit);
+
+  const bool zeroes =
+      command.no_data_out || starts_with_zeroes(context.request.data, pattern_bytes);
+  return one_op(zeroes ? OpKind::kWriteZeroes : OpKind::kWriteSame, *range);
+}
+
+}  // namespace tcmurbd::scsi

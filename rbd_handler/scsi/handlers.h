@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to scsi/: what each command comes to, by its type. A handler appends its whole Data-In;
+// plan() cuts it and drops it if the command fails.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "rbd_handler/scsi/plan.h"
+
+namespace tcmurbd::scsi {
+
+struct Context {
+  const DiskFacts& disk;
+  const TargetFacts& target;
+  const Request& request;
+  std::vector<uint8_t>& data_in;
+};
+
+inline Plan good() { return Answer{Result::good()}; }
+inline Plan check(const Sense& sense) { return Answer{Result::check(sense)}; }
+
+// Appends `bytes` zeroes and returns where they begin, so that fields can be stored at the
+// standard's byte numbers. Valid until the next append.
+inline uint8_t* append(std::vector<uint8_t>& out, size_t bytes) {
+  out.resize(out.size() + bytes);
+  return out.data() + out.size() - bytes;
+}
+
+// unit_status.cc
+Plan plan_command(const TestUnitReady& command, const Context& context);
+Plan plan_command(const RequestSense& command, const Context& context);
+Plan plan_command(const StartStopUnit& command, const Context& context);
+// inquiry.cc
+Plan plan_command(const Inquiry& command, const Context& context);
+// capacity.cc
+Plan plan_command(const ReadCapacity10& command, const Context& context);
+Plan plan_command(const ReadCapacity16& command, const Context& context);
+// mode_sense.cc
+Plan plan_command(const ModeSense& command, const Context& context);
+// mode_select.cc
+Plan plan_command(const ModeSelect& command, const Context& context);
+// block_commands.cc
+Plan plan_command(const Read& command, const Context& context);
+Plan plan_command(const Write& command, const Context& context);
+Plan plan_command(const SynchronizeCache& command, const Context& context);
+Plan plan_command(const WriteSame& command, const Context& context);
+// unmap.cc
+Plan plan_command(const Unmap& command, const Context& context);
+// alua.cc
+Plan plan_command(const ReportTargetPortGroups& command, const Context& context);
+// opcodes_report.cc
+Plan plan_command(const ReportSupportedOperationCodes& command, const Context& context);
+
+}  // namespace tcmurbd::scsi

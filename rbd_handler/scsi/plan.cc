@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/scsi/plan.h"
+
+#include <algorithm>
+
+#include "common/check.h"
+#include "rbd_handler/scsi/handlers.h"
+
+namespace tcmurbd::scsi {
+namespace {
+
+uint64_t allocation_length(const Command& command) {
+  return std::visit(
+      [](const auto& c) -> uint64_t {
+        if constexpr (requires { c.allocation_length; }) {
+          return c.allocation_length;
+        } else {
+          return UINT64_MAX;
+        }
+      },
+      command);
+}
+
+}  // namespace
+
+bool needs_target_facts(const Command& command) {
+  return std::holds_alternative<Inquiry>(command) ||
+         std::holds_alternative<ReportTargetPortGroups>(command);
+}
+
+bool takes_unit_attention(const Command& command) {
+  return !std::holds_alternative<Inquiry>(command);
+}
+
+bool is_request_sense(const Command& command) {
+  return std::holds_alternative<RequestSense>(command);
+}
+
+std::span<const uint8_t> cut_to_allocation(const Command& command, std::span<const uint8_t> bytes) {
+  return bytes.first(std::min<uint64_t>(bytes.size(), allocation_length(command)));
+}
+
+Plan plan(const Command& command, const DiskFacts& disk, const TargetFacts& target,
+          const Request& request, std::vector<uint8_t>& data_in) {
+  CHECK(data_in.empty());
+  const Context context{disk, target, request, data_in};
+  Plan plan = std::visit([&](const auto& c) { return plan_command(c, context); }, command);
+
+  const auto* answer = std::get_if<Answer>(&plan);
+  if (!answer || answer->result.status != ScsiStatus::kGood) {
+    data_in.clear();
+    return plan;
+  }
+  const uint64_t limit =
+      std::min({allocation_length(command), request.data_length, uint64_t{kDataInBytesMax}});
+  if (data_in.size() > limit) data_in.resize(limit);
+  return plan;
+}
+
+}  // namespace tcmurbd::scsi
