@@ -1,47 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
-// One RBD image on a client instance of its own (one rados_t per LUN: fencing one never touches another, and the
-// Objecter's throttle is not shared).
+// One RBD image on a client instance of its own (one rados_t per LUN: fencing one never touches
+// another, and the threads of one never wait for another's OSDs).
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "config/image_spec.h"
 #include "rbd_handler/image.h"
 
 namespace tcmurbd::ceph {
 
-// Where completions go. Called on librbd's threads, one at a time for one image; must only push to a
-// queue and return (a callback that blocks stalls librbd).
+// Where completions go. Called on librbd's threads, on a thread of the image, and from within
+// submit(); must only push to a queue and return (a callback that blocks stalls librbd).
 using CompletionSink = std::function<void(OpDone)>;
 
+// The result of an op that lies beyond the image's end, wholly or in part: the image is smaller
+// than the device. No data call of librbd gives this errno, so it is free to be told apart (SCSI:
+// 5/21/00).
+inline constexpr int32_t kBeyondEnd = -ERANGE;
+
 struct ImageInfo {
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;  // When it was opened.
   uint64_t object_bytes = 0;
   bool read_only = false;
-  std::string id;
+  bool exclusive_lock = false;  // Whether the image has the feature.
+  std::string id{};
 };
+
+class ImageHandle;
+class OpSlots;
+struct OpSlot;
 
 class RbdImage final : public Image {
  public:
-  // Connects and opens. BLOCKS for as long as the cluster likes (librbd has no bound of its own when an OSD
-  // hangs), so: a worker thread, never a reactor or the netlink thread. Errors are one plain line that names the
-  // step, the object of it and the reason, for the operator's log.
+  // Connects and opens. BLOCKS for as long as the cluster likes (librbd has no bound of its own
+  // when an OSD hangs), so: a worker thread, never a reactor or the netlink thread. Errors are one
+  // plain line that names the step, the object of it and the reason, for the operator's log.
   static std::expected<std::unique_ptr<RbdImage>, std::string> open(const ImageSpec& spec,
                                                                     CompletionSink sink);
-  // Closes the image, then the instance, in this order. BLOCKS until every op has ended: worker thread.
-  // REQUIRES: no submit runs or follows.
+  // Closes the image, then the instance, in this order. BLOCKS until every op has ended: worker
+  // thread. REQUIRES: no submit runs or follows.
   ~RbdImage() override;
 
+  // Besides what Image promises: an op beyond the end that this handle knows waits for the header
+  // to be read again, on the image's own thread, and is run or ends with kBeyondEnd.
   void submit(const ImageOp& op, OpToken token) override;
 
   const ImageInfo& info() const;
+  // The instance's address, for logs and for fencing it. Any thread.
+  const std::string& address() const;
   // The image's size now; refreshes the handle from the header. BLOCKS: worker thread.
   std::expected<uint64_t, std::string> refresh_size();
+
+ private:
+  // An op for the image's own thread: one to start once the size is known, or one that ended and
+  // may have been cut.
+  struct Late {
+    OpSlot* slot;
+    bool started;
+    int32_t result;
+  };
+
+  RbdImage(std::unique_ptr<ImageHandle> handle, CompletionSink sink);
+  void start(OpSlot& slot);
+  int call_librbd(OpSlot& slot, void* completion);
+  static void on_complete(void* completion, void* slot);
+  void ended(OpSlot& slot, int64_t result);
+  void finish(OpSlot& slot, int32_t result);
+
+  void defer(Late late);
+  void run_late_ops(std::stop_token stop);
+  void settle(const Late& late, const std::expected<uint64_t, int>& bytes);
+
+  // Constant after construction.
+  const std::unique_ptr<ImageHandle> handle_;
+  const CompletionSink sink_;
+
+  // These synchronise themselves.
+  const std::unique_ptr<OpSlots> slots_;
+  std::atomic<uint64_t> bytes_;
+  std::atomic<uint32_t> in_flight_{0};
+
+  std::mutex late_mutex_;
+  std::condition_variable_any late_arrived_;
+  std::vector<Late> late_;    // Guarded by late_mutex_.
+  std::jthread late_thread_;  // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph

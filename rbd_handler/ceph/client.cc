@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/client.h"
+
+#include <fmt/format.h>
+#include <rados/librados.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+
+#include "rbd_handler/ceph/failure.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+constexpr std::array kImageSettings{
+    // An acknowledged write is durable only without the cache: its default policy acknowledges
+    // writes before an OSD
+    // has them, and another gateway would not see them.
+    Setting{"rbd_cache", "false"},
+    Setting{"rbd_persistent_cache_mode", "disabled"},
+    // librbd copies a write's data at submit, so the ring's memory is free again when submit()
+    // returns. Without the
+    // copy a changed buffer makes its CRC fail and the op is resent without end.
+    Setting{"rbd_disable_zero_copy_writes", "true"},
+    // Submit posts and returns. Without it the reactor itself would run librbd's state machines and
+    // its waits.
+    Setting{"rbd_non_blocking_aio", "true"},
+    // A read must not change the image (it may be abandoned at any time, and needs no lock).
+    Setting{"rbd_clone_copy_on_read", "false"},
+    // The order of a fenced op and its successors holds per placement group at its primary.
+    Setting{"rbd_read_from_replica_policy", "default"},
+    Setting{"rbd_balance_snap_reads", "false"},
+    Setting{"rbd_localize_snap_reads", "false"},
+};
+
+constexpr std::array kClientSettings{
+    // One thread each: a third less processor time per read at depth, fewer threads per LUN, and
+    // ops of one handle
+    // stay in the order they were given.
+    Setting{"ms_async_op_threads", "1"},
+    Setting{"librados_thread_count", "1"},
+    // 0 = no throttle. Its wait would block the one thread on which every op of the instance runs,
+    // reads of
+    // healthy OSDs included. What bounds the object ops in flight is admission: at most
+    // kImageOpsMax image ops, of at
+    // most kZeroBytesPerOpMax each.
+    Setting{"objecter_inflight_ops", "0"},
+    Setting{"objecter_inflight_op_bytes", "0"},
+    // Seconds. An open without a cluster fails while the kernel and ceph-iscsi (30 s) still wait
+    // for the answer.
+    Setting{"client_mount_timeout", "10"},
+    Setting{"rados_mon_op_timeout", "10"},
+    // 0 = none. An op that librados gave up may still be applied, so its range could never be
+    // released
+    // without fencing this instance.
+    Setting{"rados_osd_op_timeout", "0"},
+    // The path from ceph.conf would be the same for every instance of this process; all but one
+    // could not bind it.
+    Setting{"admin_socket", ""},
+    // stderr is this program's own log. ceph.conf's log_file stays in force.
+    Setting{"log_to_stderr", "false"},
+    Setting{"err_to_stderr", "false"},
+};
+
+std::string conf_name(const std::string& conf_path) {
+  if (!conf_path.empty()) return conf_path;
+  const char* from_environment = std::getenv("CEPH_CONF");
+  return from_environment != nullptr ? from_environment : "/etc/ceph/ceph.conf";
+}
+
+}  // namespace
+
+std::span<const Setting> image_settings() { return kImageSettings; }
+
+std::expected<std::unique_ptr<Client>, std::string> Client::connect(const std::string& conf_path,
+                                                                    const std::string& user) {
+  const std::string id = user.empty() ? "admin" : user;
+  rados_t cluster = nullptr;
+  if (const int r = rados_create(&cluster, id.c_str()); r < 0)
+    return std::unexpected(fmt::format("client.{}: {}", id, failure_text(r)));
+  std::unique_ptr<Client> client(new Client(cluster, "client." + id));
+  if (auto done = client->configure(conf_path); !done) return std::unexpected(done.error());
+  if (auto done = client->start(); !done) return std::unexpected(done.error());
+  return client;
+}
+
+Client::~Client() { rados_shutdown(cluster_); }
+
+std::expected<void, std::string> Client::configure(const std::string& conf_path) {
+  const auto refuse = [this](std::string reason) {
+    return std::unexpected(fmt::format("{}: {}", name_, reason));
+  };
+  if (const int r = rados_conf_read_file(cluster_, conf_path.empty() ? nullptr : conf_path.c_str());
+      r < 0) {
+    const std::string reason = r == -EINVAL ? "is not a Ceph configuration" : failure_text(r);
+    return refuse(fmt::format("{} {}", conf_name(conf_path), reason));
+  }
+  if (const int r = rados_conf_parse_env(cluster_, nullptr); r < 0)
+    return refuse(fmt::format("CEPH_ARGS: {}", failure_text(r)));
+  for (const std::span<const Setting> settings :
+       {image_settings(), std::span<const Setting>(kClientSettings)})
+    for (const Setting& setting : settings)
+      if (const int r = rados_conf_set(cluster_, setting.name, setting.value); r < 0)
+        return refuse(fmt::format("librados does not take {}={}: {}", setting.name, setting.value,
+                                  failure_text(r)));
+  return {};
+}
+
+std::expected<void, std::string> Client::start() {
+  if (const int r = rados_connect(cluster_); r < 0)
+    return std::unexpected(fmt::format("{}: {}", name_, connect_failure(r)));
+  char* address = nullptr;
+  if (const int r = rados_getaddrs(cluster_, &address); r < 0)
+    return std::unexpected(fmt::format("{}: its own address: {}", name_, failure_text(r)));
+  address_ = address;
+  rados_buffer_free(address);
+  return {};
+}
+
+std::string Client::option(const char* name) const {
+  std::array<char, 1024> value{};
+  return rados_conf_get(cluster_, name, value.data(), value.size()) < 0 ? "" : value.data();
+}
+
+std::string Client::connect_failure(int error) const {
+  switch (-error) {
+    case ETIMEDOUT:
+      return fmt::format("no monitor answered within {} s at {}", option("client_mount_timeout"),
+                         option("mon_host"));
+    case EPERM:
+    case EACCES:
+      return fmt::format("refused by the monitors: no such user, or its key is wrong; keyring: {}",
+                         option("keyring"));
+    case ENOENT:
+      if (option("mon_host").empty()) return "no address of a monitor: mon_host is not set";
+      return fmt::format("no readable key; keyring: {}", option("keyring"));
+    case EINVAL:
+      return fmt::format("connecting: invalid settings or key; mon_host: {}; keyring: {}",
+                         option("mon_host"), option("keyring"));
+    default:
+      return "connecting: " + failure_text(error);
+  }
+}
+
+}  // namespace tcmurbd::ceph

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client instance: one connected rados_t with the settings that this program depends on. It has
+// an address of its own in the cluster, which can be blocklisted without touching any other
+// instance.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace tcmurbd::ceph {
+
+// A librados or librbd option and the value it must have here.
+struct Setting {
+  const char* name;
+  const char* value;
+};
+
+// Those that the metadata of a pool or an image can override, which nothing but a look at the
+// opened image reveals.
+std::span<const Setting> image_settings();
+
+class Client {
+ public:
+  // Connects. `conf_path` empty: CEPH_CONF, else the default search; `user` empty: admin. CEPH_ARGS
+  // is honoured. BLOCKS, for about 10 s when no monitor answers: worker thread. Errors are one line
+  // that names the user, the file or address, and the reason.
+  static std::expected<std::unique_ptr<Client>, std::string> connect(const std::string& conf_path,
+                                                                     const std::string& user);
+  // rados_shutdown. REQUIRES: every image and ioctx on it is closed; librados frees what they point
+  // to.
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // A rados_t, owned here. Any thread.
+  void* handle() const { return cluster_; }
+  // "client.NAME".
+  const std::string& name() const { return name_; }
+  // As `ceph osd blocklist` takes it, such as "10.0.0.1:0/3706536469". New for each instance.
+  const std::string& address() const { return address_; }
+
+ private:
+  Client(void* cluster, std::string name) : cluster_(cluster), name_(std::move(name)) {}
+  std::expected<void, std::string> configure(const std::string& conf_path);
+  std::expected<void, std::string> start();
+  std::string option(const char* name) const;
+  std::string connect_failure(int error) const;
+
+  void* const cluster_;
+  const std::string name_;
+  bool connected_ = false;
+  std::string address_;
+};
+
+}  // namespace tcmurbd::ceph

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a negative errno of librados or librbd means to an operator. Pure, any thread.
+#pragma once
+
+#include <string>
+
+namespace tcmurbd::ceph {
+
+// "does not exist", "this client instance is blocklisted", ...; else the system's words. `error` is
+// negative.
+std::string failure_text(int error);
+
+}  // namespace tcmurbd::ceph

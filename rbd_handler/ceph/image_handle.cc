@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/image_handle.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "config/quote.h"
+#include "rbd_handler/ceph/failure.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+// Longer than any id that librbd makes (13 to 20 characters); the length it accepts is an object
+// name's.
+constexpr size_t kImageIdBytesMax = 256;
+
+}  // namespace
+
+std::expected<std::unique_ptr<ImageHandle>, std::string> ImageHandle::open(const ImageSpec& spec) {
+  std::unique_ptr<ImageHandle> handle(new ImageHandle(spec));
+  auto client = Client::connect(spec.conf_path, spec.user);
+  if (!client) return std::unexpected(client.error());
+  handle->client_ = std::move(*client);
+  constexpr std::array kSteps{&ImageHandle::open_pool,      &ImageHandle::open_image,
+                              &ImageHandle::check_features, &ImageHandle::check_settings,
+                              &ImageHandle::read_info,      &ImageHandle::watch_header};
+  for (const auto step : kSteps)
+    if (auto done = (*handle.*step)(); !done) return std::unexpected(done.error());
+  return handle;
+}
+
+ImageHandle::~ImageHandle() {
+  if (watching_) rbd_update_unwatch(image_, watch_);
+  if (image_ != nullptr) rbd_close(image_);
+  if (pool_ != nullptr) rados_ioctx_destroy(pool_);
+}
+
+std::unexpected<std::string> ImageHandle::refuse(const std::string& what,
+                                                 const std::string& reason) const {
+  return std::unexpected(fmt::format("{}: {} {}", client_->name(), what, reason));
+}
+
+std::unexpected<std::string> ImageHandle::refuse_image(const std::string& reason) const {
+  return refuse("image " + quoted(spec_.to_string()), reason);
+}
+
+ImageHandle::Step ImageHandle::open_pool() {
+  if (const int r = rados_ioctx_create(client_->handle(), spec_.pool.c_str(), &pool_); r < 0)
+    return refuse("pool " + quoted(spec_.pool), failure_text(r));
+  if (spec_.name_space.empty()) return {};
+  const std::string what =
+      fmt::format("pool {}: namespace {}", quoted(spec_.pool), quoted(spec_.name_space));
+  bool exists = false;
+  if (const int r = rbd_namespace_exists(pool_, spec_.name_space.c_str(), &exists); r < 0)
+    return refuse(what, failure_text(r));
+  if (!exists) return refuse(what, failure_text(-ENOENT));
+  rados_ioctx_set_namespace(pool_, spec_.name_space.c_str());
+  return {};
+}
+
+ImageHandle::Step ImageHandle::open_image() {
+  const bool head = spec_.snapshot.empty();
+  const auto open = head ? rbd_open : rbd_open_read_only;
+  // The snapshot is a step of its own, so that the message can tell which of the two is missing.
+  if (const int r = open(pool_, spec_.image.c_str(), &image_, nullptr); r < 0)
+    return refuse_image(failure_text(r));
+  if (head) return {};
+  if (const int r = rbd_snap_set(image_, spec_.snapshot.c_str()); r < 0)
+    return refuse_image(fmt::format(": snapshot {} {}", quoted(spec_.snapshot), failure_text(r)));
+  return {};
+}
+
+ImageHandle::Step ImageHandle::check_features() {
+  uint8_t old_format = 0;
+  if (const int r = rbd_get_old_format(image_, &old_format); r < 0)
+    return refuse_image(failure_text(r));
+  if (old_format != 0) return refuse_image("has image format 1, which has no exclusive lock");
+  if (const int r = rbd_get_features(image_, &features_); r < 0)
+    return refuse_image(failure_text(r));
+  // An aborted write that waits in the journal is replayed by the image's next owner, after newer
+  // data.
+  if (spec_.snapshot.empty() && (features_ & RBD_FEATURE_JOURNALING) != 0)
+    return refuse_image(
+        "has the feature journaling: a journal would replay writes that were aborted; disable it "
+        "with 'rbd feature disable'");
+  return {};
+}
+
+ImageHandle::Step ImageHandle::check_settings() {
+  int count = 256;  // Pacific has 77 options; -ERANGE tells how many there are.
+  std::vector<rbd_config_option_t> options(static_cast<size_t>(count));
+  int r = rbd_config_image_list(image_, options.data(), &count);
+  if (r == -ERANGE) {
+    options.resize(static_cast<size_t>(count));
+    r = rbd_config_image_list(image_, options.data(), &count);
+  }
+  if (r < 0) return refuse_image("settings: " + failure_text(r));
+  Step verdict;
+  for (const rbd_config_option_t& option : std::span(options).first(static_cast<size_t>(count)))
+    for (const Setting& setting : image_settings()) {
+      if (std::string_view(option.name) != setting.name) continue;
+      if (std::string_view(option.value) == setting.value) continue;
+      const bool pool = option.source == RBD_CONFIG_SOURCE_POOL;
+      verdict = refuse_image(fmt::format(
+          "has {}={} in the {}'s metadata, and cannot be served safely so; remove it with 'rbd "
+          "config {} rm'",
+          option.name, quoted(option.value), pool ? "pool" : "image", pool ? "pool" : "image"));
+    }
+  rbd_config_image_list_cleanup(options.data(), count);
+  return verdict;
+}
+
+ImageHandle::Step ImageHandle::read_info() {
+  rbd_image_info_t stat{};
+  if (const int r = rbd_stat(image_, &stat, sizeof stat); r < 0)
+    return refuse_image(failure_text(r));
+  std::array<char, kImageIdBytesMax> id{};
+  if (const int r = rbd_get_id(image_, id.data(), id.size()); r < 0)
+    return refuse_image("id: " + failure_text(r));
+  info_ = {.bytes = stat.size,
+           .object_bytes = stat.obj_size,
+           .read_only = !spec_.snapshot.empty(),
+           .exclusive_lock = (features_ & RBD_FEATURE_EXCLUSIVE_LOCK) != 0,
+           .id = id.data()};
+  return {};
+}
+
+ImageHandle::Step ImageHandle::watch_header() {
+  if (info_.read_only) return {};  // A snapshot's size is for ever.
+  // Called on a thread of librbd, where any call that may refresh the image would wait for itself.
+  const auto changed = [](void* self) {
+    static_cast<ImageHandle*>(self)->header_changed_.store(true, std::memory_order_release);
+  };
+  if (const int r = rbd_update_watch(image_, &watch_, changed, this); r < 0)
+    return refuse_image("update watch: " + failure_text(r));
+  watching_ = true;
+  return {};
+}
+
+std::expected<uint64_t, int> ImageHandle::fetch_size() {
+  if (info_.read_only) return info_.bytes;
+  header_changed_.store(false, std::memory_order_release);  // First: a later change sets it again.
+  char value = 0;
+  size_t length = sizeof value;
+  // The cheapest public call that asks the header's OSD; that there is no such key is the good
+  // answer.
+  int r = rbd_metadata_get(image_, "tcmu-rbd.none", &value, &length);
+  if (r == -ENOENT || r == -ERANGE) r = 0;
+  uint64_t bytes = 0;
+  if (r == 0) r = rbd_get_size(image_, &bytes);
+  if (r == 0) return bytes;
+  header_changed_.store(true, std::memory_order_release);
+  return std::unexpected(r);
+}
+
+}  // namespace tcmurbd::ceph

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// An opened RBD image on a client instance of its own: opening step by step with an error for each,
+// the size, and closing in the one order that is safe. Everything here BLOCKS: worker threads.
+#pragma once
+
+#include <rbd/librbd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "config/image_spec.h"
+#include "rbd_handler/ceph/client.h"
+#include "rbd_handler/ceph/rbd_image.h"
+
+namespace tcmurbd::ceph {
+
+class ImageHandle {
+ public:
+  static std::expected<std::unique_ptr<ImageHandle>, std::string> open(const ImageSpec& spec);
+  // Image, then ioctx, then instance: rados_shutdown under an open image leaves librbd with freed
+  // memory.
+  ~ImageHandle();
+  ImageHandle(const ImageHandle&) = delete;
+  ImageHandle& operator=(const ImageHandle&) = delete;
+
+  rbd_image_t handle() const { return image_; }
+  const Client& client() const { return *client_; }
+  const ImageInfo& info() const { return info_; }
+
+  // The size after a round trip to the image's header, or a negative errno. The round trip tells a
+  // handle that was fenced without noticing, whose own idea of the size is old.
+  std::expected<uint64_t, int> fetch_size();
+
+  // Whether the header changed since the last fetch_size() that succeeded. Any thread, does not
+  // block.
+  bool header_changed() const { return header_changed_.load(std::memory_order_acquire); }
+
+ private:
+  using Step = std::expected<void, std::string>;
+
+  explicit ImageHandle(const ImageSpec& spec) : spec_(spec) {}
+  Step open_pool();
+  Step open_image();
+  Step check_features();
+  Step check_settings();
+  Step read_info();
+  Step watch_header();
+  std::unexpected<std::string> refuse(const std::string& what, const std::string& reason) const;
+  std::unexpected<std::string> refuse_image(const std::string& reason) const;
+
+  const ImageSpec spec_;
+  std::unique_ptr<Client> client_;
+  rados_ioctx_t pool_ = nullptr;
+  rbd_image_t image_ = nullptr;
+  uint64_t features_ = 0;
+  uint64_t watch_ = 0;
+  bool watching_ = false;
+  ImageInfo info_;
+  std::atomic<bool> header_changed_{false};
+};
+
+}  // namespace tcmurbd::ceph

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The records of the ops that librbd has, one per op in flight, so that starting an op allocates
+// nothing of ours. What a librbd callback gets as its argument is the address of one of these.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "rbd_handler/image.h"
+
+namespace tcmurbd::ceph {
+
+class RbdImage;
+
+struct OpSlot {
+  RbdImage* image = nullptr;
+  ImageOp op;
+  OpToken token = 0;
+  // The op's data in one piece, when it does not lie so or must outlive submit(). Rare, hence
+  // allocated.
+  std::unique_ptr<uint8_t[]> bounce;
+
+  OpSlot* next_free = nullptr;  // OpSlots' own.
+};
+
+// A free list. One thread takes; any thread puts back.
+class OpSlots {
+ public:
+  explicit OpSlots(RbdImage* image);
+
+  // Nullptr: all are in use. Only ever called by one thread at a time: with a single taker the head
+  // that it read cannot leave the list and come back in between, which is what makes the plain
+  // compare-and-swap sound.
+  OpSlot* take();
+  void put_back(OpSlot& slot);
+
+ private:
+  std::array<OpSlot, kImageOpsMax> slots_;
+  std::atomic<OpSlot*> free_{nullptr};
+};
+
+}  // namespace tcmurbd::ceph

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/rbd_image.h"
+
+#include <fmt/format.h>
+#include <limits.h>
+#include <rbd/librbd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "common/check.h"
+#include "config/quote.h"
+#include "rbd_handler/ceph/failure.h"
+#include "rbd_handler/ceph/image_handle.h"
+#include "rbd_handler/ceph/op_slots.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+// librbd takes reads and writes as up to IOV_MAX pieces, a write-same pattern as one. A write that
+// does not start within submit() must not depend on the caller's memory.
+bool needs_bounce(const ImageOp& op, bool late) {
+  switch (op.kind) {
+    case OpKind::kRead:
+      return op.data.size() > IOV_MAX;
+    case OpKind::kWrite:
+      return late || op.data.size() > IOV_MAX;
+    case OpKind::kWriteSame:
+      return late || op.data.size() != 1;
+    case OpKind::kWriteZeroes:
+      return false;
+  }
+  return false;
+}
+
+void fill_bounce(OpSlot& slot) {
+  const auto bytes = static_cast<size_t>(iov_bytes(slot.op.data));
+  slot.bounce = std::make_unique_for_overwrite<uint8_t[]>(bytes);
+  if (changes_image(slot.op.kind)) copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
+}
+
+// The op's data when it lies in one piece, else nullptr.
+char* one_piece(const OpSlot& slot) {
+  if (slot.bounce) return reinterpret_cast<char*>(slot.bounce.get());
+  return slot.op.data.size() == 1 ? static_cast<char*>(slot.op.data[0].iov_base) : nullptr;
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<RbdImage>, std::string> RbdImage::open(const ImageSpec& spec,
+                                                                     CompletionSink sink) {
+  auto handle = ImageHandle::open(spec);
+  if (!handle) return std::unexpected(handle.error());
+  return std::unique_ptr<RbdImage>(new RbdImage(std::move(*handle), std::move(sink)));
+}
+
+RbdImage::RbdImage(std::unique_ptr<ImageHandle> handle, CompletionSink sink)
+    : handle_(std::move(handle)),
+      sink_(std::move(sink)),
+      slots_(std::make_unique<OpSlots>(this)),
+      bytes_(handle_->info().bytes),
+      late_thread_([this](std::stop_token stop) { run_late_ops(stop); }) {}
+
+RbdImage::~RbdImage() {
+  // Polled, so that no op pays for a wake-up that only this needs, and the last op's callback
+  // touches nothing after its decrement.
+  while (in_flight_.load(std::memory_order_acquire) != 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  late_thread_.request_stop();
+  late_thread_.join();
+}
+
+const ImageInfo& RbdImage::info() const { return handle_->info(); }
+
+const std::string& RbdImage::address() const { return handle_->client().address(); }
+
+std::expected<uint64_t, std::string> RbdImage::refresh_size() {
+  const auto bytes = handle_->fetch_size();
+  if (!bytes) return std::unexpected(fmt::format("its size: {}", failure_text(bytes.error())));
+  bytes_.store(*bytes, std::memory_order_release);
+  return *bytes;
+}
+
+void RbdImage::submit(const ImageOp& op, OpToken token) {
+  OpSlot* slot = slots_->take();
+  CHECK(slot != nullptr);  // More than kImageOpsMax ops in flight.
+  in_flight_.fetch_add(1, std::memory_order_relaxed);
+  slot->op = op;
+  slot->token = token;
+  const bool late = op.range.end() > bytes_.load(std::memory_order_acquire);
+  if (needs_bounce(op, late)) fill_bounce(*slot);
+  if (late)
+    defer({.slot = slot, .started = false, .result = 0});
+  else
+    start(*slot);
+}
+
+void RbdImage::start(OpSlot& slot) {
+  rbd_completion_t completion = nullptr;
+  if (const int r = rbd_aio_create_completion(&slot, &RbdImage::on_complete, &completion); r < 0)
+    return finish(slot, r);
+  if (const int r = call_librbd(slot, completion); r < 0) {
+    rbd_aio_release(completion);
+    finish(slot, r);
+  }
+}
+
+int RbdImage::call_librbd(OpSlot& slot, void* completion) {
+  const rbd_image_t image = handle_->handle();
+  const auto [offset, length] = slot.op.range;
+  const IovSpan data = slot.op.data;
+  const int pieces = static_cast<int>(data.size());
+  char* const piece = one_piece(slot);
+  switch (slot.op.kind) {
+    case OpKind::kRead:
+      return piece != nullptr ? rbd_aio_read(image, offset, length, piece, completion)
+                              : rbd_aio_readv(image, data.data(), pieces, offset, completion);
+    case OpKind::kWrite:
+      return piece != nullptr ? rbd_aio_write(image, offset, length, piece, completion)
+                              : rbd_aio_writev(image, data.data(), pieces, offset, completion);
+    case OpKind::kWriteZeroes:
+      return rbd_aio_write_zeroes(image, offset, length, completion, 0, 0);
+    case OpKind::kWriteSame:
+      return rbd_aio_writesame(image, offset, length, piece, iov_bytes(data), completion, 0);
+  }
+  return -EINVAL;
+}
+
+void RbdImage::on_complete(void* completion, void* slot) {
+  const int64_t result = rbd_aio_get_return_value(completion);
+  rbd_aio_release(completion);
+  auto* op = static_cast<OpSlot*>(slot);
+  op->image->ended(*op, result);
+}
+
+void RbdImage::ended(OpSlot& slot, int64_t result) {
+  const ImageOp& op = slot.op;
+  if (op.kind == OpKind::kRead && result >= 0) {
+    // librbd cuts a read at the image's end and at nothing else.
+    if (static_cast<uint64_t>(result) < op.range.length) return finish(slot, kBeyondEnd);
+    if (slot.bounce) copy_to_iov(op.data, 0, {slot.bounce.get(), op.range.length});
+    return finish(slot, 0);
+  }
+  // It also cuts what changes the image, and calls that a success; or says -EINVAL when nothing is
+  // left. Both are the image's end if the image became smaller meanwhile.
+  const bool may_be_cut = op.range.end() > bytes_.load(std::memory_order_acquire) ||
+                          handle_->header_changed() || result == -EINVAL;
+  const auto outcome = static_cast<int32_t>(result < 0 ? result : 0);
+  if (may_be_cut && (outcome == 0 || outcome == -EINVAL))
+    defer({.slot = &slot, .started = true, .result = outcome});
+  else
+    finish(slot, outcome);
+}
+
+void RbdImage::finish(OpSlot& slot, int32_t result) {
+  const OpDone done{.token = slot.token, .result = result};
+  slots_->put_back(
+      slot);  // First: the core may submit the next op as soon as it hears of this one.
+  sink_(done);
+  in_flight_.fetch_sub(1, std::memory_order_release);
+}
+
+void RbdImage::defer(Late late) {
+  const std::lock_guard lock(late_mutex_);
+  late_.push_back(late);
+  late_arrived_.notify_one();
+}
+
+void RbdImage::run_late_ops(std::stop_token stop) {
+  std::vector<Late> batch;
+  for (;;) {
+    {
+      std::unique_lock lock(late_mutex_);
+      if (!late_arrived_.wait(lock, stop, [this] { return !late_.empty(); })) return;
+      batch.swap(late_);
+    }
+    const auto bytes = handle_->fetch_size();
+    if (bytes) bytes_.store(*bytes, std::memory_order_release);
+    for (const Late& late : batch) settle(late, bytes);
+    batch.clear();
+  }
+}
+
+void RbdImage::settle(const Late& late, const std::expected<uint64_t, int>& bytes) {
+  OpSlot& slot = *late.slot;
+  if (bytes && slot.op.range.end() > *bytes) return finish(slot, kBeyondEnd);
+  if (late.started) return finish(slot, late.result);
+  if (!bytes) return finish(slot, bytes.error());
+  start(slot);
+}
+
+}  // namespace tcmurbd::ceph
