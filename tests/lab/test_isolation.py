@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever end a lab comes to, nothing of it is left on the machine. Runs outside a lab, and starts labs to kill them."""
 
-import glob
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import unittest
 
 from lib import isolation, network
 from lib.lab import Lab
+from lib.traces import inner_world, machine_state, processes_in
 
 
 def small_body():
@@ -29,38 +29,14 @@ def full_body():
         signal.pause()
 
 
-def namespace(pid, kind="pid"):
-    try:
-        return os.readlink(f"/proc/{pid}/ns/{kind}")
-    except OSError:
-        return None
-
-
-def processes_in(world):
-    return [p for p in os.listdir("/proc") if p.isdigit() and namespace(p) == world]
-
-
-def machine_state():
-    """What a lab that leaks would change: mounts, links, shared memory, mount points, user-mode Linux's files."""
-    with open("/proc/self/mounts", encoding="utf-8") as mounts:
-        state = {"mounts": mounts.read()}
-    state["links"] = sorted(os.listdir("/sys/class/net"))
-    for folder in ("/mnt", "/media", "/srv", "/opt", "/dev/shm", "/run/netns", os.path.expanduser("~/.uml")):
-        state[folder] = sorted(glob.glob(f"{folder}/*"))
-    return state
-
-
 class LabEndTest(unittest.TestCase):
     def start(self, body):
         process = subprocess.Popen([sys.executable, __file__, body], stdout=subprocess.PIPE, text=True, start_new_session=True)
         self.addCleanup(process.stdout.close)
         self.assertEqual(process.stdout.readline(), "up\n")
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="utf-8") as children:
-            init = children.read().split()[0]
-        world = namespace(init)
-        self.assertNotEqual(world, namespace("self"))
+        init, world = inner_world(process.pid)
         self.assertGreaterEqual(len(processes_in(world)), 3)
-        return process, int(init), world
+        return process, init, world
 
     def assert_gone(self, process, world, before):
         process.wait(30)

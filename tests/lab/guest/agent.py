@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's hands in a gateway: takes requests over TCP, one connection each, any number at once.
+"""The lab's hands on a machine with LIO: takes requests over a socket, one connection each, any number at once.
 
 A request and each reply is a 4-byte big-endian length and a JSON object. Operations:
     sh      {script}                   -> {out: text}..., {rc: number}; the script's process group dies with the connection
@@ -173,10 +173,17 @@ def serve(sock):
 
 
 def main():
-    listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
+    """agent.py ADDRESS PORT, or agent.py PATH for a local socket."""
+    if len(sys.argv) == 2:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(sys.argv[1])
+        listener.listen(64)
+    else:
+        listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
     while True:
         sock, _ = listener.accept()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=serve, args=(sock,), daemon=True).start()
 
 

@@ -12,6 +12,7 @@ import time
 import uuid
 
 from . import network
+from .images import Images
 from .isolation import wait_until
 
 _MON_ADDRESSES = "[v2:{ip}:13300,v1:{ip}:16789]"
@@ -101,10 +102,10 @@ class CephProcess:
         self.process.wait(30)
 
 
-class Cluster:
+class Cluster(Images):
     def __init__(self, directory, osds=1, mgr=False, store="memstore", placement_groups=32, capacity=4 * _GIB):
+        super().__init__(f"{directory}/ceph.conf")
         self.directory = directory
-        self.conf = f"{directory}/ceph.conf"
         self.fsid = str(uuid.uuid4())
         self.store = store
         self.placement_groups = placement_groups
@@ -205,29 +206,3 @@ class Cluster:
     def blocklist(self):
         """The addresses on the OSD map's blocklist."""
         return {entry["addr"] for entry in self.command("osd blocklist ls") or []}
-
-    # --- images ---
-
-    def rbd(self, *arguments, timeout=60, check=True, **options):
-        """Runs the rbd tool on the cluster's side; returns the finished process."""
-        done = subprocess.run(["rbd", "-c", self.conf, *map(str, arguments)], capture_output=True, timeout=timeout, **options)
-        if check and done.returncode != 0:
-            raise RuntimeError(f"rbd {' '.join(map(str, arguments))}: {done.stderr.decode(errors='replace')}")
-        return done
-
-    def create_image(self, name, size, pool="rbd", features=None, object_size=None):
-        """An image of `size` bytes, a multiple of 512 as the devices have it."""
-        extra = ["--image-feature", ",".join(features)] if features else []
-        extra += ["--object-size", object_size] if object_size else []
-        self.rbd("create", f"{pool}/{name}", "--size", f"{size}B", *extra)
-
-    def watchers(self, image, pool="rbd"):
-        """The addresses of the clients that have the image open."""
-        return [w["address"] for w in json.loads(self.rbd("status", f"{pool}/{image}", "--format", "json").stdout)["watchers"]]
-
-    def lockers(self, image, pool="rbd"):
-        return json.loads(self.rbd("lock", "ls", f"{pool}/{image}", "--format", "json").stdout)
-
-    def export(self, image, path="-", pool="rbd", timeout=300):
-        """The image's bytes as the cluster has them: to a file, or returned."""
-        return self.rbd("export", "--no-progress", f"{pool}/{image}", path, timeout=timeout).stdout

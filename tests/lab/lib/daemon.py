@@ -9,13 +9,13 @@ import stat
 from . import isolation
 from .channel import LabError
 
-_START_SECONDS = 60
+_START_SECONDS = 90
 # Debug and sanitizer builds give their best account through these; halting would turn a finding into a dead path.
 _ENVIRONMENT = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
 class Daemon:
-    """A daemon process in a gateway. Its output goes to /run/gw/NAME.log there, which is `log_path` here."""
+    """A daemon process in a gateway. Its output goes to NAME.log in the machine's shared directory, `log_path` here."""
 
     name = "daemon"
 
@@ -30,7 +30,7 @@ class Daemon:
 
     def start(self, timeout=_START_SECONDS, ready=True):
         """Starts it and returns when it says that it is ready; `ready=False` does not wait for that."""
-        request = {"op": "spawn", "argv": self.argv, "env": self.environment, "log": f"/run/gw/{self.name}.log"}
+        request = {"op": "spawn", "argv": self.argv, "env": self.environment, "log": f"{self.gateway.shared}/{self.name}.log"}
         for reply in self.gateway.channel.requests(request, timeout):
             if "pid" in reply:
                 self.pid = reply["pid"]
@@ -89,13 +89,13 @@ class TcmuRbd(Daemon):
     name = "tcmu-rbd"
 
     def __init__(self, gateway, binary, config="", environment=None):
-        copy = f"{isolation.directory()}/{self.name}"
+        copy = f"{gateway.directory}/{self.name}"
         if not os.path.exists(copy):
             shutil.copy(binary, copy)
             os.chmod(copy, stat.S_IRWXU)
         self.config = f"{gateway.directory}/tcmu-rbd.yaml"
         self.write_config(config)
-        super().__init__(gateway, [copy, "--config", "/run/gw/tcmu-rbd.yaml"], environment)
+        super().__init__(gateway, [copy, "--config", f"{gateway.shared}/tcmu-rbd.yaml"], environment)
 
     def write_config(self, text):
         with open(self.config, "w", encoding="utf-8") as file:
@@ -108,7 +108,7 @@ class TcmuRunner(Daemon):
     name = "tcmu-runner"
 
     def __init__(self, gateway):
-        super().__init__(gateway, ["tcmu-runner", "--tcmu-log-dir", "/run/gw"])
+        super().__init__(gateway, ["tcmu-runner", "--tcmu-log-dir", gateway.shared])
 
     def start(self, timeout=_START_SECONDS, ready=True):
         # It looks for the kernel's modules under /lib/modules, which is where they would be without a user-mode kernel.

@@ -8,35 +8,29 @@ import subprocess
 import time
 
 from . import isolation, network
-from .channel import Channel, GuestTimeout, LabError
+from .channel import AGENT_PORT, Channel, LabError
+from .machine import Machine
 
 _KERNEL = "/usr/bin/linux.uml"
-_AGENT_PORT = 700
-_BOOT_SECONDS = 60
+_BOOT_SECONDS = 120
 _GUEST_FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "guest")
 
 
-class Gateway:
+class Gateway(Machine):
     """One user-mode kernel. Its /run/gw is `directory` here; all else that it sees of the host is read-only."""
 
     def __init__(self, number, conf, memory="1500M"):
-        self.number = number
-        self.name = f"gw{number}"
-        self.address = network.gateway_address(number)
-        self.directory = f"{isolation.directory()}/{self.name}"
-        self.conf = conf
+        name, address = f"gw{number}", network.gateway_address(number)
+        super().__init__(name, address, number, f"{isolation.directory()}/{name}", "/run/gw", conf, Channel((address, AGENT_PORT)))
         self.memory = memory
-        self.channel = Channel(self.address, _AGENT_PORT)
-        self.logs = []  # files whose end is worth showing with an error
         self.process = None
         self.frozen = False
         os.makedirs(self.directory, exist_ok=True)
         guest = f"{isolation.directory()}/guest"
         if not os.path.isdir(guest):
             shutil.copytree(_GUEST_FILES, guest)
+        self.logs.append(f"{self.directory}/console")
         self._tap = network.create_tap(number)
-
-    # --- power ---
 
     def boot(self):
         lab = isolation.directory()
@@ -44,7 +38,7 @@ class Gateway:
         with open(f"{self.directory}/console", "a", encoding="utf-8") as console:
             self.process = subprocess.Popen(
                 [_KERNEL, f"mem={self.memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
-                 f"init={lab}/guest/init.sh", f"LAB={lab}", f"GW={self.number}", f"AGENT_PORT={_AGENT_PORT}",
+                 f"init={lab}/guest/init.sh", f"LAB={lab}", f"GW={self.number}", f"AGENT_PORT={AGENT_PORT}",
                  f"uml_dir={lab}/uml/", f"umid={self.name}-{time.monotonic_ns()}", "noreboot", "panic=1",
                  f"vec0:transport=tap,ifname={self._tap},depth=128,gro=1", "con=null", "con0=fd:0,fd:1", "quiet", "loglevel=4"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
@@ -58,6 +52,9 @@ class Gateway:
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
+
+    def reachable(self):
+        return self.alive() and not self.frozen
 
     def freeze(self):
         """Stops its kernel: it neither answers nor loses anything, as a machine that hangs."""
@@ -91,44 +88,3 @@ class Gateway:
 
     def set_network(self, up):
         network.set_link(self.number, up)
-
-    # --- work ---
-
-    def run(self, script, timeout=60, check=True):
-        """Runs a bash script in the guest, with CEPH_CONF set; returns (status, output). `check` makes a failure an error."""
-        try:
-            status, output = self.channel.script(f"export CEPH_CONF={self.conf}\n{script}", timeout)
-        except LabError as error:
-            raise type(error)(f"{self.name}: {error}\n{self.report()}") from None
-        if check and status != 0:
-            raise LabError(f"{self.name}: status {status} of {script!r}:\n{output}\n{self.report()}")
-        return status, output
-
-    def output(self, script, timeout=60):
-        return self.run(script, timeout)[1].strip()
-
-    def files(self, *steps, timeout=30):
-        """File operations in the guest (see guest/agent.py); a hang is reported with all that is known."""
-        try:
-            return self.channel.files(*steps, timeout=timeout)
-        except LabError as error:
-            raise type(error)(f"{self.name}: {error}\n{self.report()}") from None
-
-    def report(self, lines=25):
-        """The last words of its console, kernel and daemon: the part of an error message that explains it."""
-        parts = [_tail(f"{self.directory}/console", lines)]
-        if self.alive() and not self.frozen:
-            try:
-                parts.append(f"--- dmesg of {self.name}\n" + self.channel.script(f"dmesg | tail -n {lines}", 5)[1])
-            except (LabError, GuestTimeout) as error:
-                parts.append(f"--- dmesg of {self.name}: {error}")
-        parts += [_tail(path, lines) for path in self.logs]
-        return "\n".join(parts)
-
-
-def _tail(path, lines):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return f"--- {path}\n" + "".join(file.readlines()[-lines:])
-    except OSError as error:
-        return f"--- {path}: {error.strerror}"

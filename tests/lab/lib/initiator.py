@@ -59,8 +59,8 @@ class Fio:
         self.options = {"filename": filename, "name": name, "ioengine": "libaio", "direct": 1, "iodepth": 32, "rw": "randwrite",
                         "verify": "crc32c", "verify_fatal": 1, "verify_dump": 0, "verify_backlog": 0, "group_reporting": 1,
                         "thread": 1, **options}
-        self._job = f"/run/gw/{name}.fio"
-        self._output = f"/run/gw/{name}.out"
+        self._job = f"{gateway.shared}/{name}.fio"
+        self._output = f"{gateway.shared}/{name}.out"
 
     def _script(self, extra=""):
         lines = "".join(f"{key}={value}\n" for key, value in self.options.items() if key != "name" and value is not None)
