@@ -1,0 +1,5 @@
+unit_test(ring_cdb_length_test SOURCES ring_cdb_length_test.cc LIBS tcmurbd_ring)
+unit_test(ring_hostile_test SOURCES ring_hostile_test.cc LIBS tcmurbd_ring)
+unit_test(ring_flow_test SOURCES ring_flow_test.cc LIBS tcmurbd_ring tcmurbd_fake_kernel)
+unit_test(ring_random_test SOURCES ring_random_test.cc LIBS tcmurbd_ring tcmurbd_fake_kernel)
+unit_test(ring_fake_kernel_test SOURCES ring_fake_kernel_test.cc LIBS tcmurbd_ring tcmurbd_fake_kernel)
