@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files as a 6.1 kernel shows them, and as it never should.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "rbd_handler/kernel/configfs.h"
+#include "rbd_handler/kernel/small_file.h"
+#include "tests/unit/kernel_tree.h"
+
+namespace tcmurbd::kernel {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+const std::string kTarget = "/sys/kernel/config/target";
+const std::string kDevice = kTarget + "/core/user_0/d0";
+
+class ConfigfsTree : public ::testing::Test {
+ protected:
+  ConfigfsTree() : device_({"user_0", "d0", "rbd/p/i"}, root_.path()) {
+    root_.write(kDevice + "/wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: \n");
+    root_.write(kDevice + "/wwn/vendor_id", "LIO-ORG\n");
+    root_.write(kDevice + "/wwn/product_id", "\n");
+    root_.write(kDevice + "/wwn/revision", "\n");
+    group("default_tg_pt_gp", "0\n");
+  }
+
+  void group(const std::string& name, const std::string& id) {
+    const std::string path = kDevice + "/alua/" + name;
+    root_.write(path + "/tg_pt_gp_id", id);
+    root_.write(path + "/alua_access_state", "0\n");
+    root_.write(path + "/alua_access_status", "None\n");
+    root_.write(path + "/preferred", "0\n");
+    root_.write(path + "/alua_support_transitioning", "1\n");
+    root_.write(path + "/alua_support_offline", "1\n");
+    root_.write(path + "/alua_support_lba_dependent", "0\n");
+    root_.write(path + "/alua_support_unavailable", "1\n");
+    root_.write(path + "/alua_support_standby", "1\n");
+    root_.write(path + "/alua_support_active_nonoptimized", "1\n");
+    root_.write(path + "/alua_support_active_optimized", "1\n");
+    root_.write(path + "/members", "");
+  }
+  void member(const std::string& name, const std::string& line) {
+    const std::string file = kDevice + "/alua/" + name + "/members";
+    root_.write(file, root_.read(file) + line + "\n" + '\0');
+  }
+  void port(const std::string& lun, const std::string& indx) {
+    root_.write(kTarget + "/" + lun + "/statistics/scsi_port/indx", indx);
+  }
+  scsi::TargetFacts facts() {
+    const auto read = device_.read_target_facts();
+    EXPECT_TRUE(read.has_value()) << read.error();
+    return read.value_or(scsi::TargetFacts{});
+  }
+
+  FakeRoot root_;
+  ConfigfsDevice device_;
+};
+
+TEST_F(ConfigfsTree, Attributes) {
+  root_.write(kDevice + "/attrib/dev_size", "1099511627776\n");
+  root_.write(kDevice + "/attrib/qfull_time_out", "-1\n");
+  root_.write(kDevice + "/attrib/hw_block_size", "512 bytes\n");
+  root_.write(kDevice + "/attrib/empty", "");
+  root_.write(kDevice + "/attrib/huge", std::string(5000, '1'));
+  root_.write(kDevice + "/attrib/wide", "99999999999999999999\n");
+  EXPECT_EQ(device_.attribute("dev_size"), 1099511627776);
+  EXPECT_EQ(device_.attribute("qfull_time_out"), -1);
+  EXPECT_THAT(device_.attribute("hw_block_size").error(), HasSubstr("'512 bytes' is not a number"));
+  EXPECT_FALSE(device_.attribute("empty").has_value());
+  EXPECT_THAT(device_.attribute("huge").error(), HasSubstr("more than 4096 bytes"));
+  EXPECT_FALSE(device_.attribute("wide").has_value());
+  EXPECT_THAT(device_.attribute("none").error(), HasSubstr("attrib/none: No such file"));
+}
+
+TEST_F(ConfigfsTree, SetsAttributesThatAskNobody) {
+  root_.write(kDevice + "/attrib/tmr_notification", "");
+  EXPECT_TRUE(device_.set_attribute("tmr_notification", 1).has_value());
+  EXPECT_EQ(root_.read(kDevice + "/attrib/tmr_notification"), "1");
+  EXPECT_THAT(device_.set_attribute("cmd_time_out", 0).error(), HasSubstr("No such file"));
+  EXPECT_DEATH((void)device_.set_attribute("dev_size", 1), "CHECK failed");
+  EXPECT_DEATH((void)device_.set_attribute("emulate_write_cache", 1), "CHECK failed");
+}
+
+TEST_F(ConfigfsTree, Actions) {
+  EXPECT_THAT(device_.block(true).error(), HasSubstr("action/block_dev"));
+  EXPECT_THAT(KeptBuffers::open(device_).error(), HasSubstr("free_kept_buf: No such file"));
+  for (const char* name : {"block_dev", "reset_ring", "free_kept_buf"}) {
+    root_.write(kDevice + "/action/" + name, "");
+  }
+  EXPECT_TRUE(device_.block(true).has_value());
+  EXPECT_EQ(root_.read(kDevice + "/action/block_dev"), "1");
+  EXPECT_TRUE(device_.block(false).has_value());
+  EXPECT_EQ(root_.read(kDevice + "/action/block_dev"), "0");
+  EXPECT_TRUE(device_.reset_ring().has_value());
+  EXPECT_EQ(root_.read(kDevice + "/action/reset_ring"), "1");
+  auto kept = KeptBuffers::open(device_);
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_TRUE(kept->free(65535).has_value());
+  EXPECT_EQ(root_.read(kDevice + "/action/free_kept_buf"), "65535");
+}
+
+TEST_F(ConfigfsTree, ModuleParameters) {
+  EXPECT_THAT(release_netlink_waiters(root_.path()).error(), HasSubstr("block_netlink"));
+  const std::string parameters = "/sys/module/target_core_user/parameters";
+  root_.write(parameters + "/block_netlink", "N\n");
+  EXPECT_THAT(release_netlink_waiters(root_.path()).error(), HasSubstr("reset_netlink"));
+  EXPECT_EQ(root_.read(parameters + "/block_netlink")[0], '0');  // Open again in spite of it.
+  root_.write(parameters + "/reset_netlink", "");
+  EXPECT_TRUE(release_netlink_waiters(root_.path()).has_value());
+  EXPECT_EQ(root_.read(parameters + "/reset_netlink"), "1");
+}
+
+TEST_F(ConfigfsTree, IdentityDefaults) {
+  const scsi::TargetFacts read = facts();
+  EXPECT_EQ(read.unit_serial, "");
+  EXPECT_EQ(read.vendor, "LIO-ORG");
+  EXPECT_EQ(read.product, "TCMU device");
+  EXPECT_EQ(read.revision, "0002");
+  root_.remove(kDevice + "/wwn");
+  EXPECT_EQ(facts().vendor, "LIO-ORG");
+  EXPECT_EQ(facts().product, "TCMU device");
+}
+
+TEST_F(ConfigfsTree, IdentityAsSet) {
+  root_.write(kDevice + "/wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: 1c3f-42\n");
+  root_.write(kDevice + "/wwn/vendor_id", "ACME    \n");
+  root_.write(kDevice + "/wwn/product_id", "Big Disk\n");
+  root_.write(kDevice + "/wwn/revision", "0815");
+  const scsi::TargetFacts read = facts();
+  EXPECT_EQ(read.unit_serial, "1c3f-42");
+  EXPECT_EQ(read.vendor, "ACME");
+  EXPECT_EQ(read.product, "Big Disk");
+  EXPECT_EQ(read.revision, "0815");
+}
+
+TEST_F(ConfigfsTree, IdentityGarbage) {
+  root_.write(kDevice + "/wwn/vpd_unit_serial", "Serial: 1\n");
+  EXPECT_THAT(device_.read_target_facts().error(), HasSubstr("does not begin with"));
+  root_.write(kDevice + "/wwn/vpd_unit_serial",
+              std::string("T10 VPD Unit Serial Number: a\0b", 31));
+  EXPECT_THAT(device_.read_target_facts().error(), HasSubstr("printable"));
+  root_.write(kDevice + "/wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: a\n");
+  root_.write(kDevice + "/wwn/vendor_id", "\xff\xfe\n");
+  EXPECT_THAT(device_.read_target_facts().error(), HasSubstr("vendor_id: not printable"));
+  root_.remove(kDevice);
+  EXPECT_THAT(device_.read_target_facts().error(), HasSubstr("no such device"));
+}
+
+TEST_F(ConfigfsTree, TheDefaultGroupIsThereIfNoOtherHasPorts) {
+  port("loopback/naa.1/tpgt_1/lun/lun_0", "3\n");
+  member("default_tg_pt_gp", "loopback/naa.1/tpgt_1/lun_0");
+  group("ao", "1\n");
+  auto groups = facts().groups;
+  ASSERT_THAT(groups, SizeIs(2));
+  EXPECT_EQ(groups[0].id, 0);
+  EXPECT_THAT(groups[0].relative_ports, ElementsAre(3));
+  port("iscsi/iqn.x:t/tpgt_1/lun/lun_0", "1\n");
+  member("ao", "iSCSI/iqn.x:t/tpgt_1/lun_0");
+  groups = facts().groups;
+  ASSERT_THAT(groups, SizeIs(1));
+  EXPECT_EQ(groups[0].id, 1);
+}
+
+TEST_F(ConfigfsTree, GroupsOfAGateway) {
+  group("ano2", "2\n");
+  root_.write(kDevice + "/alua/ano2/alua_access_state", "1\n");
+  root_.write(kDevice + "/alua/ano2/alua_access_status", "Altered by Implicit ALUA\n");
+  root_.write(kDevice + "/alua/ano2/alua_support_offline", "0\n");
+  root_.write(kDevice + "/alua/ano2/alua_support_unavailable", "0\n");
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_5", "12\n");
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_6", "2\n");
+  member("ano2", "iSCSI/iqn.x:t/tpgt_2/lun_5");
+  member("ano2", "iSCSI/iqn.x:t/tpgt_2/lun_6");
+  group("ao", "1\n");
+  root_.write(kDevice + "/alua/ao/preferred", "1\n");
+  root_.write(kDevice + "/alua/ao/alua_support_lba_dependent", "1\n");
+  group("new", "\n");  // Made, and not yet given an id.
+  const auto groups = facts().groups;
+  ASSERT_THAT(groups, SizeIs(2));
+  EXPECT_EQ(groups[0].id, 1);
+  EXPECT_EQ(groups[0].access_state, 0);
+  EXPECT_EQ(groups[0].status_code, 0);
+  EXPECT_EQ(groups[0].supported_states, 0xdf);
+  EXPECT_TRUE(groups[0].preferred);
+  EXPECT_THAT(groups[0].relative_ports, IsEmpty());
+  EXPECT_EQ(groups[1].id, 2);
+  EXPECT_EQ(groups[1].access_state, 1);
+  EXPECT_EQ(groups[1].status_code, 2);
+  EXPECT_EQ(groups[1].supported_states, 0x87);
+  EXPECT_FALSE(groups[1].preferred);
+  EXPECT_THAT(groups[1].relative_ports, ElementsAre(2, 12));
+}
+
+TEST_F(ConfigfsTree, GarbageLeavesOneGroupOut) {
+  port("iscsi/iqn/tpgt_1/lun/lun_0", "1\n");
+  const auto with_bad = [&](const std::string& file, const std::string& content) {
+    group("good", "1\n");
+    member("good", "iSCSI/iqn/tpgt_1/lun_0");
+    group("bad", "2\n");
+    root_.write(kDevice + "/alua/bad/" + file, content);
+    return facts().groups;
+  };
+  for (const auto& [file, content] :
+       std::vector<std::pair<std::string, std::string>>{{"tg_pt_gp_id", "two\n"},
+                                                        {"tg_pt_gp_id", "65536\n"},
+                                                        {"tg_pt_gp_id", "-1\n"},
+                                                        {"alua_access_state", "16\n"},
+                                                        {"alua_access_state", "\n"},
+                                                        {"alua_access_status", "Altered\n"},
+                                                        {"preferred", "2\n"},
+                                                        {"alua_support_standby", "yes\n"},
+                                                        {"members", std::string(5000, 'x')}}) {
+    const auto groups = with_bad(file, content);
+    ASSERT_THAT(groups, SizeIs(1)) << file << content;
+    EXPECT_EQ(groups[0].id, 1);
+  }
+}
+
+TEST_F(ConfigfsTree, MembersThatLeadNowhere) {
+  group("ao", "1\n");
+  port("iscsi/iqn/tpgt_1/lun/lun_0", "7\n");
+  port("iscsi/iqn/tpgt_1/lun/lun_1", "0\n");
+  port("iscsi/iqn/tpgt_1/lun/lun_2", "65536\n");
+  for (const char* line :
+       {"", "/", "iSCSI", "iSCSI/iqn/tpgt_1", "iSCSI//tpgt_1/lun_0", "iSCSI/../tpgt_1/lun_0",
+        "iSCSI/iqn/tpgt_1/lun_0/x", "iSCSI/iqn/tpgt_1/lun_1", "iSCSI/iqn/tpgt_1/lun_2",
+        "iSCSI/iqn/tpgt_1/lun_9", "qla2xxx/naa/tpgt_1/lun_0", "iSCSI/iqn/tpgt_1/lun_0"}) {
+    member("ao", line);
+  }
+  const auto groups = facts().groups;
+  ASSERT_THAT(groups, SizeIs(1));
+  EXPECT_THAT(groups[0].relative_ports, ElementsAre(7));
+}
+
+TEST(SmallFile, NumbersAsTheKernelPrintsThem) {
+  EXPECT_EQ(parse_number("0x1100000", "x"), 0x1100000);
+  EXPECT_EQ(parse_number("-5", "x"), -5);
+  for (const char* bad : {"", " 5", "5 ", "+5", "0x", "0xg", "5.0", "1e3", "--5"}) {
+    EXPECT_FALSE(parse_number(bad, "x").has_value()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace tcmurbd::kernel
