@@ -79,27 +79,20 @@ void Device::start(uint32_t index) {
   plan_and_run(index);
 }
 
-// SPC-5 5.14: a unit attention ends the next command that is not INQUIRY (or REPORT LUNS, which the
-// kernel answers); REQUEST SENSE takes it as its parameter data. True: the command was answered.
+// True: the command was answered. REQUEST SENSE takes the condition as its data instead, see plan_and_run().
 bool Device::answer_unit_attention(uint32_t index) {
   const scsi::Command& command = tasks_[index].command;
-  if (!unit_attention_ || std::holds_alternative<scsi::Inquiry>(command)) return false;
-  const scsi::Sense sense = *std::exchange(unit_attention_, std::nullopt);
-  if (const auto* request_sense = std::get_if<scsi::RequestSense>(&command)) {
-    const auto bytes = scsi::encode_fixed(sense);
-    const size_t length = std::min<size_t>(bytes.size(), request_sense->allocation_length);
-    answer(index, scsi::Result::good(), std::span(bytes).first(length));
-  } else {
-    answer(index, scsi::Result::check(sense), {});
-  }
+  if (!unit_attention_ || !scsi::takes_unit_attention(command) || scsi::is_request_sense(command)) return false;
+  answer(index, scsi::Result::check(*std::exchange(unit_attention_, std::nullopt)), {});
   return true;
 }
 
 void Device::plan_and_run(uint32_t index) {
   Task& task = tasks_[index];
   data_in_.clear();
-  scsi::Plan plan =
-      scsi::plan(task.command, disk_, target_, {task.entry.data_length, task.entry.iov}, data_in_);
+  scsi::Request request{task.entry.data_length, task.entry.iov};
+  if (scsi::is_request_sense(task.command)) request.pending_sense = std::exchange(unit_attention_, std::nullopt);
+  scsi::Plan plan = scsi::plan(task.command, disk_, target_, request, data_in_);
   if (const auto* done = std::get_if<scsi::Answer>(&plan)) {
     answer(index, done->result, data_in_);
   } else if (std::holds_alternative<scsi::Flush>(plan)) {

@@ -75,10 +75,10 @@ void Lun::open_image_job() {
       [spec = spec_, configfs = configfs_, inbox = inbox_, opened] {
         *opened = open_image(spec, configfs, [inbox](OpDone done) { inbox->push(done); });
       },
-      [self = shared_from_this(), opened] { self->image_opened(std::move(**opened)); });
+      [self = shared_from_this(), opened] { self->image_opened(**opened); });
 }
 
-void Lun::image_opened(std::expected<OpenedImage, OpenError> opened) {
+void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
   if (state_ == State::kOpening && opened) {
     serve(std::move(*opened));
   } else if (state_ == State::kOpening) {

@@ -73,7 +73,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
  private:
   void attach();
   void open_image_job();
-  void image_opened(std::expected<OpenedImage, OpenError> opened);
+  void image_opened(std::expected<OpenedImage, OpenError>& opened);
   void open_failed(const OpenError& error);
   void give_up(const OpenError& error);
   void serve(OpenedImage opened);

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// An Image in memory whose ops end when, and in which order, the test says. It applies a write at
+// the moment it ends, as late as RADOS may; so two writes that were in flight together land in the
+// order of their endings.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "rbd_handler/image.h"
+
+namespace tcmurbd::testing {
+
+class FakeImage final : public Image {
+ public:
+  explicit FakeImage(uint64_t bytes) : content(bytes) {}
+
+  struct Pending {
+    ImageOp op;
+    OpToken token;
+    std::vector<uint8_t> data;  // Of writes: copied at submit, as librbd does.
+  };
+
+  // Aborts the test if the op overlaps a pending one where either changes the image: nobody orders
+  // them then.
+  void submit(const ImageOp& op, OpToken token) override;
+
+  // Ends pending[index] with `result` (0: it is applied; negative: it is not) and gives back its
+  // completion.
+  OpDone finish(size_t index, int32_t result = 0);
+
+  std::vector<uint8_t> content;
+  std::vector<Pending> pending;  // Oldest first.
+  bool overlap_seen = false;
+};
+
+}  // namespace tcmurbd::testing

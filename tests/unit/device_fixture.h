@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Device between a kernel and an image that the test plays: a small language for both sides.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <vector>
+
+#include "rbd_handler/device.h"
+#include "tests/support/fake_image.h"
+#include "tests/support/fake_kernel.h"
+
+namespace tcmurbd::testing {
+
+using Bytes = std::vector<uint8_t>;
+
+// Expected sense, fixed format, as literal bytes: key, code, qualifier.
+struct Expected {
+  uint8_t status = 0;
+  uint8_t key = 0;
+  uint8_t asc = 0;
+  uint8_t ascq = 0;
+};
+
+class DeviceFixture {
+ public:
+  explicit DeviceFixture(uint64_t blocks = 2048, FakeKernel::Options options = {})
+      : kernel(options),
+        image(blocks * 512),
+        device(ring::Ring::attach(kernel.map()).value(), image,
+               scsi::DiskFacts{.block_size = 512, .blocks = blocks}) {}
+
+  // Lets the device see the ring, and the kernel what the device completed.
+  void run() {
+    while (device.on_ring(TimePoint{})) {
+    }
+    ring();
+  }
+  void ring() {
+    if (device.publish()) kernel.doorbell();
+  }
+  // Ends an image op and lets the device and the kernel go on.
+  void finish(size_t index, int32_t result = 0) {
+    device.on_done(image.finish(index, result), TimePoint{});
+    ring();
+  }
+  void finish_all() {
+    while (!image.pending.empty()) finish(0);
+  }
+  // Queues a command and lets the device see it.
+  uint64_t send(FakeCommand command) {
+    const uint64_t tag = kernel.queue(std::move(command));
+    run();
+    return tag;
+  }
+  uint64_t write(uint32_t lba, Bytes data) {
+    const auto blocks = static_cast<uint16_t>(data.size() / 512);
+    return send({.cdb = cdb10(0x2a, lba, blocks), .data_out = std::move(data)});
+  }
+  uint64_t read(uint32_t lba, uint16_t blocks) {
+    return send({.cdb = cdb10(0x28, lba, blocks), .data_in_bytes = blocks * 512u});
+  }
+  static Bytes cdb10(uint8_t opcode, uint32_t lba, uint16_t blocks) {
+    return {opcode,
+            0,
+            static_cast<uint8_t>(lba >> 24),
+            static_cast<uint8_t>(lba >> 16),
+            static_cast<uint8_t>(lba >> 8),
+            static_cast<uint8_t>(lba),
+            0,
+            static_cast<uint8_t>(blocks >> 8),
+            static_cast<uint8_t>(blocks),
+            0};
+  }
+  bool outstanding(uint64_t tag) { return kernel.cmd_id(tag).has_value(); }
+  void expect(uint64_t tag, Expected expected) {
+    const auto result = kernel.take_result(tag);
+    ASSERT_TRUE(result) << "not answered";
+    EXPECT_EQ(result->status, expected.status);
+    EXPECT_EQ(result->sense[2] & 0x0f, expected.key);
+    EXPECT_EQ(result->sense[12], expected.asc);
+    EXPECT_EQ(result->sense[13], expected.ascq);
+  }
+  Bytes data_of(uint64_t tag) {
+    const auto result = kernel.take_result(tag);
+    EXPECT_TRUE(result && result->status == 0);
+    return result ? result->data_in : Bytes{};
+  }
+
+  FakeKernel kernel;
+  FakeImage image;
+  Device device;
+};
+
+}  // namespace tcmurbd::testing
