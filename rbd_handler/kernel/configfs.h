@@ -43,8 +43,7 @@ class ConfigfsDevice {
   std::expected<void, std::string> reset_ring() const;
 
   // Identity and ALUA groups, now. A file that is absent or empty gives the default of TargetFacts;
-  // garbage in one group leaves that group out, with a log line. Some ten files per group: below a
-  // millisecond.
+  // garbage in one group leaves that group out, with a log line. Some ten files per group.
   std::expected<scsi::TargetFacts, std::string> read_target_facts() const;
 
   const std::string& path() const { return path_; }

@@ -19,9 +19,9 @@
 namespace tcmurbd::kernel {
 namespace {
 
-// An event that doesn't fit makes the enable that it tells of fail. A gateway's start announces
-// some hundred devices at once, each message under 1 KiB and charged by the kernel with about 2
-// KiB: room for a thousand.
+// An event that doesn't fit is dropped, and whoever wrote it waits until he is released. A
+// gateway's start announces some hundred devices at once, each message under 1 KiB and charged by
+// the kernel with about 2 KiB: room for a thousand.
 constexpr int kReceiveBytes = 2 * 1024 * 1024;
 
 struct FreeMessage {

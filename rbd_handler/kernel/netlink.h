@@ -34,7 +34,9 @@ class NetlinkChannel {
 
   enum class Read : uint8_t {
     kDrained,
-    kOverrun,  // The kernel had to drop events: rescan the devices, answer what may wait.
+    // The kernel dropped events without telling their writers, who wait for our replies: release
+    // them (release_netlink_waiters(): they get EINTR), then compare the devices with scan_uio().
+    kOverrun,
   };
   // Hands out all events that are there, in order. Malformed messages, and those that don't come
   // from the kernel, are logged and left out. The error is the socket's: no events will come any
