@@ -12,6 +12,13 @@ namespace tcmurbd::testing {
 namespace {
 
 constexpr Expected kGood{};
+
+scsi::TargetFacts facts_with_serial(const char* serial) {
+  scsi::TargetFacts facts;
+  facts.unit_serial = serial;
+  return facts;
+}
+
 const Bytes kTestUnitReady{0x00, 0, 0, 0, 0, 0};
 
 TEST(Device, WritesReachTheImageAndReadsComeBack) {
@@ -186,12 +193,12 @@ TEST(Device, InquiryWaitsForFactsFetchedAfterItCame) {
   EXPECT_TRUE(lun.device.wants_target_facts());
   EXPECT_FALSE(lun.device.wants_target_facts()) << "one fetch at a time";
   const uint64_t second = lun.send(serial);  // The serial may have been written in between.
-  lun.device.on_target_facts({.unit_serial = "old"}, TimePoint{});
+  lun.device.on_target_facts(facts_with_serial("old"), TimePoint{});
   lun.ring();
   EXPECT_EQ(lun.data_of(first), (Bytes{0x00, 0x80, 0, 3, 'o', 'l', 'd'}));
   EXPECT_TRUE(lun.outstanding(second));
   EXPECT_TRUE(lun.device.wants_target_facts());
-  lun.device.on_target_facts({.unit_serial = "new"}, TimePoint{});
+  lun.device.on_target_facts(facts_with_serial("new"), TimePoint{});
   lun.ring();
   EXPECT_EQ(lun.data_of(second), (Bytes{0x00, 0x80, 0, 3, 'n', 'e', 'w'}));
 }
