@@ -2,7 +2,6 @@
 #include "rbd_handler/reactor/jobs.h"
 
 #include <boost/asio/post.hpp>
-#include <thread>
 #include <utility>
 
 namespace tcmurbd::reactor {
@@ -17,15 +16,16 @@ void Jobs::start_next() {
   // Shared, since a handler of the loop must be copyable.
   auto job = std::make_shared<Job>(std::move(queue_.front()));
   queue_.pop_front();
-  std::thread([self = shared_from_this(), job]() mutable {
+  thread_ = std::thread([self = shared_from_this(), job]() mutable {
     job->work();
     auto& control = self->control_;
     boost::asio::post(control, [self = std::move(self), job = std::move(job)] {
+      self->thread_.join();  // It has nothing left to do but to return from the post.
       self->running_ = false;
       if (!self->queue_.empty()) self->start_next();
       job->then();
     });
-  }).detach();
+  });
 }
 
 }  // namespace tcmurbd::reactor

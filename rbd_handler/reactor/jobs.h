@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <thread>
 
 namespace tcmurbd::reactor {
 
@@ -28,6 +29,7 @@ class Jobs : public std::enable_shared_from_this<Jobs> {
 
   boost::asio::io_context& control_;
   std::deque<Job> queue_;
+  std::thread thread_;  // Of the job that runs.
   bool running_ = false;
 };
 
