@@ -30,7 +30,7 @@ struct PortGroup {
   uint8_t supported_states = 0;
   uint8_t status_code = 0;  // alua_access_status
   bool preferred = false;
-  std::vector<uint16_t> relative_ports;  // Relative target port identifiers of its members.
+  std::vector<uint16_t> relative_ports{};  // Relative target port identifiers of its members.
   // Those of relative_ports whose TPG is enabled on this node: only through them do commands come.
   // ceph-iscsi makes the TPGs of all gateways on each node and enables its own. Empty everywhere =
   // not known.

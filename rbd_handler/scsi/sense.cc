@@ -42,7 +42,7 @@ DescriptorSense encode_descriptor(const Sense& sense) {
 
 Result result_from_errno(int error, OpKind kind) {
   if (error >= 0) return Result::good();
-  switch (-error) {
+  switch (-int64_t{error}) {
     // The pool is full or its quota reached: ESXi pauses the virtual machine at this code instead
     // of reporting a broken disk.
     case ENOSPC:
