@@ -1,0 +1,15 @@
+# The pure SCSI core.
+unit_test(scsi_test
+  SOURCES
+    scsi_block_test.cc
+    scsi_capacity_test.cc
+    scsi_inquiry_test.cc
+    scsi_mode_test.cc
+    scsi_opcodes_test.cc
+    scsi_parse_test.cc
+    scsi_random_test.cc
+    scsi_sense_test.cc
+    scsi_unmap_test.cc
+    scsi_vpd_test.cc
+    scsi_write_same_test.cc
+  LIBS tcmurbd_scsi)

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// REPORT SUPPORTED OPERATION CODES and REPORT TARGET PORT GROUPS.
+#include "rbd_handler/scsi/opcode_table.h"
+#include "tests/unit/scsi_fixture.h"
+
+namespace tcmurbd::scsi {
+namespace {
+
+using ScsiOpcodes = ScsiTest;
+
+// `options` has RCTD in bit 7; ALLOCATION LENGTH 4096.
+Bytes report(uint8_t options, uint8_t opcode = 0, uint16_t service_action = 0) {
+  return {0xa3,
+          0x0c,
+          options,
+          opcode,
+          static_cast<uint8_t>(service_action >> 8),
+          static_cast<uint8_t>(service_action),
+          0,
+          0,
+          0x10,
+          0x00,
+          0,
+          0};
+}
+
+// Each served command: operation code, service action if it has one, CDB length.
+struct Served {
+  uint8_t opcode;
+  int service_action;
+  uint8_t length;
+};
+const Served kServed[] = {
+    {0x00, -1, 6},    {0x03, -1, 6},    {0x08, -1, 6},    {0x0a, -1, 6},  {0x12, -1, 6},
+    {0x15, -1, 6},    {0x1a, -1, 6},    {0x1b, -1, 6},    {0x25, -1, 10}, {0x28, -1, 10},
+    {0x2a, -1, 10},   {0x35, -1, 10},   {0x41, -1, 10},   {0x42, -1, 10}, {0x55, -1, 10},
+    {0x5a, -1, 10},   {0x88, -1, 16},   {0x8a, -1, 16},   {0x91, -1, 16}, {0x93, -1, 16},
+    {0x9e, 0x10, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12}, {0xa8, -1, 12}, {0xaa, -1, 12},
+};
+
+TEST_F(ScsiOpcodes, ListsAllCommands) {
+  Bytes plain, timed;
+  for (const Served& s : kServed) {
+    const uint8_t action = s.service_action < 0 ? 0 : static_cast<uint8_t>(s.service_action);
+    const uint8_t servactv = s.service_action < 0 ? 0 : 1;
+    plain = plain + Bytes{s.opcode, 0, 0, action, 0, servactv, 0, s.length};
+    timed = timed +
+            Bytes{s.opcode, 0, 0, action, 0, static_cast<uint8_t>(servactv | 2), 0, s.length} +
+            Bytes{0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  }
+  // 25 commands of 8 bytes; with timeouts 20.
+  EXPECT_EQ(ask(report(0x00)).data_in, (Bytes{0, 0, 0, 200}) + plain);
+  EXPECT_EQ(ask(report(0x80)).data_in, (Bytes{0, 0, 0x01, 0xf4}) + timed);
+}
+
+TEST_F(ScsiOpcodes, TellsTheUsageOfOne) {
+  // CTDP=0, SUPPORT 011b, CDB SIZE, the usage map
+  EXPECT_EQ(ask(report(1, 0x28)).data_in,
+            (Bytes{0, 0x03, 0, 10, 0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff, 0x04}));
+  EXPECT_EQ(ask(report(1, 0x12)).data_in,
+            (Bytes{0, 0x03, 0, 6, 0x12, 0x03, 0xff, 0xff, 0xff, 0x04}));
+  EXPECT_EQ(ask(report(0x81, 0x00)).data_in,
+            (Bytes{0,    0x83, 0, 6, 0x00, 0, 0, 0, 0, 0x04,  //
+                   0x00, 0x0a, 0, 0, 0,    0, 0, 0, 0, 0,    0, 0}));
+  // The service action stands in the map.
+  EXPECT_EQ(ask(report(2, 0x9e, 0x10)).data_in,
+            (Bytes{0,    0x03, 0,    16,   0x9e, 0x10, 0xff, 0xff, 0xff, 0xff,
+                   0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x04}));
+  EXPECT_EQ(ask(report(2, 0xa3, 0x0a)).data_in,
+            (Bytes{0, 0x03, 0, 12, 0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x00, 0x04}));
+}
+
+TEST_F(ScsiOpcodes, TellsEveryCommandAsItsListDoes) {
+  for (const Served& s : kServed) {
+    SCOPED_TRACE(int{s.opcode});
+    const auto action = static_cast<uint16_t>(s.service_action < 0 ? 0 : s.service_action);
+    const Bytes either = ask(report(3, s.opcode, action)).data_in;
+    ASSERT_EQ(either.size(), 4u + s.length);
+    EXPECT_EQ(either[1], 0x03);
+    EXPECT_EQ(either[3], s.length);
+    EXPECT_EQ(either[4], s.opcode);
+    // The wrong way to ask for it.
+    const uint8_t right = s.service_action < 0 ? 1 : 2;
+    EXPECT_EQ(ask(report(right, s.opcode, action)).data_in, either);
+    EXPECT_EQ(ask(report(3 - right, s.opcode, action)).check, (Check{0x5, 0x24, 0x00}));
+  }
+}
+
+TEST_F(ScsiOpcodes, TellsWhatIsNotSupported) {
+  const Bytes no = {0, 0x01, 0, 0};
+  // COMPARE AND WRITE, vendor specific, PERSISTENT RESERVE IN.
+  for (const uint8_t opcode : {0x89, 0xc0, 0x5e}) {
+    EXPECT_EQ(ask(report(1, opcode)).data_in, no);
+    EXPECT_EQ(ask(report(2, opcode, 1)).data_in, no);
+    EXPECT_EQ(ask(report(3, opcode)).data_in, no);
+    EXPECT_EQ(ask(report(0x83, opcode)).data_in, no);
+  }
+  EXPECT_EQ(ask(report(2, 0xa3, 0x0b)).data_in, no);
+  EXPECT_EQ(ask(report(2, 0xa3, 0x010a)).data_in, no);
+  EXPECT_EQ(ask(report(3, 0xa3, 0)).data_in, no);
+  EXPECT_EQ(ask(report(3, 0x28, 1)).data_in, no);
+  EXPECT_EQ(ask(report(3, 0xa4, 0x0a)).data_in, no) << "SET TARGET PORT GROUPS";
+}
+
+TEST_F(ScsiOpcodes, RefusesReservedOptions) {
+  for (uint8_t options = 4; options < 8; ++options) {
+    EXPECT_EQ(ask(report(options, 0x28)).check, (Check{0x5, 0x24, 0x00}));
+  }
+}
+
+TEST_F(ScsiOpcodes, NamesCommandsForLogs) {
+  EXPECT_EQ(command_name(Bytes{0x28}), "READ(10)");
+  EXPECT_EQ(command_name(Bytes{0xa3, 0x0a}), "REPORT TARGET PORT GROUPS");
+  EXPECT_EQ(command_name(Bytes{0xa3}), "unknown command");
+  EXPECT_EQ(command_name(Bytes{0xff}), "unknown command");
+  EXPECT_EQ(command_name({}), "unknown command");
+}
+
+class ScsiAlua : public ScsiTest {
+ protected:
+  ScsiAlua() {
+    target.groups = {
+        {.id = 1,
+         .access_state = 0x0,
+         .supported_states = 0x0f,
+         .status_code = 0x02,
+         .preferred = true,
+         .relative_ports = {1, 0x102},
+         .implicit_transition_seconds = 45},
+        {.id = 0x1002, .access_state = 0x1, .supported_states = 0x0f, .relative_ports = {}},
+    };
+  }
+  const Bytes cdb_ = {0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0x10, 0x00, 0, 0};
+  const Bytes groups_ = {
+      0x80, 0x0f, 0x00, 0x01, 0, 0x02, 0, 2,     // PREF, active/optimized; altered by ALUA
+      0,    0,    0x00, 0x01, 0, 0,    1, 0x02,  // its ports
+      0x01, 0x0f, 0x10, 0x02, 0, 0x00, 0, 0,     // active/non-optimized
+  };
+};
+
+TEST_F(ScsiAlua, TellsGroupsAsConfigfsHasThem) {
+  EXPECT_EQ(ask(cdb_).data_in, (Bytes{0, 0, 0, 24}) + groups_);
+}
+
+TEST_F(ScsiAlua, TellsTheTransitionTimeInTheExtendedHeader) {
+  EXPECT_EQ(ask(with(cdb_, 1, 0x2a)).data_in, (Bytes{0, 0, 0, 28, 0x10, 45, 0, 0}) + groups_);
+}
+
+TEST_F(ScsiAlua, RefusesReservedFormats) {
+  for (const uint8_t format : {0x4a, 0x6a, 0x8a, 0xea}) {
+    EXPECT_EQ(ask(with(cdb_, 1, format)).check, (Check{0x5, 0x24, 0x00}));
+  }
+}
+
+TEST_F(ScsiAlua, HasAnEmptyListWithoutGroups) {
+  target.groups.clear();
+  EXPECT_EQ(ask(cdb_).data_in, (Bytes{0, 0, 0, 0}));
+}
+
+TEST_F(ScsiAlua, KeepsALargeAnswerBounded) {
+  target.groups.assign(1000, {.id = 1, .relative_ports = std::vector<uint16_t>(300)});
+  const Bytes data = ask({0xa3, 0x0a, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0}).data_in;
+  EXPECT_EQ(data.size(), 65536u);
+  EXPECT_EQ(cut(data, 0, 4), (Bytes{0x00, 0x0f, 0xaf, 0xa0})) << "1000 * (8 + 4 * 255)";
+  EXPECT_EQ(data[4 + 7], 255) << "TARGET PORT COUNT";
+}
+
+TEST_F(ScsiAlua, CutsToTheAllocationLengthButTellsTheWhole) {
+  EXPECT_EQ(ask({0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0}).data_in, (Bytes{0, 0, 0, 24}));
+}
+
+TEST_F(ScsiAlua, RefusesToSetStates) {
+  EXPECT_EQ(run({0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0).check, (Check{0x5, 0x20, 0x00}));
+}
+
+}  // namespace
+}  // namespace tcmurbd::scsi
