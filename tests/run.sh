@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Everything that has to hold before a change goes in: builds without warnings, unit tests, sanitizers, style, and the lab.
+#   run.sh               all of it (as root: the lab makes namespaces)
+#   run.sh --quick       without the lab
+#   run.sh --lab REGEX   only the lab tests whose names match, after a build
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+quick='' lab_only='' regex=.
+case ${1:-} in
+  '') ;;
+  --quick) quick=1 ;;
+  --lab) lab_only=1 regex=${2:-.} ;;
+  *) sed -n '4,6s/^# \{0,1\}//p' "$0"; [ "$1" = --help ]; exit ;;
+esac
+jobs=$(nproc)
+summary=() failed=0
+command -v ccache > /dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+
+say() { printf '\n== %s (%d min %02d s)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
+
+# build DIR TARGETS CMAKE-OPTIONS...: nothing after it makes sense if it fails.
+build() {
+  local dir=$1 targets=$2
+  shift 2
+  say "building in $dir"
+  # shellcheck disable=SC2086
+  if ! { cmake -S . -B "$dir" -G Ninja "$@" > /dev/null && cmake --build "$dir" --target $targets; }; then
+    echo "run.sh: the build in $dir failed" >&2
+    exit 1
+  fi
+}
+
+# check NAME CTEST-OPTIONS...: goes on after failures, to tell all of them.
+check() {
+  local name=$1 log
+  shift
+  say "$name"
+  log=$(mktemp)
+  ctest --output-on-failure --no-tests=error "$@" 2>&1 | tee "$log"
+  [ "${PIPESTATUS[0]}" = 0 ] || failed=1
+  summary+=("$name: $(grep -E 'tests passed|No tests were found' "$log" || echo 'ctest did not finish')"
+            "$(sed -n '/The following tests FAILED/,/^Errors/{/^Errors/d;p}' "$log")")
+  rm -f "$log"
+}
+
+# The test programs that start threads: all others would only make the third build longer.
+threaded_tests() {
+  tr '\n' ' ' < <(cat tests/unit/*.cmake) | grep -o 'unit_test([^)]*)' | sed -n 's/unit_test( *\([a-z0-9_]*\).*threaded.*/\1/p'
+}
+
+say "packages"
+packaging/deps.sh build || exit 1
+[ -n "$quick" ] || packaging/deps.sh lab || exit 1
+
+with_lab=$([ -n "$quick" ] && echo OFF || echo ON)
+build build all -DCMAKE_BUILD_TYPE=Release -DTCMU_RBD_TIDY=ON -DTCMU_RBD_LAB="$with_lab"
+if [ -z "$lab_only" ]; then
+  check "unit tests and style" --test-dir build -LE lab -j "$jobs"
+  build build-asan all -DCMAKE_BUILD_TYPE=Debug -DTCMU_RBD_SANITIZE=address
+  check "unit tests with ASan and UBSan" --test-dir build-asan -L unit -j "$jobs"
+  build build-tsan "$(threaded_tests)" -DCMAKE_BUILD_TYPE=Debug -DTCMU_RBD_SANITIZE=thread
+  check "threaded tests with TSan" --test-dir build-tsan -L threaded -j "$jobs"
+fi
+[ -n "$quick" ] || check "lab" --test-dir build -L lab -R "$regex"
+
+say "summary"
+printf '%s\n' "${summary[@]}" | grep .
+exit $failed
