@@ -90,7 +90,8 @@ def _receive(sock, deadline):
     header = _exactly(sock, 4, deadline)
     if header is None:
         return None
-    return json.loads(_exactly(sock, int.from_bytes(header, "big"), deadline))
+    body = _exactly(sock, int.from_bytes(header, "big"), deadline)
+    return None if body is None else json.loads(body)
 
 
 def _exactly(sock, count, deadline):

@@ -3,6 +3,15 @@
 
 import json
 import subprocess
+import sys
+
+# In a process of its own: a read that hangs with the cluster can be given up.
+_READ_SCRIPT = """
+import os, rados, rbd, sys
+conf, pool, name, offset, length = sys.argv[1:]
+with rados.Rados(conffile=conf) as cluster, cluster.open_ioctx(pool) as ioctx, rbd.Image(ioctx, name, read_only=True) as image:
+    os.write(1, image.read(int(offset), int(length)))
+"""
 
 
 class Images:
@@ -33,5 +42,13 @@ class Images:
         """The image's bytes as the cluster has them: to a file, or returned."""
         return self.rbd("export", "--no-progress", f"{pool}/{image}", path, timeout=timeout).stdout
 
+    def resize(self, image, size, pool="rbd", timeout=60):
+        self.rbd("resize", "--no-progress", "--allow-shrink", f"{pool}/{image}", "--size", f"{size}B", timeout=timeout)
+
     def remove(self, image, pool="rbd"):
         self.rbd("rm", "--no-progress", f"{pool}/{image}")
+
+    def read(self, image, offset, length, pool="rbd", timeout=60):
+        """Bytes of the image as another client sees them, however large it is."""
+        arguments = [sys.executable, "-c", _READ_SCRIPT, self.conf, pool, image, str(offset), str(length)]
+        return subprocess.run(arguments, capture_output=True, check=True, timeout=timeout).stdout

@@ -2,7 +2,6 @@
 """Initiators: open-iscsi and fio in a gateway, libiscsi's tools from outside."""
 
 import os
-import re
 import subprocess
 
 from . import isolation
@@ -58,9 +57,10 @@ class Fio:
         self.name = name
         self.options = {"filename": filename, "name": name, "ioengine": "libaio", "direct": 1, "iodepth": 32, "rw": "randwrite",
                         "verify": "crc32c", "verify_fatal": 1, "verify_dump": 0, "verify_backlog": 0, "group_reporting": 1,
-                        "thread": 1, **options}
+                        "thread": 1, "serialize_overlap": 1, "randrepeat": 1, **options}
         self._job = f"{gateway.shared}/{name}.fio"
         self._output = f"{gateway.shared}/{name}.out"
+        self._here = f"{gateway.directory}/{name}.out"
 
     def _script(self, extra=""):
         lines = "".join(f"{key}={value}\n" for key, value in self.options.items() if key != "name" and value is not None)
@@ -72,24 +72,30 @@ class Fio:
         """Runs it to its end; any failed I/O or verification is an error."""
         return self.gateway.run(self._script(extra), timeout)[1]
 
+    def verify(self, timeout=120):
+        """Reads again what a finished run has written, and compares."""
+        return self.run(timeout, "--verify_only")
+
     def start(self):
-        """Starts it in the background; see finish()."""
-        self.gateway.run(f"({self._script()}) > {self._output} 2>&1 < /dev/null & echo $! > {self._output}.pid")
+        """Runs it in the background, again and again until finish()."""
+        self.gateway.run(f"""
+            rm -f {self._output}.rc {self._output}.stop
+            (while :; do
+               ({self._script()}); status=$?
+               [ $status = 0 ] && [ ! -e {self._output}.stop ] || break
+             done > {self._output} 2>&1
+             echo $status > {self._output}.rc) > /dev/null 2>&1 < /dev/null &""")
         return self
 
     def running(self):
-        return self.gateway.run(f"kill -0 $(cat {self._output}.pid)", check=False)[0] == 0
+        return not os.path.exists(f"{self._here}.rc")
 
     def finish(self, timeout=120):
-        """Waits for the end of a job in the background; returns its output; a failure is an error."""
-        isolation.wait_until(lambda: not self.running(), timeout, f"fio job {self.name} ends", interval=0.2)
-        with open(f"{self.gateway.directory}/{self.name}.out", encoding="utf-8", errors="replace") as file:
-            text = file.read()
-        if "Run status" not in text or not re.search(r"err= 0", text):
-            raise LabError(f"fio job {self.name} failed:\n{text}\n{self.gateway.report()}")
-        return text
-
-
-def system_binary(name):
-    """Whether a program is there to be used."""
-    return any(os.access(f"{folder}/{name}", os.X_OK) for folder in os.environ["PATH"].split(":"))
+        """Lets its current round come to its end; an error in any round is an error here."""
+        open(f"{self._here}.stop", "w", encoding="utf-8").close()
+        isolation.wait_until(lambda: not self.running(), timeout, f"fio job {self.name} ends")
+        with open(f"{self._here}.rc", encoding="utf-8") as status:
+            if status.read() == "0\n":
+                return
+        with open(self._here, encoding="utf-8", errors="replace") as text:
+            raise LabError(f"fio job {self.name} failed:\n{text.read()[-3000:]}\n{self.gateway.report()}")

@@ -10,13 +10,17 @@
 
 import os
 import random
+import signal
 import sys
+import threading
 import time
 import unittest
 
 from . import isolation
 from .channel import LabError
+from .initiator import OpenIscsi
 from .lab import Lab
+from .libiscsi import CHECK_CONDITION, Session
 from .lio import IscsiTarget, LoopTarget
 
 _lab = None
@@ -40,12 +44,41 @@ def main(**cluster):
     isolation.run(body)
 
 
+class Background(threading.Thread):
+    """A call that runs while the test goes on; result() returns or raises what it did."""
+
+    def __init__(self, function, *arguments, **options):
+        super().__init__(daemon=True)
+        self._call = (function, arguments, options)
+        self._value = self._error = None
+        self.start()
+
+    def run(self):
+        function, arguments, options = self._call
+        try:
+            self._value = function(*arguments, **options)
+        except BaseException as error:
+            self._error = error
+
+    def result(self, timeout=60):
+        self.join(timeout)
+        if self.is_alive():
+            raise TimeoutError(f"not within {timeout} s: {self._call[0]}")
+        if self._error:
+            raise self._error
+        return self._value
+
+
 class LabTestCase(unittest.TestCase):
     """A test with gateway 0 and its daemon running. What it makes through these methods is removed at its end."""
 
     daemon_options = {}
+    time_limit = 240  # seconds for one test; what hangs is told by the place where it hangs
 
     def setUp(self):
+        signal.signal(signal.SIGALRM, self._too_long)
+        signal.alarm(self.time_limit)
+        self.addCleanup(signal.alarm, 0)
         self.lab = _lab
         self.cluster = _lab.cluster
         self.random = random.Random(f"{seed} {self.id()}")
@@ -66,12 +99,16 @@ class LabTestCase(unittest.TestCase):
             self.lab.daemons.pop(number, None)
             return self.lab.serving(number, **self.daemon_options)
 
+    def _too_long(self, *_):
+        signal.alarm(30)  # for its removal, should that hang as well
+        raise LabError(f"the test did not end within {self.time_limit} s")
+
     def _report_failure(self):
         outcome = self._outcome.result
-        failed = [test for test, _ in outcome.errors + outcome.failures]
-        if self in failed:
-            for gateway in self.lab.gateways.values():
-                print(gateway.report(60), file=sys.stderr)
+        stories = [story for test, story in outcome.errors + outcome.failures if test is self]
+        for gateway in self.lab.gateways.values():
+            if stories and f"dmesg of {gateway.name}" not in stories[-1]:
+                print(gateway.report(40), file=sys.stderr)
 
     # --- what a test makes, and what is removed after it ---
 
@@ -113,6 +150,21 @@ class LabTestCase(unittest.TestCase):
             pass
 
     # --- what tests ask for often ---
+
+    def login(self, target, gateway=None, **options):
+        """The gateway's own kernel as initiator of an iSCSI target."""
+        initiator = OpenIscsi(gateway or self.gateway, target, **options).login()
+        self.addCleanup(initiator.logout)
+        return initiator
+
+    def session(self, target, lun=0):
+        """A session from outside, for raw CDBs."""
+        session = Session(f"{target.url()[:-1]}{lun}")
+        self.addCleanup(session.close)
+        return session
+
+    def assert_sense(self, reply, key, ascq):
+        self.assertEqual((reply.status, reply.key, reply.ascq), (CHECK_CONDITION, key, ascq), str(reply))
 
     def wait_until(self, condition, seconds, what):
         return isolation.wait_until(condition, seconds, what)

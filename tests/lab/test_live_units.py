@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The unit tests that skip themselves elsewhere: those of the Ceph edge with a cluster, those of the kernel edge with a kernel."""
+
+import os
+import re
+import shutil
+
+from lib import testing
+from lib.initiator import tool
+from lib.lab import daemon_under_test
+
+
+class LiveUnitsTest(testing.LabTestCase):
+    def binary(self, name):
+        """A test program of the build that the daemon comes from, where a gateway finds it too."""
+        path = os.path.join(os.path.dirname(daemon_under_test()), name)
+        if not os.access(path, os.X_OK):
+            self.skipTest(f"{path} is not built")
+        return shutil.copy(path, f"{self.gateway.directory}/{name}")
+
+    def assert_all_ran(self, output):
+        self.assertRegex(output, r"\[  PASSED  \] [1-9]")
+        self.assertIsNone(re.search(r"\[  (SKIPPED|FAILED)  \]", output), output)
+
+    def test_ceph_edge(self):
+        binary = self.binary("ceph_image_live_test")
+        self.assert_all_ran(tool("env", f"TCMU_RBD_TEST_CEPH_CONF={self.cluster.conf}", binary, timeout=180).stdout)
+
+    def test_kernel_edge(self):
+        binary = self.binary("kernel_live_test")
+        self.daemon.stop()  # the test plays the daemon itself
+        self.assert_all_ran(self.gateway.run(f"TCMU_RBD_LIVE_KERNEL=1 {binary}", 120)[1])
+
+
+if __name__ == "__main__":
+    testing.main()
