@@ -51,7 +51,7 @@ enum class Next : uint8_t {
                 // or there are iovecs for data-in beside data-out (bidirectional) or for protection
                 // information, which nothing here serves; complete it with an error. CDB and iov
                 // are empty.
-  kTmr,     // `tmr` is filled in.
+  kTmr,         // `tmr` is filled in.
   kBroken,  // The ring cannot be followed any more; broken_reason() says why. Sticky: only a reset
             // of the ring and a new Ring help.
 };
