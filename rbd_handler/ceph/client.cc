@@ -15,13 +15,12 @@ namespace {
 
 constexpr std::array kImageSettings{
     // An acknowledged write is durable only without the cache: its default policy acknowledges
-    // writes before an OSD
-    // has them, and another gateway would not see them.
+    // writes before an OSD has them, and another gateway would not see them.
     Setting{"rbd_cache", "false"},
     Setting{"rbd_persistent_cache_mode", "disabled"},
     // librbd copies a write's data at submit, so the ring's memory is free again when submit()
-    // returns. Without the
-    // copy a changed buffer makes its CRC fail and the op is resent without end.
+    // returns. Without the copy a changed buffer makes its CRC fail and the op is resent without
+    // end.
     Setting{"rbd_disable_zero_copy_writes", "true"},
     // Submit posts and returns. Without it the reactor itself would run librbd's state machines and
     // its waits.
@@ -36,15 +35,12 @@ constexpr std::array kImageSettings{
 
 constexpr std::array kClientSettings{
     // One thread each: a third less processor time per read at depth, fewer threads per LUN, and
-    // ops of one handle
-    // stay in the order they were given.
+    // ops of one handle stay in the order they were given.
     Setting{"ms_async_op_threads", "1"},
     Setting{"librados_thread_count", "1"},
     // 0 = no throttle. Its wait would block the one thread on which every op of the instance runs,
-    // reads of
-    // healthy OSDs included. What bounds the object ops in flight is admission: at most
-    // kImageOpsMax image ops, of at
-    // most kZeroBytesPerOpMax each.
+    // reads of healthy OSDs included. What bounds the object ops in flight is admission: at most
+    // kImageOpsMax image ops, and scsi/limits.h bounds the objects that one of them zeroes.
     Setting{"objecter_inflight_ops", "0"},
     Setting{"objecter_inflight_op_bytes", "0"},
     // Seconds. An open without a cluster fails while the kernel and ceph-iscsi (30 s) still wait
@@ -52,8 +48,7 @@ constexpr std::array kClientSettings{
     Setting{"client_mount_timeout", "10"},
     Setting{"rados_mon_op_timeout", "10"},
     // 0 = none. An op that librados gave up may still be applied, so its range could never be
-    // released
-    // without fencing this instance.
+    // released without fencing this instance.
     Setting{"rados_osd_op_timeout", "0"},
     // The path from ceph.conf would be the same for every instance of this process; all but one
     // could not bind it.

@@ -69,7 +69,9 @@ ImageHandle::Step ImageHandle::open_image() {
     return refuse_image(failure_text(r));
   if (head) return {};
   if (const int r = rbd_snap_set(image_, spec_.snapshot.c_str()); r < 0)
-    return refuse_image(fmt::format(": snapshot {} {}", quoted(spec_.snapshot), failure_text(r)));
+    return refuse(
+        fmt::format("image {}: snapshot {}", quoted(spec_.to_string()), quoted(spec_.snapshot)),
+        failure_text(r));
   return {};
 }
 

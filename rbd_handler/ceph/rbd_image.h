@@ -48,7 +48,8 @@ class RbdImage final : public Image {
   static std::expected<std::unique_ptr<RbdImage>, std::string> open(const ImageSpec& spec,
                                                                     CompletionSink sink);
   // Closes the image, then the instance, in this order. BLOCKS until every op has ended: worker
-  // thread. REQUIRES: no submit runs or follows.
+  // thread.
+  // REQUIRES: no submit runs or follows.
   ~RbdImage() override;
 
   // Besides what Image promises: an op beyond the end that this handle knows waits for the header
