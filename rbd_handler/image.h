@@ -30,7 +30,9 @@ struct ImageOp {
 // Names an op to its completion. Chosen by the core, opaque to the Image.
 using OpToken = uint32_t;
 
-// What an op came to: 0 or more = success, else a negative errno (librbd's convention).
+// What an op came to: 0 or more = success, else a negative errno (librbd's convention). -ERANGE:
+// the op lies beyond the image's end, wholly or in part, since the image is smaller than the
+// device.
 struct OpDone {
   OpToken token = 0;
   int32_t result = 0;
@@ -41,17 +43,18 @@ class Image {
   virtual ~Image() = default;
 
   // Starts `op`; exactly one OpDone with `token` follows, through the completion inbox and never
-  // from within this call, also if the op could not be started. Called on: the reactor that owns
-  // the LUN. Never blocks. May assume: the op does not overlap a write that is in flight (the core
-  // orders overlapping ops, since librbd does not), and fewer than kImageOpsMax ops are in flight.
+  // from within this call, also if the op could not be started (the Image may push to the inbox
+  // while submit runs; that only queues).
+  // Called on: the reactor that owns the LUN. Never blocks.
+  // May assume: the op does not overlap a write that is in flight (the core orders overlapping ops,
+  // since librbd does not), and at most kImageOpsMax ops are in flight with it.
   // Ownership: the iovec array and, for reads, its memory stay valid until the OpDone. The memory
   // of a write is free again when submit returns.
   virtual void submit(const ImageOp& op, OpToken token) = 0;
 };
 
-// Ops in flight per image. The Objecter's own throttle (objecter_inflight_ops, raised to stand
-// above this times the objects an op may touch) would block librbd's threads, reads of healthy OSDs
-// included.
+// Ops in flight per image. This is the only bound: the Objecter's own throttle would block librbd's
+// threads, reads of healthy OSDs included, and is off.
 inline constexpr uint32_t kImageOpsMax = 256;
 
 }  // namespace tcmurbd
