@@ -210,7 +210,9 @@ TEST_F(ConfigFile, MissingDirectoryAndPipe) {
 }
 
 TEST_F(ConfigFile, LargerThanTheLimitIsNotRead) {
-  const std::string comment = "#" + std::string(kConfigBytesMax - 2, 'x') + "\n";
+  std::string comment(kConfigBytesMax, 'x');
+  comment.front() = '#';
+  comment.back() = '\n';
   write(comment);
   EXPECT_TRUE(load_config(path_).has_value());
   write(comment + "\n");
@@ -255,7 +257,7 @@ TEST(SampleConfig, NamesEachRange) {
   for (const ConfigKey& key : config_keys()) {
     const auto* range = std::get_if<NumberRange>(&key.value);
     if (range == nullptr) continue;
-    const size_t at = text.find("\n  " + std::string(key.name) + ": ");
+    const size_t at = text.find(std::string("\n  ").append(key.name).append(": "));
     ASSERT_NE(at, std::string::npos);
     const size_t begin = text.rfind("\n\n", at);
     std::ostringstream limits;
