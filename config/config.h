@@ -44,7 +44,7 @@ struct Config {
 };
 
 // Largest config file read; more is refused unread.
-inline constexpr size_t kConfigBytesMax = 64 * 1024;
+inline constexpr size_t kConfigBytesMax = size_t{64} * 1024;
 
 // Parses YAML text. `name` begins the messages: "NAME:LINE: unknown key 'log.levl'; known: level,
 // burst, per_minute". An empty document is all defaults. Never throws; any YAML error, alias bomb

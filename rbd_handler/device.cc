@@ -79,11 +79,14 @@ void Device::start(uint32_t index) {
   plan_and_run(index);
 }
 
-// True: the command was answered. REQUEST SENSE takes the condition as its data instead, see plan_and_run().
+// True: the command was answered. REQUEST SENSE takes the condition as its data instead, see
+// plan_and_run().
 bool Device::answer_unit_attention(uint32_t index) {
   const scsi::Command& command = tasks_[index].command;
-  if (!unit_attention_ || !scsi::takes_unit_attention(command) || scsi::is_request_sense(command)) return false;
-  answer(index, scsi::Result::check(*std::exchange(unit_attention_, std::nullopt)), {});
+  if (!unit_attention_ || !scsi::takes_unit_attention(command) || scsi::is_request_sense(command))
+    return false;
+  answer(index, scsi::Result::check(*unit_attention_), {});
+  unit_attention_.reset();
   return true;
 }
 
@@ -91,7 +94,8 @@ void Device::plan_and_run(uint32_t index) {
   Task& task = tasks_[index];
   data_in_.clear();
   scsi::Request request{task.entry.data_length, task.entry.iov};
-  if (scsi::is_request_sense(task.command)) request.pending_sense = std::exchange(unit_attention_, std::nullopt);
+  if (scsi::is_request_sense(task.command))
+    request.pending_sense = std::exchange(unit_attention_, std::nullopt);
   scsi::Plan plan = scsi::plan(task.command, disk_, target_, request, data_in_);
   if (const auto* done = std::get_if<scsi::Answer>(&plan)) {
     answer(index, done->result, data_in_);
@@ -235,7 +239,7 @@ void Device::answer(uint32_t index, const scsi::Result& result, std::span<const 
 }
 
 void Device::complete(uint32_t index, const scsi::Result& result, uint32_t read_length) {
-  Task& task = tasks_[index];
+  const Task& task = tasks_[index];
   ring::Response response{.cmd_id = task.entry.cmd_id,
                           .scsi_status = static_cast<uint8_t>(result.status)};
   if (ring_.supports_read_length()) response.read_length = read_length;

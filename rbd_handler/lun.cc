@@ -34,7 +34,7 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       retry_timer_(loops_.control) {}
 
 void Lun::report(int status) {
-  if (Done done = std::exchange(done_, nullptr)) done(status);
+  if (const Done done = std::exchange(done_, nullptr)) done(status);
 }
 
 template <typename Fn>
@@ -120,7 +120,7 @@ void Lun::serve(OpenedImage opened) {
              opened.disk.blocks * opened.disk.block_size, info.bytes,
              opened.disk.read_only ? ", read-only" : "",
              origin_ == Origin::kTakenOver ? ", taken over" : "", image_->address());
-  std::weak_ptr<Lun> weak = weak_from_this();
+  const std::weak_ptr<Lun> weak = weak_from_this();
   reactor::Serving::Hooks hooks;
   hooks.fetch_target_facts = [weak, &control = loops_.control] {
     asio::post(control, [weak] {

@@ -41,7 +41,7 @@ class Inbox {
   void clear_event();
 
  private:
-  boost::lockfree::queue<OpDone, boost::lockfree::capacity<2 * kImageOpsMax>> queue_;
+  boost::lockfree::queue<OpDone, boost::lockfree::capacity<size_t{2} * kImageOpsMax>> queue_;
   std::atomic<bool> signalled_{false};
   UniqueFd event_;  // Constant after construction.
 };

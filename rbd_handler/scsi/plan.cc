@@ -36,10 +36,6 @@ bool is_request_sense(const Command& command) {
   return std::holds_alternative<RequestSense>(command);
 }
 
-std::span<const uint8_t> cut_to_allocation(const Command& command, std::span<const uint8_t> bytes) {
-  return bytes.first(std::min<uint64_t>(bytes.size(), allocation_length(command)));
-}
-
 Plan plan(const Command& command, const DiskFacts& disk, const TargetFacts& target,
           const Request& request, std::vector<uint8_t>& data_in) {
   CHECK(data_in.empty());

@@ -69,8 +69,6 @@ bool needs_target_facts(const Command& command);
 bool takes_unit_attention(const Command& command);
 // Tells pending sense as its data and ends GOOD.
 bool is_request_sense(const Command& command);
-// The part of `bytes` that the command's ALLOCATION LENGTH admits; all of it if it has none.
-std::span<const uint8_t> cut_to_allocation(const Command& command, std::span<const uint8_t> bytes);
 
 // A Data-In is never longer than this, nor than the allocation length or data_length.
 inline constexpr size_t kDataInBytesMax = 64 * kKiB;
