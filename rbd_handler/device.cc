@@ -29,11 +29,25 @@ void trim(std::vector<iovec>& iov, uint64_t bytes) {
 
 }  // namespace
 
-Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk)
-    : ring_(std::move(ring)), image_(image), disk_(disk) {}
+Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
+               const DeviceSettings& settings)
+    : ring_(std::move(ring)),
+      image_(&image),
+      disk_(disk),
+      settings_(settings),
+      gate_(settings.gate) {
+  reports_.reserve(kReportsMax);
+}
 
 bool Device::on_ring(TimePoint now) {
   if (!broken_.empty()) return false;
+  now_ = now;
+  const bool more = take_entries();
+  settle_gate();
+  return more;
+}
+
+bool Device::take_entries() {
   for (uint32_t taken = 0; taken < kEntriesPerWake; ++taken) {
     const uint32_t index = tasks_.acquire();
     Task& task = tasks_[index];
@@ -42,7 +56,7 @@ bool Device::on_ring(TimePoint now) {
     if (!is_command || !tasks_.admit(index)) {
       tasks_.release(index);
       if (next == ring::Next::kTmr) {
-        ++counters_.task_managements;
+        on_tmr(tmr_);
         continue;
       }
       if (next == ring::Next::kNone) return false;
@@ -51,7 +65,8 @@ bool Device::on_ring(TimePoint now) {
       return false;
     }
     ++counters_.commands;
-    task.queued = now;
+    task.queued = now_;
+    task.sequence = next_sequence_++;
     if (next == ring::Next::kBadCommand) {
       ++counters_.bad_entries;
       answer(index, scsi::Result::check(scsi::kInternalTargetFailure), {});
@@ -114,6 +129,16 @@ void Device::start_image_ops(uint32_t index) {
   if (op.kind == OpKind::kRead) zero_iov(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kRead || op.kind == OpKind::kWrite) trim(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kWriteSame) trim(task.entry.iov, disk_.block_size);
+  enter_queue(index);
+}
+
+// The way to the image: the lock's gate, room among the ops in flight, then the order of ranges.
+void Device::enter_queue(uint32_t index) {
+  Task& task = tasks_[index];
+  if (!gate_open(index) || overlaps_parked(index)) {
+    park(index);
+    return;
+  }
   if (!backlog_.empty() || ops_claimed_ + task.plan.ops.size() > kImageOpsMax) {
     task.state = TaskState::kBacklog;
     backlog_.push_back(index);
@@ -142,45 +167,66 @@ void Device::order(uint32_t index) {
 
 void Device::submit(uint32_t index) {
   Task& task = tasks_[index];
-  task.state = TaskState::kInImage;
   if (task.plan.ops
           .empty()) {  // A flush whose turn came: with rbd_cache=false an ended write is durable.
     answer(index, scsi::Result::good(), {});
     return;
   }
-  uint64_t bytes = 0;
+  task.state = TaskState::kInImage;
+  task.submitted = now_;
   task.ops_pending = static_cast<uint32_t>(task.plan.ops.size());
+  const bool writes = changes(index);
+  live_changes_ += writes;
+  uint64_t bytes = 0;
   for (const auto& op : task.plan.ops) {
     bytes += op.range.length;
-    const IovSpan data = op.kind == OpKind::kWriteZeroes ? IovSpan{} : IovSpan{task.entry.iov};
-    image_.submit({op.kind, op.range, data}, index);
+    image_->submit({op.kind, op.range, op_data(index, op)}, index);
   }
-  const bool writes = changes_image(task.plan.ops.front().kind);
   (writes ? counters_.writes : counters_.reads) += 1;
   (writes ? counters_.write_bytes : counters_.read_bytes) += bytes;
 }
 
-void Device::on_done(const OpDone& done, TimePoint) {
+IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
+  Task& task = tasks_[index];
+  if (op.kind == OpKind::kWriteZeroes) return {};
+  if (op.kind != OpKind::kRead || ring_.supports_keep_buffer()) return task.entry.iov;
+  // This kernel takes the data area back with the answer, and an abandoned read would land in
+  // another command's memory.
+  task.own_buffer.resize(op.range.length);
+  task.own_iov = {task.own_buffer.data(), task.own_buffer.size()};
+  return {&task.own_iov, 1};
+}
+
+void Device::submit_ready() {
+  for (const uint32_t index : ready_) submit(index);
+  ready_.clear();
+}
+
+void Device::on_done(const OpDone& done, TimePoint now) {
+  now_ = now;
   Task& task = tasks_[done.token];
-  CHECK(task.state == TaskState::kInImage && task.ops_pending > 0);
-  if (done.result < 0) {
-    ++counters_.image_errors;
-    if (task.result == scsi::Result::good()) {
-      task.result = scsi::result_from_errno(done.result, task.plan.ops.front().kind);
-    }
-  }
-  if (--task.ops_pending == 0) end_image_ops(done.token);
+  CHECK(task.ops_pending > 0);
+  note_result(done.token, done.result);
+  if (--task.ops_pending == 0) climb(done.token, task::LadderEvent::kEnded, task.result);
+  settle_gate();
 }
 
 void Device::end_image_ops(uint32_t index) {
   Task& task = tasks_[index];
-  ops_claimed_ -= task.plan.ops.size();
-  ready_.clear();
-  order_.leave(index, ready_);
   const auto& op = task.plan.ops.front();
+  if (task.outcome_unknown) {
+    hold_unknown(index);
+    return;
+  }
+  live_changes_ -= changes(index);
+  ops_claimed_ -= task.plan.ops.size();
+  order_.leave(index, ready_);
+  if (op.kind == OpKind::kRead && !ring_.supports_keep_buffer())
+    copy_to_iov(task.entry.iov, 0, task.own_buffer);
   const bool short_read = op.kind == OpKind::kRead && op.range.length < task.entry.data_length;
-  complete(index, task.result, short_read ? static_cast<uint32_t>(op.range.length) : 0);
-  for (const uint32_t next : ready_) submit(next);
+  respond(index, task.result, short_read ? static_cast<uint32_t>(op.range.length) : 0);
+  tasks_.release(index);
+  submit_ready();
   start_backlog();
 }
 
@@ -199,7 +245,8 @@ bool Device::wants_target_facts() {
   return true;
 }
 
-void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint) {
+void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint now) {
+  now_ = now;
   target_ = facts;
   // Commands that came after the fetch began wait for the next one: what they must tell, say a
   // serial that was written just before them, may not be in these facts.
@@ -208,6 +255,7 @@ void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint) {
   CHECK(served <= parked.size());
   awaiting_facts_.assign(parked.begin() + static_cast<ptrdiff_t>(served), parked.end());
   for (size_t i = 0; i < served; ++i) {
+    if (parked[i] == kNobody) continue;
     tasks_[parked[i]].state = TaskState::kParsed;
     plan_and_run(parked[i]);
   }
@@ -221,27 +269,32 @@ void Device::on_resized(uint64_t bytes) {
 void Device::restart(ring::Ring ring) {
   CHECK(idle());
   ring_ = std::move(ring);
+  freed_buffers_.clear();  // The reset has freed them.
   broken_.clear();
 }
 
 void Device::answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in) {
   const IovSpan iov = tasks_[index].entry.iov;
-  if (result.status != scsi::ScsiStatus::kGood || iov.empty()) {
-    complete(index, result, 0);
-    return;
+  uint32_t read_length = 0;
+  if (result.status == scsi::ScsiStatus::kGood && !iov.empty()) {
+    // The kernel returns the whole expected length with GOOD, and read_len 0 means just that: what
+    // the answer does not fill is zeroed, else bytes of an earlier command would leave with it.
+    const size_t copied = copy_to_iov(iov, 0, data_in);
+    const bool tell_length = copied != 0 && ring_.supports_read_length();
+    if (!tell_length) zero_iov(iov, copied);
+    if (tell_length) read_length = static_cast<uint32_t>(copied);
   }
-  // The kernel returns the whole expected length with GOOD, and read_len 0 means just that: what
-  // the answer does not fill is zeroed, else bytes of an earlier command would leave with it.
-  const size_t copied = copy_to_iov(iov, 0, data_in);
-  const bool tell_length = copied != 0 && ring_.supports_read_length();
-  if (!tell_length) zero_iov(iov, copied);
-  complete(index, result, tell_length ? static_cast<uint32_t>(copied) : 0);
+  respond(index, result, read_length);
+  tasks_.release(index);
 }
 
-void Device::complete(uint32_t index, const scsi::Result& result, uint32_t read_length) {
+// Tells the kernel. The task stays: its ops may not have ended.
+void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
+                     bool keep_buffer) {
   const Task& task = tasks_[index];
   ring::Response response{.cmd_id = task.entry.cmd_id,
-                          .scsi_status = static_cast<uint8_t>(result.status)};
+                          .scsi_status = static_cast<uint8_t>(result.status),
+                          .keep_buffer = keep_buffer};
   if (ring_.supports_read_length()) response.read_length = read_length;
   std::array<uint8_t, scsi::kSenseBytes> sense;
   if (result.status == scsi::ScsiStatus::kCheckCondition) {
@@ -252,7 +305,6 @@ void Device::complete(uint32_t index, const scsi::Result& result, uint32_t read_
   counters_.busy += result.status == scsi::ScsiStatus::kBusy;
   ring_.complete(response);
   tasks_.forget_id(index);
-  tasks_.release(index);
 }
 
 }  // namespace tcmurbd

@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "rbd_handler/device_report.h"
 #include "rbd_handler/image.h"
+#include "rbd_handler/lock/gate.h"
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/plan.h"
 #include "rbd_handler/task/range_order.h"
@@ -19,19 +21,14 @@
 
 namespace tcmurbd {
 
-// What a LUN has done since it was started. Only ever grows.
-struct DeviceCounters {
-  uint64_t commands = 0;  // Taken off the ring.
-  uint64_t reads = 0;     // Read commands given to the image, and their bytes.
-  uint64_t read_bytes = 0;
-  uint64_t writes = 0;  // Commands that change the image.
-  uint64_t write_bytes = 0;
-  uint64_t check_conditions = 0;
-  uint64_t busy = 0;
-  uint64_t image_errors = 0;  // Ops that librbd ended with an error.
-  uint64_t range_waits = 0;   // Commands that had to wait for an overlapping one.
-  uint64_t task_managements = 0;
-  uint64_t bad_entries = 0;  // Ring entries with offsets or lengths outside of the map.
+struct DeviceSettings {
+  lock::GateSettings gate{};
+  // A command that is not answered this long after it was queued is answered BUSY; zero: never. A
+  // session that is gone sends no task management, and its host's new login waits for the commands
+  // of the old one.
+  Duration deadline = std::chrono::seconds(15);
+  // Reads wait for the exclusive lock too, instead of being served without it.
+  bool reads_need_lock = false;
 };
 
 class Device {
@@ -41,14 +38,32 @@ class Device {
   // 128).
   static constexpr uint32_t kEntriesPerWake = 128;
 
-  // `image` must outlive the Device and every op submitted to it.
-  Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk);
+  // How often on_time() is to be called while wants_time(). Bounds how late a deadline, a fence or
+  // a hand-over may be; a fiftieth of a second is far below what any host notices.
+  static constexpr Duration kTick = std::chrono::milliseconds(20);
+
+  // `image` must outlive every op submitted to it, also after on_reopened() has replaced it.
+  Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
+         const DeviceSettings& settings = {});
 
   // --- events ---
   // The kernel rang, or might have. True: entries are left, call again soon.
   bool on_ring(TimePoint now);
   // An image op ended.
   void on_done(const OpDone& done, TimePoint now);
+  // Time passes.
+  void on_time(TimePoint now);
+  // Outcomes of the lock's jobs, see take_job().
+  void on_acquired(TimePoint now);
+  // `lost`: this instance is blocklisted.
+  void on_acquire_failed(bool lost, TimePoint now);
+  void on_released(bool good, TimePoint now);
+  void on_fenced(bool good, TimePoint now);
+  // A fresh instance has the map in which the old one is blocklisted.
+  void on_reopened(Image& fresh, TimePoint now);
+  void on_reopen_failed(TimePoint now);
+  // Another gateway wants the lock. `request` comes back with take_peer_replies().
+  void on_peer_asks(uint64_t request, TimePoint now);
   // Fresh facts, as asked for through wants_target_facts().
   void on_target_facts(const scsi::TargetFacts& facts, TimePoint now);
   // attrib/dev_size was written. Served at once; each later command is held against the new size,
@@ -65,6 +80,15 @@ class Device {
   // Commands are parked for facts. True: begin a fetch now, then call on_target_facts(); one at a
   // time.
   bool wants_target_facts();
+  // Something changes as time passes: call on_time() within kTick.
+  bool wants_time() const { return tasks_.size() != 0 || gate_.needs_time(); }
+  // A job of the exclusive lock to start, one at a time; its outcome comes back as an event.
+  lock::Job take_job() { return gate_.take_job(); }
+  void take_peer_replies(std::vector<lock::PeerReply>& replies) { gate_.take_replies(replies); }
+  // Ids whose kept buffers are to be freed. Only after the doorbell for all that publish() showed:
+  // the kernel knows a kept buffer when it has taken the completion.
+  void take_freed_buffers(std::vector<uint16_t>& ids);
+  void take_reports(std::vector<Report>& reports);
   // Set when the ring can't be followed any more: the reason. Nothing is read from it then; ops in
   // flight still end.
   const std::string& broken_reason() const { return broken_; }
@@ -75,32 +99,81 @@ class Device {
   bool has_entries() const { return ring_.has_entries(); }
   const DeviceCounters& counters() const { return counters_; }
   const scsi::DiskFacts& disk() const { return disk_; }
+  lock::State lock_state() const { return gate_.state(); }
+  // Ops that were answered and are still with librbd: of this instance and of earlier ones.
+  uint32_t detached() const { return detached_reads_ + detached_changes_ + orphans_; }
 
  private:
+  static constexpr size_t kReportsMax = 64;  // Between two takes; the counters count the rest.
+  static constexpr uint32_t kNobody = UINT32_MAX;
+
+  // --- a command's way (device.cc) ---
+  bool take_entries();
   void start(uint32_t index);
   bool answer_unit_attention(uint32_t index);
   void plan_and_run(uint32_t index);
   void start_image_ops(uint32_t index);
+  void enter_queue(uint32_t index);
   void order(uint32_t index);
   void submit(uint32_t index);
+  void submit_ready();
   void start_backlog();
   void end_image_ops(uint32_t index);
   void answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in);
-  void complete(uint32_t index, const scsi::Result& result, uint32_t read_length);
+  void respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
+               bool keep_buffer = false);
+  bool changes(uint32_t index);
+  IovSpan op_data(uint32_t index, const scsi::ImageOps::Op& op);
+
+  // --- the abort ladder (device_ladder.cc) ---
+  void on_tmr(const ring::TmrEntry& tmr);
+  void climb(uint32_t index, task::LadderEvent event, const scsi::Result& result);
+  void drop(uint32_t index, const scsi::Result& result);
+  void detach(uint32_t index, const scsi::Result& result);
+  void orphan(uint32_t index);
+  void forget(uint32_t index);
+  void hold_unknown(uint32_t index);
+  void note_result(uint32_t index, int32_t result);
+  void look_at_clocks();
+  void report(Report::Kind kind, uint32_t index, uint8_t tmr_type = 0);
+
+  // --- the lock's gate (device_gate.cc) ---
+  bool gate_open(uint32_t index);
+  bool overlaps_parked(uint32_t index);
+  void park(uint32_t index);
+  void settle_gate();
+  void pull_back();
+  void run_parked();
+  void refuse_parked();
+  void give_up_instance();
 
   ring::Ring ring_;
-  Image& image_;
+  Image* image_;
   scsi::DiskFacts disk_;
+  const DeviceSettings settings_;
   scsi::TargetFacts target_;
   task::TaskTable tasks_;
   task::RangeOrder order_;
-  std::deque<uint32_t> backlog_;          // Tasks in kBacklog, oldest first.
-  std::vector<uint32_t> awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first.
+  lock::Gate gate_;
+  TimePoint now_{};  // Of the event under way.
+  uint64_t next_sequence_ = 1;
+  std::deque<uint32_t> parked_;   // Tasks in kAwaitingLock, oldest first.
+  std::deque<uint32_t> backlog_;  // Tasks in kBacklog, oldest first.
+  std::vector<uint32_t>
+      awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNobody: dropped.
   size_t facts_asked_for_ =
       0;  // Of these, the ones parked when the fetch under way began; 0: none is.
-  uint32_t ops_claimed_ = 0;  // Ops of tasks in kAwaitingRange and kInImage; at most kImageOpsMax.
+  uint32_t ops_claimed_ = 0;               // Ops of tasks that have a claim; at most kImageOpsMax.
+  uint32_t live_changes_ = 0;              // Tasks in kInImage that change the image.
+  uint32_t detached_changes_ = 0;          // Tasks in kDetached that do,
+  uint32_t detached_reads_ = 0;            // and that don't.
+  uint32_t orphans_ = 0;                   // Tasks in kOrphaned.
+  Duration oldest_detached_{};             // Age of the oldest one that ought to be fenced.
+  bool gate_was_open_[2] = {true, false};  // For reads, for changes: as last acted upon.
   std::optional<scsi::Sense> unit_attention_;
-  ring::TmrEntry tmr_;  // Scratch, like the two below.
+  std::vector<uint16_t> freed_buffers_;
+  std::vector<Report> reports_;
+  ring::TmrEntry tmr_;  // Scratch, like those below.
   std::vector<uint8_t> data_in_;
   std::vector<uint32_t> ready_;
   DeviceCounters counters_;

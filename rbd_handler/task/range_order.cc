@@ -12,7 +12,7 @@ uint32_t RangeOrder::blockers_of(uint64_t sequence, const ByteRange& range, Acce
   for (const Claim& claim : claims_) {
     if (claim.sequence >= sequence) continue;
     if (access == Access::kFlush) {
-      count += claim.writes;
+      count += claim.writes && !claim.held;
     } else if (claim.writes || access == Access::kWrite) {
       count += claim.range.overlaps(range);
     }
@@ -22,7 +22,7 @@ uint32_t RangeOrder::blockers_of(uint64_t sequence, const ByteRange& range, Acce
 
 uint32_t RangeOrder::conflicts(const Waiter& waiter, const Claim& gone) const {
   if (gone.sequence >= waiter.sequence) return 0;
-  if (waiter.access == Access::kFlush) return gone.writes;
+  if (waiter.access == Access::kFlush) return gone.writes && !gone.held;
   if (!gone.writes && waiter.access == Access::kRead) return 0;
   uint32_t count = 0;
   for (const Claim& claim : claims_) {
@@ -38,7 +38,7 @@ bool RangeOrder::enter(uint32_t owner, std::span<const ByteRange> ranges, Access
   if (access == Access::kFlush) blockers = blockers_of(sequence, {}, access);
   for (const ByteRange& range : ranges) {
     blockers += blockers_of(sequence, range, access);
-    claims_.push_back({range, sequence, owner, access == Access::kWrite});
+    claims_.push_back({range, sequence, owner, access == Access::kWrite, false});
   }
   if (blockers != 0) waiting_.push_back({sequence, owner, blockers, access});
   return blockers == 0;
@@ -59,19 +59,37 @@ void RangeOrder::leave(uint32_t owner, std::vector<uint32_t>& ready) {
   // Given up while waiting: nobody counts on it any more once its claims' conflicts are taken back
   // below.
   std::erase_if(waiting_, [&](const Waiter& waiter) { return waiter.owner == owner; });
-  bool any_ready = false;
   for (Waiter& waiter : waiting_) {
     for (const Claim& gone : leaving_) {
       const uint32_t freed = conflicts(waiter, gone);
       CHECK(freed <= waiter.blockers);
       waiter.blockers -= freed;
     }
-    any_ready |= waiter.blockers == 0;
   }
-  if (!any_ready) return;
+  collect_ready(ready);
+}
+
+void RangeOrder::hold(uint32_t owner, std::vector<uint32_t>& ready) {
+  for (Claim& claim : claims_) {
+    if (claim.owner != owner) continue;
+    CHECK(claim.writes && !claim.held);
+    for (Waiter& waiter : waiting_) {
+      if (waiter.access != Access::kFlush) continue;
+      const uint32_t freed = conflicts(waiter, claim);
+      CHECK(freed <= waiter.blockers);
+      waiter.blockers -= freed;
+    }
+    claim.held = true;
+  }
+  collect_ready(ready);
+}
+
+void RangeOrder::collect_ready(std::vector<uint32_t>& ready) {
+  const size_t before = ready.size();
   for (const Waiter& waiter : waiting_) {
     if (waiter.blockers == 0) ready.push_back(waiter.owner);
   }
+  if (ready.size() == before) return;
   std::erase_if(waiting_, [](const Waiter& waiter) { return waiter.blockers == 0; });
 }
 

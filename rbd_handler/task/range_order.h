@@ -26,7 +26,7 @@ namespace tcmurbd::task {
 enum class Access : uint8_t {
   kRead,
   kWrite,  // Anything that changes the image.
-  kFlush,  // Waits for every write before it, whatever its range; nothing waits for it.
+  kFlush,  // Waits for every live write before it, whatever its range; nothing waits for it.
 };
 
 class RangeOrder {
@@ -40,6 +40,12 @@ class RangeOrder {
   // REQUIRES: owner has a claim.
   void leave(uint32_t owner, std::vector<uint32_t>& ready);
 
+  // The claim of a change that runs is held from now on: it was answered without its end being
+  // known. Nothing else changes for who overlaps it, but flushes wait for it no longer, and those
+  // that may run now are appended to `ready`: what was never acknowledged need not be durable.
+  // REQUIRES: owner has a kWrite claim, and is not waiting.
+  void hold(uint32_t owner, std::vector<uint32_t>& ready);
+
   bool empty() const { return claims_.empty() && waiting_.empty(); }
   size_t waiting() const { return waiting_.size(); }
 
@@ -49,6 +55,7 @@ class RangeOrder {
     uint64_t sequence;
     uint32_t owner;
     bool writes;
+    bool held;
   };
   struct Waiter {
     uint64_t sequence;
@@ -58,6 +65,7 @@ class RangeOrder {
   };
   uint32_t blockers_of(uint64_t sequence, const ByteRange& range, Access access) const;
   uint32_t conflicts(const Waiter& waiter, const Claim& gone) const;
+  void collect_ready(std::vector<uint32_t>& ready);
 
   uint64_t next_sequence_ = 1;
   std::vector<Claim> claims_;    // One per range, any order.

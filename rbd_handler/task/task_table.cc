@@ -36,6 +36,9 @@ void TaskTable::release(uint32_t index) {
   CHECK(task.state != TaskState::kFree && task.ops_pending == 0);
   task.plan.ops.clear();
   task.result = {};
+  task.error = 0;
+  task.submitted = task.answered = {};
+  task.outcome_unknown = task.buffer_kept = task.hang_told = false;
   task.state = TaskState::kFree;
   free_.push_back(index);
 }

@@ -14,25 +14,27 @@
 
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/plan.h"
+#include "rbd_handler/task/ladder.h"
 
 namespace tcmurbd::task {
-
-enum class TaskState : uint8_t {
-  kFree,
-  kParsed,         // Just admitted; moves on within the same event.
-  kAwaitingFacts,  // Its answer tells what configfs says: parked until fresh TargetFacts are here.
-  kBacklog,        // Waits for room among the image ops in flight.
-  kAwaitingRange,  // Waits for earlier ops that overlap, or, a flush, for the writes before it.
-  kInImage,        // All its ops are with librbd.
-};
 
 struct Task {
   ring::CommandEntry entry;
   scsi::Command command{};
   scsi::ImageOps plan;
-  scsi::Result result;       // The first error of its ops so far, else GOOD.
-  TimePoint queued{};        // When it was taken off the ring.
-  uint32_t ops_pending = 0;  // Of plan.ops, those whose OpDone is still to come.
+  int32_t error = 0;             // The first negative errno of its ops, for people.
+  scsi::Result result;           // The first error of its ops so far, else GOOD.
+  uint64_t sequence = 0;         // Its place among all commands of the LUN.
+  TimePoint queued{};            // When it was taken off the ring,
+  TimePoint submitted{};         // given to librbd,
+  TimePoint answered{};          // and, if detached, answered without its op.
+  uint32_t ops_pending = 0;      // Of plan.ops, those whose OpDone is still to come.
+  bool outcome_unknown = false;  // An op ended with an error after which it may still be applied.
+  bool buffer_kept = false;      // Answered with KEEP_BUF: its id and memory wait to be freed.
+  bool hang_told = false;
+  // Where a read lands if the kernel can't keep a buffer beyond the answer; else not used.
+  std::vector<uint8_t> own_buffer;
+  iovec own_iov{};
   TaskState state = TaskState::kFree;
 };
 
@@ -50,6 +52,14 @@ class TaskTable {
 
   Task& operator[](uint32_t index);
   std::optional<uint32_t> find(uint16_t cmd_id) const;
+  // Calls fn(index) for each slot in use, in no order. fn may change tasks and release the one it
+  // is called for, and acquires none.
+  template <typename Fn>
+  void for_each(Fn fn) {
+    for (uint32_t index = 0; index < tasks_.size(); ++index) {
+      if (tasks_[index].state != TaskState::kFree) fn(index);
+    }
+  }
   // Slots in use.
   size_t size() const { return tasks_.size() - free_.size(); }
 

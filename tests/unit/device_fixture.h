@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include "rbd_handler/device.h"
@@ -25,26 +26,56 @@ struct Expected {
 
 class DeviceFixture {
  public:
-  explicit DeviceFixture(uint64_t blocks = 2048, FakeKernel::Options options = {})
+  explicit DeviceFixture(uint64_t blocks = 2048, FakeKernel::Options options = {},
+                         const DeviceSettings& settings = {})
       : kernel(options),
         image(blocks * 512),
         device(ring::Ring::attach(kernel.map()).value(), image,
-               scsi::DiskFacts{.block_size = 512, .blocks = blocks}) {}
+               scsi::DiskFacts{.block_size = 512, .blocks = blocks}, settings) {}
 
   // Lets the device see the ring, and the kernel what the device completed.
   void run() {
-    while (device.on_ring(TimePoint{})) {
+    while (device.on_ring(now)) {
     }
     ring();
   }
   void ring() {
+    take_jobs();
     if (device.publish()) kernel.doorbell();
+    std::vector<uint16_t> ids;
+    device.take_freed_buffers(ids);
+    for (const uint16_t id : ids) EXPECT_TRUE(kernel.free_kept_buf(id)) << id;
+    device.take_reports(reports);
+    device.take_peer_replies(replies);
+  }
+  // Time passes in steps as small as a reactor's.
+  void wait(Duration duration) {
+    for (const TimePoint end = now + duration; now < end;) {
+      now += Device::kTick;
+      device.on_time(now);
+      ring();
+    }
   }
   // Ends an image op and lets the device and the kernel go on.
   void finish(size_t index, int32_t result = 0) {
-    device.on_done(image.finish(index, result), TimePoint{});
+    device.on_done(image.finish(index, result), now);
     ring();
   }
+  // The lock's jobs succeed at once, unless the test plays them.
+  void take_jobs() {
+    for (;;) {
+      const lock::Job taken = device.take_job();
+      if (taken == lock::Job::kNone) return;
+      if (!play_jobs || taken == lock::Job::kFence || taken == lock::Job::kReopen) {
+        EXPECT_EQ(job, lock::Job::kNone) << "two jobs at a time";
+        job = taken;
+        return;
+      }
+      taken == lock::Job::kAcquire ? device.on_acquired(now) : device.on_released(true, now);
+    }
+  }
+  // The job that waits for the test.
+  lock::Job take_job() { return std::exchange(job, lock::Job::kNone); }
   void finish_all() {
     while (!image.pending.empty()) finish(0);
   }
@@ -88,6 +119,11 @@ class DeviceFixture {
     return result ? result->data_in : Bytes{};
   }
 
+  TimePoint now{std::chrono::hours(1)};
+  bool play_jobs = true;  // Acquire and release succeed at once.
+  lock::Job job = lock::Job::kNone;
+  std::vector<Report> reports;
+  std::vector<lock::PeerReply> replies;
   FakeKernel kernel;
   FakeImage image;
   Device device;

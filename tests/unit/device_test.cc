@@ -143,7 +143,7 @@ TEST(Device, EveryOpcodeIsAnswered) {
     cdb[0] = static_cast<uint8_t>(opcode);
     const uint64_t tag = lun.send({.cdb = cdb});
     if (lun.device.wants_target_facts()) {
-      lun.device.on_target_facts({}, TimePoint{});
+      lun.device.on_target_facts({}, lun.now);
       lun.ring();
     }
     lun.finish_all();
@@ -166,24 +166,10 @@ TEST(Device, ManyMoreCommandsThanTheImageTakesAtOnce) {
 TEST(Device, WorksInBoundedPieces) {
   DeviceFixture lun(2048, {.ring_bytes = 1024 * 1024 - 128});
   for (int i = 0; i < 300; ++i) lun.kernel.queue({.cdb = kTestUnitReady});
-  EXPECT_TRUE(lun.device.on_ring(TimePoint{}));
+  EXPECT_TRUE(lun.device.on_ring(lun.now));
   EXPECT_EQ(lun.device.counters().commands, 128u);
   lun.run();
   EXPECT_EQ(lun.device.counters().commands, 300u);
-}
-
-TEST(Device, TaskManagementEntriesAreConsumed) {
-  DeviceFixture lun;
-  const uint64_t tag = lun.write(0, Bytes(512, 1));
-  lun.kernel.abort(tag);
-  lun.kernel.lun_reset();
-  lun.run();
-  EXPECT_EQ(lun.device.counters().task_managements, 2u);
-  lun.finish(0);
-  const auto result = lun.kernel.take_result(tag);
-  ASSERT_TRUE(result);
-  EXPECT_EQ(result->how, FakeResult::How::kAborted);
-  EXPECT_EQ(lun.kernel.tail(), lun.kernel.head());
 }
 
 TEST(Device, InquiryWaitsForFactsFetchedAfterItCame) {
@@ -193,12 +179,12 @@ TEST(Device, InquiryWaitsForFactsFetchedAfterItCame) {
   EXPECT_TRUE(lun.device.wants_target_facts());
   EXPECT_FALSE(lun.device.wants_target_facts()) << "one fetch at a time";
   const uint64_t second = lun.send(serial);  // The serial may have been written in between.
-  lun.device.on_target_facts(facts_with_serial("old"), TimePoint{});
+  lun.device.on_target_facts(facts_with_serial("old"), lun.now);
   lun.ring();
   EXPECT_EQ(lun.data_of(first), (Bytes{0x00, 0x80, 0, 3, 'o', 'l', 'd'}));
   EXPECT_TRUE(lun.outstanding(second));
   EXPECT_TRUE(lun.device.wants_target_facts());
-  lun.device.on_target_facts(facts_with_serial("new"), TimePoint{});
+  lun.device.on_target_facts(facts_with_serial("new"), lun.now);
   lun.ring();
   EXPECT_EQ(lun.data_of(second), (Bytes{0x00, 0x80, 0, 3, 'n', 'e', 'w'}));
 }
@@ -226,7 +212,7 @@ TEST(Device, AnIdThatComesTwiceBreaksTheRingInsteadOfLosingACommand) {
   const uint16_t id = *lun.kernel.cmd_id(write);
   lun.kernel.queue({.cdb = kTestUnitReady});
   lun.kernel.poke<uint16_t>(128 + 128 + 4, id);  // The second entry's header: cmd_id at byte 4.
-  EXPECT_FALSE(lun.device.on_ring(TimePoint{}));
+  EXPECT_FALSE(lun.device.on_ring(lun.now));
   EXPECT_FALSE(lun.device.broken_reason().empty());
   lun.finish_all();
   EXPECT_TRUE(lun.device.idle());

@@ -12,7 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # The pure core: no kernel, Ceph, YAML, thread or clock, and no logging.
-PURE = re.compile(r"rbd_handler/((ring|scsi|task|lock)/|device\.|image\.h)")
+PURE = re.compile(r"rbd_handler/((ring|scsi|task|lock)/|device[._]|image\.h)")
 PURE_FORBIDDEN = re.compile(
     r"<(linux/|rbd/|rados/|yaml-cpp/|thread|mutex|condition_variable|future|atomic>|boost/asio|systemd/|netlink/|spdlog"
     r"|sys/(mman|ioctl|socket|epoll|eventfd)\.h|unistd\.h|fcntl\.h|ctime|time\.h)")
@@ -50,7 +50,7 @@ COLUMNS_MAX = {".h": 120, ".cc": 120, ".py": 140, ".sh": 140}
 def folder_of(path):
     """The key of ALLOWED that a file or an include belongs to, or None."""
     for key in sorted(ALLOWED, key=len, reverse=True):
-        if path == key or path.startswith(key + "/") or path.startswith(key + "."):
+        if path == key or path.startswith(key + "/") or path.startswith((key + ".", key + "_")):
             return key
     return None
 

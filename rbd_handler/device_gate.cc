@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Device's half at the lock's gate (lock/gate.h): who waits there, what happens when it opens
+// and closes, and what the lock's jobs came to.
+#include <algorithm>
+
+#include "common/check.h"
+#include "rbd_handler/device.h"
+
+namespace tcmurbd {
+
+using task::LadderEvent;
+using task::Task;
+using task::TaskState;
+
+bool Device::gate_open(uint32_t index) {
+  const bool needs_lock =
+      changes(index) || (settings_.reads_need_lock && !tasks_[index].plan.ops.empty());
+  return gate_.lets_through(needs_lock);
+}
+
+// A read that needs no lock must still not pass a write that waits for it, as it would not pass it
+// behind the gate.
+bool Device::overlaps_parked(uint32_t index) {
+  const auto overlap = [this, index](uint32_t other) {
+    for (const auto& op : tasks_[index].plan.ops) {
+      for (const auto& parked : tasks_[other].plan.ops) {
+        if (op.range.overlaps(parked.range)) return true;
+      }
+    }
+    return false;
+  };
+  return std::ranges::any_of(parked_, overlap);
+}
+
+void Device::park(uint32_t index) {
+  if (gate_.refuses()) {
+    answer(index, scsi::Result::busy(), {});
+    return;
+  }
+  ++counters_.lock_waits;
+  tasks_[index].state = TaskState::kAwaitingLock;
+  parked_.push_back(index);
+}
+
+void Device::settle_gate() {
+  for (;;) {
+    // The age counts only while there is something that a fence would help.
+    const bool starved = detached_reads_ != 0 && !backlog_.empty();
+    const bool counts = detached_changes_ != 0 || starved;
+    gate_.advance(now_, {.waiting_changes = static_cast<uint32_t>(parked_.size()),
+                         .live_changes = live_changes_,
+                         .detached_changes = detached_changes_,
+                         .oldest_detached = counts ? oldest_detached_ : Duration{}});
+    bool closed = false;
+    bool opened = false;
+    for (const bool for_changes : {false, true}) {
+      const bool open = gate_.lets_through(for_changes);
+      const bool was_open = std::exchange(gate_was_open_[for_changes], open);
+      closed |= was_open && !open;
+      opened |= open && !was_open;
+    }
+    if (closed) pull_back();
+    if (gate_.take_given_up()) give_up_instance();
+    if (gate_.refuses()) refuse_parked();
+    if (opened) run_parked();
+    if (!closed && !opened) return;
+  }
+}
+
+// What is not with librbd yet waits at the gate again, in the order in which it came.
+void Device::pull_back() {
+  std::vector<uint32_t> back;
+  for (const uint32_t index : backlog_) {
+    if (!gate_open(index)) back.push_back(index);
+  }
+  tasks_.for_each([&](uint32_t index) {
+    if (tasks_[index].state == TaskState::kAwaitingRange && !gate_open(index))
+      back.push_back(index);
+  });
+  for (const uint32_t index : back) {
+    Task& task = tasks_[index];
+    if (task.state == TaskState::kAwaitingRange) {
+      ops_claimed_ -= task.plan.ops.size();
+      order_.leave(index, ready_);
+    }
+    task.state = TaskState::kAwaitingLock;
+    parked_.push_back(index);
+  }
+  std::erase_if(backlog_,
+                [this](uint32_t index) { return tasks_[index].state != TaskState::kBacklog; });
+  std::ranges::sort(parked_, {}, [this](uint32_t index) { return tasks_[index].sequence; });
+  // Among those that may run now are some that were pulled back after them.
+  std::erase_if(
+      ready_, [this](uint32_t index) { return tasks_[index].state != TaskState::kAwaitingRange; });
+  submit_ready();
+  start_backlog();
+}
+
+void Device::run_parked() {
+  std::deque<uint32_t> parked = std::exchange(parked_, {});
+  for (const uint32_t index : parked) {
+    tasks_[index].state = TaskState::kParsed;
+    enter_queue(index);
+  }
+}
+
+void Device::refuse_parked() {
+  const std::deque<uint32_t> parked = std::exchange(parked_, {});
+  for (const uint32_t index : parked) answer(index, scsi::Result::busy(), {});
+}
+
+void Device::give_up_instance() {
+  ++counters_.fences;
+  oldest_detached_ = {};
+  tasks_.for_each([this](uint32_t index) {
+    if (tasks_[index].state != TaskState::kFree && tasks_[index].state != TaskState::kParsed)
+      climb(index, LadderEvent::kGivenUp, scsi::Result::busy());
+  });
+  CHECK(ops_claimed_ == 0);
+  submit_ready();  // Flushes: no write before them is live any more.
+}
+
+void Device::on_acquired(TimePoint now) {
+  now_ = now;
+  ++counters_.lock_acquired;
+  gate_.on_acquired(now);
+  settle_gate();
+}
+
+void Device::on_acquire_failed(bool lost, TimePoint now) {
+  now_ = now;
+  gate_.on_acquire_failed(now);
+  if (lost) gate_.on_lost();
+  settle_gate();
+}
+
+void Device::on_released(bool good, TimePoint now) {
+  now_ = now;
+  counters_.lock_released += good;
+  good ? gate_.on_released(now) : gate_.on_release_failed();
+  settle_gate();
+}
+
+void Device::on_fenced(bool good, TimePoint now) {
+  now_ = now;
+  counters_.fence_failures += !good;
+  good ? gate_.on_fence_done() : gate_.on_fence_failed(now);
+  settle_gate();
+}
+
+void Device::on_reopened(Image& fresh, TimePoint now) {
+  now_ = now;
+  CHECK(ops_claimed_ == 0);
+  image_ = &fresh;
+  gate_.on_reopened(now);
+  settle_gate();
+}
+
+void Device::on_reopen_failed(TimePoint now) {
+  now_ = now;
+  gate_.on_reopen_failed(now);
+  settle_gate();
+}
+
+void Device::on_peer_asks(uint64_t request, TimePoint now) {
+  now_ = now;
+  gate_.on_peer_asks(request, now);
+  settle_gate();
+}
+
+}  // namespace tcmurbd

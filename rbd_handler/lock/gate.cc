@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/lock/gate.h"
+
+#include <utility>
+
+#include "common/check.h"
+
+namespace tcmurbd::lock {
+
+bool Gate::lets_through(bool changes_image) const {
+  switch (state_) {
+    case State::kUnowned:
+    case State::kAcquiring:
+    case State::kDraining:
+    case State::kReleasing:
+      return !changes_image;  // Hosts scan on every path: reads need no lock.
+    case State::kOwned:
+    case State::kStuck:
+      return true;
+    case State::kFencing:
+    case State::kReopening:
+      return false;
+  }
+  return false;
+}
+
+void Gate::apply(Event event) {
+  const State before = state_;
+  const auto [state, job] = step(state_, event);
+  state_ = state;
+  if (job != Job::kNone) {
+    CHECK(job_ == Job::kNone);
+    job_ = job;
+  }
+  if (state_ == before) return;
+  if (state_ == State::kReopening) given_up_ = true;
+  if (state_ == State::kFencing || state_ == State::kReopening || state_ == State::kStuck) {
+    // A peer need not wait for our fence: its own breaking of the lock is one.
+    answer_all(PeerAnswer::kHoldsDetached);
+    reset_ = false;
+  }
+}
+
+void Gate::on_acquired(TimePoint now) {
+  owned_since_ = now;
+  refuses_ = false;
+  apply(Event::kAcquired);
+}
+
+void Gate::on_acquire_failed(TimePoint now) {
+  not_before_ = now + settings_.acquire_retry;
+  refuses_ = true;
+  apply(Event::kAcquireFailed);
+  answer_all(PeerAnswer::kNotOwner);
+}
+
+void Gate::on_released(TimePoint now) {
+  // Only who was asked lets the other go first.
+  not_before_ = asking_.empty() ? now : now + settings_.hold_min;
+  reset_ = false;
+  apply(Event::kReleased);
+  answer_all(PeerAnswer::kReleased);
+}
+
+void Gate::on_release_failed() { apply(Event::kReleaseFailed); }
+
+void Gate::on_fence_done() { apply(Event::kFenceDone); }
+
+void Gate::on_fence_failed(TimePoint now) {
+  not_before_ = now + settings_.fence_retry;
+  apply(Event::kFenceFailed);
+}
+
+void Gate::on_reopened(TimePoint now) {
+  refuses_ = false;
+  not_before_ = now;
+  apply(Event::kReopened);
+}
+
+void Gate::on_reopen_failed(TimePoint now) {
+  not_before_ = now + settings_.fence_retry;
+  refuses_ = true;
+  retry_reopen_ = true;
+  apply(Event::kReopenFailed);
+}
+
+void Gate::must_fence() {
+  if (state_ != State::kStuck) apply(Event::kFence);  // Stuck tries again by itself.
+}
+
+void Gate::on_lost() { apply(Event::kLost); }
+
+void Gate::on_peer_asks(uint64_t request, TimePoint now) {
+  switch (state_) {
+    case State::kUnowned:
+      replies_.push_back({request, PeerAnswer::kNotOwner});
+      return;
+    case State::kFencing:
+    case State::kReopening:
+    case State::kStuck:
+      replies_.push_back({request, PeerAnswer::kHoldsDetached});
+      return;
+    case State::kOwned:
+    case State::kAcquiring:  // Soon known.
+      if (asking_.empty()) yield_by_ = now + settings_.drain_patience;
+      [[fallthrough]];
+    case State::kDraining:
+    case State::kReleasing:
+      asking_.push_back(request);
+      return;
+  }
+}
+
+void Gate::on_lun_reset(TimePoint now) {
+  if (state_ != State::kOwned || reset_) return;
+  reset_ = true;
+  yield_by_ = now + settings_.release_after;
+}
+
+void Gate::advance(TimePoint now, const Load& load) {
+  switch (state_) {
+    case State::kUnowned:
+      if (now >= not_before_) refuses_ = false;
+      if (load.oldest_detached >= settings_.fence_after) {
+        apply(Event::kFence);
+      } else if (load.waiting_changes != 0 && now >= not_before_) {
+        apply(Event::kNeeded);
+      }
+      return;
+    case State::kOwned:
+      advance_owned(now, load);
+      if (state_ == State::kDraining) advance_draining(now, load);
+      return;
+    case State::kDraining:
+      advance_draining(now, load);
+      return;
+    case State::kStuck:
+      if (load.detached_changes == 0) {
+        apply(Event::kSettled);
+      } else if (now >= not_before_) {
+        apply(Event::kFence);
+      }
+      return;
+    case State::kReopening:
+      if (retry_reopen_ && now >= not_before_) {
+        retry_reopen_ = false;
+        job_ = Job::kReopen;
+      }
+      return;
+    case State::kAcquiring:
+    case State::kReleasing:
+    case State::kFencing:
+      return;
+  }
+}
+
+void Gate::advance_owned(TimePoint now, const Load& load) {
+  if (load.oldest_detached >= settings_.fence_after) {
+    apply(Event::kFence);
+  } else if (!asking_.empty() && load.detached_changes != 0) {
+    apply(Event::kFence);
+  } else if (reset_ || (!asking_.empty() && now >= owned_since_ + settings_.hold_min)) {
+    apply(Event::kYield);
+  }
+}
+
+void Gate::advance_draining(TimePoint now, const Load& load) {
+  if (load.live_changes == 0 && load.detached_changes == 0) {
+    apply(Event::kDrained);
+  } else if (now >= yield_by_ || (!asking_.empty() && load.detached_changes != 0)) {
+    apply(Event::kFence);
+  }
+}
+
+void Gate::answer_all(PeerAnswer answer) {
+  for (const uint64_t request : asking_) replies_.push_back({request, answer});
+  asking_.clear();
+}
+
+Job Gate::take_job() { return std::exchange(job_, Job::kNone); }
+
+void Gate::take_replies(std::vector<PeerReply>& replies) {
+  replies.insert(replies.end(), replies_.begin(), replies_.end());
+  replies_.clear();
+}
+
+bool Gate::take_given_up() { return std::exchange(given_up_, false); }
+
+bool Gate::needs_time() const {
+  return !asking_.empty() || reset_ || refuses_ || retry_reopen_ || state_ == State::kDraining ||
+         state_ == State::kStuck;
+}
+
+}  // namespace tcmurbd::lock

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides whether commands may go to the image now, and when the lock is taken, given up or the
+// client instance fenced. It wraps the table of lock_state.h with what the table does not know:
+// time, the peers that ask, and how much is still with librbd. Pure: events and time come in, jobs
+// and answers are taken out.
+//
+// Thread: the reactor that owns the LUN.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/units.h"
+#include "rbd_handler/lock/lock_state.h"
+
+namespace tcmurbd::lock {
+
+// What a peer that asked for the lock is told.
+enum class PeerAnswer : uint8_t {
+  kReleased,
+  kHoldsDetached,  // Break the lock and blocklist its owner, do not wait.
+  kNotOwner,
+};
+
+struct PeerReply {
+  uint64_t request = 0;
+  PeerAnswer answer = PeerAnswer::kNotOwner;
+  bool operator==(const PeerReply&) const = default;
+};
+
+struct GateSettings {
+  // A detached write that has not ended after this long has its instance fenced, so that a gateway
+  // that sees the OSD can take over. ESXi gives a VMFS heartbeat up after about 8 s.
+  Duration fence_after = std::chrono::seconds(5);
+  // After a LUN RESET: how long what was aborted may take to end by itself before it is fenced.
+  Duration release_after = std::chrono::milliseconds(250);
+  // How long live writes may keep a peer waiting. Below the second after which it breaks the lock.
+  Duration drain_patience = std::chrono::milliseconds(700);
+  // Damps ping-pong: an owner keeps the lock for at least this long, and a gateway that has handed
+  // it over lets the taker have it for a while before it asks again.
+  Duration hold_min = std::chrono::milliseconds(200);
+  // Between attempts to fence or reopen after a failure, and to acquire.
+  Duration fence_retry = std::chrono::seconds(5);
+  Duration acquire_retry = std::chrono::milliseconds(300);
+};
+
+// What the device has under way, as the gate needs to know it.
+struct Load {
+  uint32_t waiting_changes = 0;   // Parked at the gate.
+  uint32_t live_changes = 0;      // With librbd, not answered.
+  uint32_t detached_changes = 0;  // With librbd, answered.
+  Duration oldest_detached{};     // Age of what should be fenced when it gets too old.
+};
+
+class Gate {
+ public:
+  explicit Gate(const GateSettings& settings) : settings_(settings) {}
+
+  // Whether an op may be given to the image now. What may not waits; see refuses().
+  bool lets_through(bool changes_image) const;
+  // The wait has no foreseeable end: who waits, and who comes, gets BUSY.
+  bool refuses() const { return refuses_; }
+
+  // --- events ---
+  void on_acquired(TimePoint now);
+  void on_acquire_failed(TimePoint now);
+  void on_released(TimePoint now);
+  void on_release_failed();
+  void on_fence_done();
+  void on_fence_failed(TimePoint now);
+  void on_reopened(TimePoint now);
+  // The reopening is tried again by itself.
+  void on_reopen_failed(TimePoint now);
+  // An op's outcome is not known, or it was refused for want of the lock.
+  void must_fence();
+  // This instance is blocklisted, as an op's result tells.
+  void on_lost();
+  void on_peer_asks(uint64_t request, TimePoint now);
+  void on_lun_reset(TimePoint now);
+
+  // Lets time and load have their effect. Called after each batch of events.
+  void advance(TimePoint now, const Load& load);
+
+  // --- effects ---
+  // A job to start now, at most one at a time; its outcome comes back as one of the events above.
+  Job take_job();
+  // Appends what peers are to be told.
+  void take_replies(std::vector<PeerReply>& replies);
+  // True once after each time that an instance was given up: nothing of its ops matters any more.
+  bool take_given_up();
+
+  State state() const { return state_; }
+  // Whether advance() has something to do as time passes.
+  bool needs_time() const;
+
+ private:
+  void apply(Event event);
+  void answer_all(PeerAnswer answer);
+  void advance_owned(TimePoint now, const Load& load);
+  void advance_draining(TimePoint now, const Load& load);
+
+  const GateSettings settings_;
+  State state_ = State::kUnowned;
+  Job job_ = Job::kNone;
+  bool refuses_ = false;
+  bool given_up_ = false;
+  bool reset_ = false;  // A LUN RESET wants the lock given up.
+  bool retry_reopen_ = false;
+  std::vector<uint64_t> asking_;  // Peers' requests that are not answered yet.
+  std::vector<PeerReply> replies_;
+  TimePoint owned_since_{};
+  TimePoint yield_by_{};    // When draining turns into fencing.
+  TimePoint not_before_{};  // Of the next attempt at what is tried again.
+};
+
+}  // namespace tcmurbd::lock

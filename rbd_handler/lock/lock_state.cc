@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/lock/lock_state.h"
+
+#include "common/check.h"
+
+namespace tcmurbd::lock {
+namespace {
+
+// The state that the event's job runs in, where the event is a job's outcome.
+bool comes_only_in(Event event, State& state) {
+  switch (event) {
+    case Event::kAcquired:
+    case Event::kAcquireFailed:
+      state = State::kAcquiring;
+      return true;
+    case Event::kReleased:
+    case Event::kReleaseFailed:
+      state = State::kReleasing;
+      return true;
+    case Event::kFenceDone:
+    case Event::kFenceFailed:
+      state = State::kFencing;
+      return true;
+    case Event::kReopened:
+    case Event::kReopenFailed:
+      state = State::kReopening;
+      return true;
+    case Event::kNeeded:
+    case Event::kYield:
+    case Event::kDrained:
+    case Event::kFence:
+    case Event::kSettled:
+    case Event::kLost:
+      return false;
+  }
+  return false;
+}
+
+Step from_unowned(Event event) {
+  switch (event) {
+    case Event::kNeeded:
+      return {State::kAcquiring, Job::kAcquire};
+    case Event::kFence:  // Hung reads have used up the instance.
+      return {State::kFencing, Job::kFence};
+    case Event::kLost:
+      return {State::kReopening, Job::kReopen};
+    default:  // Nothing to yield, drain or settle.
+      return {State::kUnowned};
+  }
+}
+
+Step from_owned(State state, Event event) {
+  switch (event) {
+    case Event::kYield:
+      return {State::kDraining};
+    case Event::kDrained:
+      return state == State::kDraining ? Step{State::kReleasing, Job::kRelease} : Step{state};
+    case Event::kFence:
+      return {State::kFencing, Job::kFence};
+    case Event::kLost:
+      return {State::kReopening, Job::kReopen};
+    default:  // Needed: in kOwned it is there, in kDraining it has to be taken anew afterwards.
+      return {state};
+  }
+}
+
+// A job decides what comes next. What happens meanwhile is no news: the instance is not used, or
+// the job's own outcome will tell the same.
+Step from_job(State state, Event event) {
+  switch (event) {
+    case Event::kAcquired:
+      return {State::kOwned};
+    case Event::kAcquireFailed:
+    case Event::kReleased:
+    case Event::kReopened:
+      return {State::kUnowned};
+    case Event::kReleaseFailed:  // Nobody knows who owns it now: make sure that we do not.
+      return {State::kFencing, Job::kFence};
+    case Event::kFenceDone:
+      return {State::kReopening, Job::kReopen};
+    case Event::kFenceFailed:
+      return {State::kStuck};
+    default:  // kReopenFailed too: it is tried again, until it works.
+      return {state};
+  }
+}
+
+Step from_stuck(Event event) {
+  switch (event) {
+    case Event::kFence:
+      return {State::kFencing, Job::kFence};
+    case Event::kSettled:
+      return {State::kOwned};
+    case Event::kLost:  // Somebody else has fenced us: just as good.
+      return {State::kReopening, Job::kReopen};
+    default:  // The lock can't be given up while detached writes may land; a peer breaks it.
+      return {State::kStuck};
+  }
+}
+
+}  // namespace
+
+Step step(State state, Event event) {
+  State needed;
+  if (comes_only_in(event, needed)) CHECK(state == needed);
+  switch (state) {
+    case State::kUnowned:
+      return from_unowned(event);
+    case State::kOwned:
+    case State::kDraining:
+      return from_owned(state, event);
+    case State::kAcquiring:
+    case State::kReleasing:
+    case State::kFencing:
+    case State::kReopening:
+      return from_job(state, event);
+    case State::kStuck:
+      return from_stuck(event);
+  }
+  CHECK(false);
+}
+
+std::string_view name(State state) {
+  switch (state) {
+    case State::kUnowned:
+      return "unowned";
+    case State::kAcquiring:
+      return "acquiring";
+    case State::kOwned:
+      return "owned";
+    case State::kDraining:
+      return "draining";
+    case State::kReleasing:
+      return "releasing";
+    case State::kFencing:
+      return "fencing";
+    case State::kReopening:
+      return "reopening";
+    case State::kStuck:
+      return "stuck";
+  }
+  return "?";
+}
+
+}  // namespace tcmurbd::lock

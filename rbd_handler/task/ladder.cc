@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/task/ladder.h"
+
+#include "common/check.h"
+
+namespace tcmurbd::task {
+namespace {
+
+LadderStep of_waiting(LadderEvent event) {
+  switch (event) {
+    case LadderEvent::kAborted:
+    case LadderEvent::kDeadline:
+      return LadderStep::kDrop;
+    case LadderEvent::kGivenUp:  // It goes to the next instance.
+      return LadderStep::kNothing;
+    case LadderEvent::kEnded:
+      break;
+  }
+  CHECK(false);
+}
+
+LadderStep of_running(LadderEvent event) {
+  switch (event) {
+    case LadderEvent::kAborted:
+    case LadderEvent::kDeadline:
+      return LadderStep::kDetach;
+    case LadderEvent::kGivenUp:
+      return LadderStep::kOrphan;
+    case LadderEvent::kEnded:
+      return LadderStep::kAnswer;
+  }
+  CHECK(false);
+}
+
+// The kernel knows it no more: an abort can't mean it, and its deadline is met.
+LadderStep of_answered(TaskState state, LadderEvent event) {
+  switch (event) {
+    case LadderEvent::kAborted:
+    case LadderEvent::kDeadline:
+      return LadderStep::kNothing;
+    case LadderEvent::kGivenUp:  // An orphan's instance is an earlier one.
+      return state == TaskState::kDetached ? LadderStep::kOrphan : LadderStep::kNothing;
+    case LadderEvent::kEnded:
+      return LadderStep::kForget;
+  }
+  CHECK(false);
+}
+
+}  // namespace
+
+LadderStep ladder_step(TaskState state, LadderEvent event) {
+  switch (state) {
+    case TaskState::kAwaitingFacts:
+    case TaskState::kAwaitingLock:
+    case TaskState::kBacklog:
+    case TaskState::kAwaitingRange:
+      return of_waiting(event);
+    case TaskState::kInImage:
+      return of_running(event);
+    case TaskState::kDetached:
+    case TaskState::kOrphaned:
+      return of_answered(state, event);
+    case TaskState::kFree:
+    case TaskState::kParsed:
+      break;
+  }
+  CHECK(false);
+}
+
+}  // namespace tcmurbd::task
