@@ -2,6 +2,7 @@
 // The edge against a real kernel. It makes and removes TCMU devices, so it runs only where
 // TCMU_RBD_LIVE_KERNEL=1 says that this kernel may be played with (a guest of the lab): with
 // target_core_user and tcm_loop loaded, as root.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -269,13 +270,13 @@ TEST_F(LiveKernel, AnOverrunIsTold) {
   const int small = 1;  // The kernel makes it its minimum, room for one or two events.
   ASSERT_EQ(::setsockopt(channel_->fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
   // The kernel tells the sender nothing of it: the device is there and nobody knows.
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(enable("d" + std::to_string(i)).get(), 0);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(enable(fmt::format("d{}", i)).get(), 0);
   int events = 0;
   EXPECT_EQ(channel_->read_events([&](const Event&) { ++events; }), NetlinkChannel::Read::kOverrun);
   EXPECT_GT(events, 0);
   EXPECT_LT(events, 10);
   EXPECT_EQ(channel_->read_events([](const Event&) {}), NetlinkChannel::Read::kDrained);
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(::rmdir(path("d" + std::to_string(i)).c_str()), 0);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(::rmdir(path(fmt::format("d{}", i)).c_str()), 0);
 }
 
 // The kernel's own probing of a new disk, answered with ILLEGAL REQUEST, newest first, every buffer
