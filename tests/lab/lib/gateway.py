@@ -16,6 +16,18 @@ _BOOT_SECONDS = 120
 _GUEST_FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "guest")
 
 
+def _kernel_environment():
+    """The user-mode kernel's environment: with the help that it needs on processors with AMX (wide_xstate.cc)."""
+    with open("/proc/cpuinfo", encoding="ascii") as cpuinfo:
+        if " amx_tile" not in cpuinfo.read():
+            return os.environ
+    library = f"{isolation.directory()}/wide_xstate.so"
+    if not os.path.exists(library):
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wide_xstate.cc")
+        subprocess.run(["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    return {**os.environ, "LD_PRELOAD": library}
+
+
 class Gateway(Machine):
     """One user-mode kernel. Its /run/gw is `directory` here; all else that it sees of the host is read-only."""
 
@@ -41,7 +53,8 @@ class Gateway(Machine):
                  f"init={lab}/guest/init.sh", f"LAB={lab}", f"GW={self.number}", f"AGENT_PORT={AGENT_PORT}",
                  f"uml_dir={lab}/uml/", f"umid={self.name}-{time.monotonic_ns()}", "noreboot", "panic=1",
                  f"vec0:transport=tap,ifname={self._tap},depth=128,gro=1", "con=null", "con0=fd:0,fd:1", "quiet", "loglevel=4"],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
+                env=_kernel_environment())
         try:
             isolation.wait_until(lambda: not self.alive() or self.channel.answers(), _BOOT_SECONDS, f"{self.name} boots")
         except TimeoutError as late:
