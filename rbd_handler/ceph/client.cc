@@ -31,6 +31,13 @@ constexpr std::array kImageSettings{
     Setting{"rbd_read_from_replica_policy", "default"},
     Setting{"rbd_balance_snap_reads", "false"},
     Setting{"rbd_localize_snap_reads", "false"},
+    // What a lock that was broken without us (rbd_lock_acquire does, when the owner's watch is
+    // gone)
+    // must imply.
+    Setting{"rbd_blocklist_on_break_lock", "true"},
+    // A timeout leads to a fence, and the map is right again with the next owner. Invalidated, it
+    // would stay so until an operator rebuilds it.
+    Setting{"rbd_invalidate_object_map_on_timeout", "false"},
 };
 
 constexpr std::array kClientSettings{
@@ -47,9 +54,10 @@ constexpr std::array kClientSettings{
     // for the answer.
     Setting{"client_mount_timeout", "10"},
     Setting{"rados_mon_op_timeout", "10"},
-    // 0 = none. An op that librados gave up may still be applied, so its range could never be
-    // released without fencing this instance.
-    Setting{"rados_osd_op_timeout", "0"},
+    // An op without the exclusive lock fails at once. librbd's automatic transitions would let it
+    // wait inside librbd for the lock, and an aborted write that waits there would run when the
+    // lock comes back, over what another gateway wrote meanwhile.
+    Setting{"rbd_auto_exclusive_lock_until_manual_request", "false"},
     // The path from ceph.conf would be the same for every instance of this process; all but one
     // could not bind it.
     Setting{"admin_socket", ""},
@@ -57,6 +65,30 @@ constexpr std::array kClientSettings{
     Setting{"log_to_stderr", "false"},
     Setting{"err_to_stderr", "false"},
 };
+
+// Seconds. An op that librados gave up may still be applied: its outcome is unknown, which costs a
+// fence.
+constexpr std::array kImageRoleSettings{
+    // Longer than a failover of OSDs takes (35 s measured: grace, peering and read lease), so that
+    // only what RADOS can't heal ends so; far shorter than a blocklist entry lives, so that no op
+    // of
+    // a fenced instance outlives the entry. It also bounds the close of an abandoned instance.
+    Setting{"rados_osd_op_timeout", "120"},
+};
+constexpr std::array kControlRoleSettings{
+    // Nothing on it may hang for ever, and nothing on it has an outcome that matters when unknown.
+    Setting{"rados_osd_op_timeout", "10"},
+};
+
+std::span<const Setting> role_settings(ClientRole role) {
+  switch (role) {
+    case ClientRole::kImage:
+      return kImageRoleSettings;
+    case ClientRole::kControl:
+      return kControlRoleSettings;
+  }
+  return {};
+}
 
 std::string conf_name(const std::string& conf_path) {
   if (!conf_path.empty()) return conf_path;
@@ -69,20 +101,26 @@ std::string conf_name(const std::string& conf_path) {
 std::span<const Setting> image_settings() { return kImageSettings; }
 
 std::expected<std::unique_ptr<Client>, std::string> Client::connect(const std::string& conf_path,
-                                                                    const std::string& user) {
+                                                                    const std::string& user,
+                                                                    ClientRole role) {
   const std::string id = user.empty() ? "admin" : user;
   rados_t cluster = nullptr;
   if (const int r = rados_create(&cluster, id.c_str()); r < 0)
     return std::unexpected(fmt::format("client.{}: {}", id, failure_text(r)));
   std::unique_ptr<Client> client(new Client(cluster, "client." + id));
-  if (auto done = client->configure(conf_path); !done) return std::unexpected(done.error());
+  if (auto done = client->configure(conf_path, role); !done) return std::unexpected(done.error());
   if (auto done = client->start(); !done) return std::unexpected(done.error());
   return client;
 }
 
 Client::~Client() { rados_shutdown(cluster_); }
 
-std::expected<void, std::string> Client::configure(const std::string& conf_path) {
+std::expected<void, int> Client::wait_for_latest_map() const {
+  if (const int r = rados_wait_for_latest_osdmap(cluster_); r < 0) return std::unexpected(r);
+  return {};
+}
+
+std::expected<void, std::string> Client::configure(const std::string& conf_path, ClientRole role) {
   const auto refuse = [this](std::string reason) {
     return std::unexpected(fmt::format("{}: {}", name_, reason));
   };
@@ -94,7 +132,7 @@ std::expected<void, std::string> Client::configure(const std::string& conf_path)
   if (const int r = rados_conf_parse_env(cluster_, nullptr); r < 0)
     return refuse(fmt::format("CEPH_ARGS: {}", failure_text(r)));
   for (const std::span<const Setting> settings :
-       {image_settings(), std::span<const Setting>(kClientSettings)})
+       {image_settings(), std::span<const Setting>(kClientSettings), role_settings(role)})
     for (const Setting& setting : settings)
       if (const int r = rados_conf_set(cluster_, setting.name, setting.value); r < 0)
         return refuse(fmt::format("librados does not take {}={}: {}", setting.name, setting.value,

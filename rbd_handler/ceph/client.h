@@ -4,6 +4,7 @@
 // instance.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <memory>
 #include <span>
@@ -21,13 +22,19 @@ struct Setting {
 // opened image reveals.
 std::span<const Setting> image_settings();
 
+enum class ClientRole : uint8_t {
+  kImage,    // Carries one LUN's I/O; fenced when that gets stuck.
+  kControl,  // Fences the others; never fenced itself.
+};
+
 class Client {
  public:
-  // Connects. `conf_path` empty: CEPH_CONF, else the default search; `user` empty: admin. CEPH_ARGS
-  // is honoured. BLOCKS, for about 10 s when no monitor answers: worker thread. Errors are one line
-  // that names the user, the file or address, and the reason.
+  // Connects with the settings of `role`. `conf_path` empty: CEPH_CONF, else the default search;
+  // `user` empty: admin. CEPH_ARGS is honoured. BLOCKS, for about 10 s when no monitor answers:
+  // worker thread. Errors are one line that names the user, the file or address, and the reason.
   static std::expected<std::unique_ptr<Client>, std::string> connect(const std::string& conf_path,
-                                                                     const std::string& user);
+                                                                     const std::string& user,
+                                                                     ClientRole role);
   // rados_shutdown. REQUIRES: every image and ioctx on it is closed; librados frees what they point
   // to.
   ~Client();
@@ -36,6 +43,11 @@ class Client {
 
   // A rados_t, owned here. Any thread.
   void* handle() const { return cluster_; }
+  // Returns when this instance has the newest OSD map of now. From then on its ops order every op
+  // that an instance blocklisted before this call still has pending: before them, or refused.
+  // Errors are negative errnos. BLOCKS for as long as the monitors have no quorum: worker thread.
+  std::expected<void, int> wait_for_latest_map() const;
+
   // "client.NAME".
   const std::string& name() const { return name_; }
   // As `ceph osd blocklist` takes it, such as "10.0.0.1:0/3706536469". New for each instance.
@@ -43,14 +55,13 @@ class Client {
 
  private:
   Client(void* cluster, std::string name) : cluster_(cluster), name_(std::move(name)) {}
-  std::expected<void, std::string> configure(const std::string& conf_path);
+  std::expected<void, std::string> configure(const std::string& conf_path, ClientRole role);
   std::expected<void, std::string> start();
   std::string option(const char* name) const;
   std::string connect_failure(int error) const;
 
   void* const cluster_;
   const std::string name_;
-  bool connected_ = false;
   std::string address_;
 };
 

@@ -20,7 +20,7 @@ std::string failure_text(int error) {
     case ETIMEDOUT:
       return "no answer in time";
     case EROFS:
-      return "read-only, or another client keeps the exclusive lock";
+      return "read-only, or this client instance does not have the exclusive lock";
     case ENOSYS:
     case EOPNOTSUPP:
       return "has features that this librbd does not know";

@@ -10,4 +10,10 @@ namespace tcmurbd::ceph {
 // negative.
 std::string failure_text(int error);
 
+// Why the exclusive lock could not be taken, given back or fenced.
+struct LockFailure {
+  std::string text;  // One line for the operator's log.
+  int error;         // A negative errno; -ESHUTDOWN: this client instance is blocklisted.
+};
+
 }  // namespace tcmurbd::ceph

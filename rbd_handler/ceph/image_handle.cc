@@ -21,7 +21,7 @@ constexpr size_t kImageIdBytesMax = 256;
 
 std::expected<std::unique_ptr<ImageHandle>, std::string> ImageHandle::open(const ImageSpec& spec) {
   std::unique_ptr<ImageHandle> handle(new ImageHandle(spec));
-  auto client = Client::connect(spec.conf_path, spec.user);
+  auto client = Client::connect(spec.conf_path, spec.user, ClientRole::kImage);
   if (!client) return std::unexpected(client.error());
   handle->client_ = std::move(*client);
   constexpr std::array kSteps{&ImageHandle::open_pool,      &ImageHandle::open_image,
@@ -156,6 +156,19 @@ std::expected<uint64_t, int> ImageHandle::fetch_size() {
   if (r == 0) return bytes;
   header_changed_.store(true, std::memory_order_release);
   return std::unexpected(r);
+}
+
+std::expected<void, int> ImageHandle::take_free_lock() {
+  if (const int r = rbd_lock_acquire(image_, RBD_LOCK_MODE_EXCLUSIVE); r < 0)
+    return std::unexpected(r);
+  return {};
+}
+
+std::expected<void, int> ImageHandle::release_lock() {
+  if (!info_.exclusive_lock || info_.read_only) return {};
+  const int r = rbd_lock_release(image_);
+  if (r < 0 && r != -EINVAL) return std::unexpected(r);  // -EINVAL: not the owner.
+  return {};
 }
 
 }  // namespace tcmurbd::ceph

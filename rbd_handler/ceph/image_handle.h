@@ -34,6 +34,13 @@ class ImageHandle {
   // handle that was fenced without noticing, whose own idea of the size is old.
   std::expected<uint64_t, int> fetch_size();
 
+  // The exclusive lock, in librbd's explicit mode; negative errnos. take_free_lock REQUIRES that
+  // nobody has it: librbd asks a live owner (-EROFS when that refuses) and waits for a frozen one.
+  // Success if this handle has it already. release_lock waits for every write in flight, and is a
+  // success if there is nothing to release.
+  std::expected<void, int> take_free_lock();
+  std::expected<void, int> release_lock();
+
   // Whether the header changed since the last fetch_size() that succeeded. Any thread, does not
   // block.
   bool header_changed() const { return header_changed_.load(std::memory_order_acquire); }

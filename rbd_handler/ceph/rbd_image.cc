@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <rbd/librbd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -17,6 +18,14 @@
 
 namespace tcmurbd::ceph {
 namespace {
+
+constexpr std::chrono::milliseconds kClosePollMax{100};
+
+std::expected<void, LockFailure> explained(const char* what, std::expected<void, int> done) {
+  if (done) return {};
+  return std::unexpected(
+      LockFailure{fmt::format("{}: {}", what, failure_text(done.error())), done.error()});
+}
 
 // librbd takes reads and writes as up to IOV_MAX pieces, a write-same pattern as one. A write that
 // does not start within submit() must not depend on the caller's memory.
@@ -60,13 +69,17 @@ RbdImage::RbdImage(std::unique_ptr<ImageHandle> handle, CompletionSink sink)
       sink_(std::move(sink)),
       slots_(std::make_unique<OpSlots>(this)),
       bytes_(handle_->info().bytes),
-      late_thread_([this](std::stop_token stop) { run_late_ops(stop); }) {}
+      late_thread_([this](const std::stop_token& stop) { run_late_ops(stop); }) {}
 
 RbdImage::~RbdImage() {
   // Polled, so that no op pays for a wake-up that only this needs, and the last op's callback
   // touches nothing after its decrement.
-  while (in_flight_.load(std::memory_order_acquire) != 0)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  // More and more seldom, since an abandoned instance may wait for minutes here.
+  std::chrono::milliseconds pause{1};
+  while (in_flight_.load(std::memory_order_acquire) != 0) {
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, kClosePollMax);
+  }
   late_thread_.request_stop();
   late_thread_.join();
 }
@@ -80,6 +93,24 @@ std::expected<uint64_t, std::string> RbdImage::refresh_size() {
   if (!bytes) return std::unexpected(fmt::format("its size: {}", failure_text(bytes.error())));
   bytes_.store(*bytes, std::memory_order_release);
   return *bytes;
+}
+
+std::expected<void, LockFailure> RbdImage::take_free_lock() {
+  return explained("taking the exclusive lock", handle_->take_free_lock());
+}
+
+std::expected<void, LockFailure> RbdImage::release_lock() {
+  return explained("releasing the exclusive lock", handle_->release_lock());
+}
+
+std::expected<void, LockFailure> RbdImage::reach_header() {
+  const auto bytes = handle_->fetch_size();
+  return explained("the image's header",
+                   bytes ? std::expected<void, int>{} : std::unexpected(bytes.error()));
+}
+
+std::expected<void, LockFailure> RbdImage::wait_for_latest_map() const {
+  return explained("waiting for the newest OSD map", handle_->client().wait_for_latest_map());
 }
 
 void RbdImage::submit(const ImageOp& op, OpToken token) {
@@ -167,7 +198,7 @@ void RbdImage::defer(Late late) {
   late_arrived_.notify_one();
 }
 
-void RbdImage::run_late_ops(std::stop_token stop) {
+void RbdImage::run_late_ops(const std::stop_token& stop) {
   std::vector<Late> batch;
   for (;;) {
     {

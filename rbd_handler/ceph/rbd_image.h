@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "config/image_spec.h"
+#include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/image.h"
 
 namespace tcmurbd::ceph {
@@ -62,6 +63,17 @@ class RbdImage final : public Image {
   // The image's size now; refreshes the handle from the header. BLOCKS: worker thread.
   std::expected<uint64_t, std::string> refresh_size();
 
+  // The exclusive lock; acquire_lock() in lock_procedure.h takes it. These BLOCK: worker thread.
+  // REQUIRES: nobody has it, or librbd asks the owner and waits for one that is frozen.
+  std::expected<void, LockFailure> take_free_lock();
+  // Waits for every write in flight, detached ones too. A success if there is nothing to release.
+  std::expected<void, LockFailure> release_lock();
+  // A round trip to the image's header: -ESHUTDOWN if this instance was fenced by someone else and
+  // the header's OSD knows.
+  std::expected<void, LockFailure> reach_header();
+  // See Client::wait_for_latest_map.
+  std::expected<void, LockFailure> wait_for_latest_map() const;
+
  private:
   // An op for the image's own thread: one to start once the size is known, or one that ended and
   // may have been cut.
@@ -79,7 +91,7 @@ class RbdImage final : public Image {
   void finish(OpSlot& slot, int32_t result);
 
   void defer(Late late);
-  void run_late_ops(std::stop_token stop);
+  void run_late_ops(const std::stop_token& stop);
   void settle(const Late& late, const std::expected<uint64_t, int>& bytes);
 
   // Constant after construction.

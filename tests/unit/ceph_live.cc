@@ -38,6 +38,15 @@ bool Completions::wait_for(OpToken token, std::chrono::milliseconds limit) {
 }
 
 std::unique_ptr<Target> Target::open(const std::string& dev_config) {
+  auto target = open_unlocked(dev_config);
+  if (!target || target->image->info().read_only || !target->image->info().exclusive_lock)
+    return target;
+  const auto locked = target->image->take_free_lock();
+  EXPECT_TRUE(locked.has_value()) << locked.error().text;
+  return target;
+}
+
+std::unique_ptr<Target> Target::open_unlocked(const std::string& dev_config) {
   auto target = std::make_unique<Target>();
   const auto spec = parse_dev_config(dev_config);
   EXPECT_TRUE(spec.has_value()) << spec.error();

@@ -43,7 +43,9 @@ class Completions {
 // The image under test with one op at a time.
 class Target {
  public:
+  // With the exclusive lock, if the image has one; nobody else may hold it.
   static std::unique_ptr<Target> open(const std::string& dev_config);
+  static std::unique_ptr<Target> open_unlocked(const std::string& dev_config);
   int32_t read(uint64_t offset, Bytes& into);
   int32_t write(uint64_t offset, const Bytes& from);
   int32_t zero(uint64_t offset, uint64_t length);
