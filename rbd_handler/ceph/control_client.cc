@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/control_client.h"
+
+#include <fmt/format.h>
+#include <rados/librados.h>
+
+#include <array>
+#include <cerrno>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "config/quote.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+using nlohmann::json;
+
+// Far longer than any op of a fenced instance can live (rados_osd_op_timeout): an entry that
+// expires before lets such an op in again.
+constexpr uint32_t kBlocklistSeconds = 24 * 60 * 60;
+
+struct Entry {
+  std::mutex connecting;
+  std::weak_ptr<ControlClient> client;  // Guarded by connecting.
+};
+
+// Never removed: as many as the daemon has configurations and users.
+std::shared_ptr<Entry> entry_of(const std::string& conf_path, const std::string& user) {
+  static std::mutex mutex;
+  static std::map<std::pair<std::string, std::string>, std::shared_ptr<Entry>> entries;
+  const std::lock_guard lock(mutex);
+  auto& entry = entries[{conf_path, user}];
+  if (!entry) entry = std::make_shared<Entry>();
+  return entry;
+}
+
+// What the monitors answer to `request`, or a negative errno.
+std::expected<std::string, int> ask_monitors(rados_t cluster, const json& request) {
+  const std::string text = request.dump();
+  std::array<const char*, 1> commands{text.c_str()};
+  char* answer = nullptr;
+  size_t length = 0;
+  const int r = rados_mon_command(cluster, commands.data(), commands.size(), nullptr, 0, &answer,
+                                  &length, nullptr, nullptr);
+  std::string all(answer != nullptr ? answer : "", answer != nullptr ? length : 0);
+  rados_buffer_free(answer);
+  if (r < 0) return std::unexpected(r);
+  return all;
+}
+
+std::string blocklist_failure(int error) {
+  switch (-error) {
+    case EPERM:
+    case EACCES:
+      return "permission denied; the user's caps need mon 'profile rbd', or gateways cannot be "
+             "fenced";
+    case ETIMEDOUT:
+      return "the monitors did not answer in time; they seem to have no quorum";
+    case EINVAL:
+      return "the monitors do not take this address";
+    default:
+      return failure_text(error);
+  }
+}
+
+}  // namespace
+
+std::expected<std::shared_ptr<ControlClient>, std::string> ControlClient::get(
+    const std::string& conf_path, const std::string& user) {
+  const std::shared_ptr<Entry> entry = entry_of(conf_path, user);
+  const std::lock_guard lock(entry->connecting);
+  if (auto known = entry->client.lock()) return known;
+  auto client = Client::connect(conf_path, user, ClientRole::kControl);
+  if (!client) return std::unexpected(client.error());
+  std::shared_ptr<ControlClient> made(new ControlClient(std::move(*client)));
+  entry->client = made;
+  return made;
+}
+
+std::expected<void, LockFailure> ControlClient::blocklist(const std::string& address) const {
+  std::string writable = address;
+  const int r = rados_blocklist_add(client_->handle(), writable.data(), kBlocklistSeconds);
+  if (r >= 0) return {};
+  return std::unexpected(LockFailure{
+      fmt::format("{}: blocklisting {}: {}", client_->name(), address, blocklist_failure(r)), r});
+}
+
+std::expected<std::string, std::string> ControlClient::locate(const std::string& pool,
+                                                              const std::string& name_space,
+                                                              const std::string& object) const {
+  const std::string what = fmt::format("object {} of pool {}", object, tcmurbd::quoted(pool));
+  const auto answer = ask_monitors(client_->handle(), {{"prefix", "osd map"},
+                                                       {"pool", pool},
+                                                       {"object", object},
+                                                       {"nspace", name_space},
+                                                       {"format", "json"}});
+  if (!answer) return std::unexpected(fmt::format("{}: {}", what, failure_text(answer.error())));
+  const json map = json::parse(*answer, nullptr, false);
+  const auto pgid = map.find("pgid");
+  const auto acting = map.find("acting");
+  if (!map.is_object() || pgid == map.end() || !pgid->is_string() || acting == map.end() ||
+      !acting->is_array())
+    return std::unexpected(fmt::format("{}: the monitors' answer is not understood", what));
+  std::string osds;
+  for (const json& osd : *acting)
+    if (osd.is_number_integer())
+      osds += fmt::format("{}osd.{}", osds.empty() ? "" : ", ", osd.get<int64_t>());
+  return fmt::format("{} is in pg {}, acting {}", what, pgid->get<std::string>(),
+                     osds.empty() ? "none" : osds);
+}
+
+std::expected<PoolHandle, std::string> ControlClient::open_pool(
+    const std::string& pool, const std::string& name_space) const {
+  rados_ioctx_t io = nullptr;
+  if (const int r = rados_ioctx_create(client_->handle(), pool.c_str(), &io); r < 0)
+    return std::unexpected(
+        fmt::format("{}: pool {} {}", client_->name(), tcmurbd::quoted(pool), failure_text(r)));
+  rados_ioctx_set_namespace(io, name_space.c_str());
+  return PoolHandle(io, &rados_ioctx_destroy);
+}
+
+}  // namespace tcmurbd::ceph

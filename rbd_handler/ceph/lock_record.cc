@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/lock_record.h"
+
+#include <rados/librados.h>
+
+#include <array>
+#include <cerrno>
+#include <string_view>
+
+namespace tcmurbd::ceph {
+namespace {
+
+// librbd's name for it (RBD_LOCK_NAME), and the kernel's.
+constexpr const char* kLockName = "rbd_lock";
+
+// Here an address may come with its messenger's type, "v1:10.0.0.1:0/37"; the instances' own
+// addresses and the blocklist have none.
+std::string without_type(std::string_view address) {
+  for (const std::string_view type : {"v1:", "v2:", "any:"})
+    if (address.starts_with(type)) address.remove_prefix(type.size());
+  return std::string(address);
+}
+
+}  // namespace
+
+std::expected<std::optional<LockHolder>, int> LockRecord::holder() const {
+  int exclusive = 0;
+  // Room for dozens of holders; of an exclusive lock there is one.
+  std::array<char, 4096> tag{};
+  std::array<char, 4096> clients{};
+  std::array<char, 4096> cookies{};
+  std::array<char, 4096> addresses{};
+  size_t tag_length = tag.size();
+  size_t clients_length = clients.size();
+  size_t cookies_length = cookies.size();
+  size_t addresses_length = addresses.size();
+  const ssize_t count = rados_list_lockers(
+      pool_, header_.c_str(), kLockName, &exclusive, tag.data(), &tag_length, clients.data(),
+      &clients_length, cookies.data(), &cookies_length, addresses.data(), &addresses_length);
+  if (count < 0) return std::unexpected(static_cast<int>(count));
+  if (count == 0) return std::nullopt;
+  return LockHolder{.client = clients.data(),
+                    .cookie = cookies.data(),
+                    .address = without_type(addresses.data())};
+}
+
+std::expected<bool, int> LockRecord::remove(const LockHolder& holder) const {
+  const int r = rados_break_lock(pool_, header_.c_str(), kLockName, holder.client.c_str(),
+                                 holder.cookie.c_str());
+  if (r == -ENOENT) return false;
+  if (r < 0) return std::unexpected(r);
+  return true;
+}
+
+}  // namespace tcmurbd::ceph
