@@ -3,3 +3,6 @@ unit_test(ceph_slots_test SOURCES ceph_slots_test.cc LIBS tcmurbd_ceph LABELS th
 unit_test(ceph_image_live_test
   SOURCES ceph_live.cc ceph_live_io_test.cc ceph_live_limits_test.cc ceph_live_open_test.cc
   LIBS tcmurbd_ceph rbd rados)
+unit_test(ceph_lock_live_test
+  SOURCES ceph_live.cc ceph_live_gateway.cc ceph_live_lock_test.cc
+  LIBS tcmurbd_ceph rbd rados)

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ceph_live_gateway.h"
+
+#include <signal.h>
+
+#include <cstdlib>
+
+namespace tcmurbd::ceph {
+
+Gateway::Gateway(const std::string& conf, const std::string& image, Manner manner)
+    : manner_(manner), worker_([this](std::stop_token stop) { answer_requests(stop); }) {
+  const std::string dev_config = "rbd/rbd/" + image + ";conf=" + conf;
+  target = Target::open_unlocked(dev_config);
+  auto shared = ControlClient::get(conf, "");
+  EXPECT_TRUE(shared.has_value()) << shared.error();
+  control = *shared;
+  auto opened = LockChannel::open(control, *parse_dev_config(dev_config), target->image->info().id,
+                                  [this](LockChannel::Request request) {
+                                    const std::lock_guard lock(mutex_);
+                                    requests_.push_back(request);
+                                    ++asked_;
+                                    arrived_.notify_one();
+                                  });
+  EXPECT_TRUE(opened.has_value()) << opened.error();
+  channel = std::move(*opened);
+}
+
+Gateway::~Gateway() { channel.reset(); }
+
+std::expected<LockTaken, LockFailure> Gateway::acquire(std::span<const std::string> fenced) {
+  return acquire_lock(*target->image, *channel, *control, fenced);
+}
+
+uint32_t Gateway::asked() {
+  const std::lock_guard lock(mutex_);
+  return asked_;
+}
+
+void Gateway::answer_requests(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  while (arrived_.wait(lock, stop, [this] { return !requests_.empty(); })) {
+    const LockChannel::Request request = requests_.front();
+    requests_.pop_front();
+    lock.unlock();
+    switch (manner_) {
+      case Manner::kReleases:
+        EXPECT_TRUE(target->image->release_lock().has_value());
+        channel->answer(request, LockChannel::Answer::kReleased);
+        break;
+      case Manner::kHoldsDetached:
+        channel->answer(request, LockChannel::Answer::kHoldsDetached);
+        break;
+      case Manner::kSilent:
+        break;
+    }
+    lock.lock();
+  }
+}
+
+Frozen::Frozen(pid_t pid) : pid_(pid) { EXPECT_EQ(::kill(pid_, SIGSTOP), 0); }
+
+Frozen::~Frozen() { ::kill(pid_, SIGCONT); }
+
+pid_t pid_from(const char* variable) {
+  const char* value = std::getenv(variable);
+  EXPECT_NE(value, nullptr) << variable << " is not set";
+  return value != nullptr ? std::atoi(value) : -1;
+}
+
+}  // namespace tcmurbd::ceph

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// A gateway as far as the exclusive lock goes: an image, a control client and a lock channel, with
+// one of the ways to answer a request. Several in one process are as several processes to the
+// cluster.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "ceph_live.h"
+#include "rbd_handler/ceph/lock_procedure.h"
+
+namespace tcmurbd::ceph {
+
+class Gateway {
+ public:
+  enum class Manner {
+    kReleases,
+    kHoldsDetached,
+    kSilent,
+  };
+
+  // `conf` is a path of its own for each gateway, so that each has its own control client.
+  Gateway(const std::string& conf, const std::string& image, Manner manner);
+  ~Gateway();
+
+  std::expected<LockTaken, LockFailure> acquire(std::span<const std::string> fenced = {});
+  int32_t write(uint8_t fill) { return target->write(0, Bytes(4096, fill)); }
+  // How many requests for the lock came in.
+  uint32_t asked();
+
+  std::unique_ptr<Target> target;
+  std::shared_ptr<ControlClient> control;
+  std::unique_ptr<LockChannel> channel;
+
+ private:
+  void answer_requests(std::stop_token stop);
+
+  const Manner manner_;
+  std::mutex mutex_;
+  std::condition_variable_any arrived_;
+  std::deque<LockChannel::Request> requests_;  // Guarded by mutex_.
+  uint32_t asked_ = 0;                         // Guarded by mutex_.
+  std::jthread worker_;
+};
+
+// Stops a process for as long as this lives. The lab gives the pids of the monitor and the OSD in
+// TCMU_RBD_TEST_MON_PID and TCMU_RBD_TEST_OSD_PID.
+class Frozen {
+ public:
+  explicit Frozen(pid_t pid);
+  ~Frozen();
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+
+ private:
+  const pid_t pid_;
+};
+
+pid_t pid_from(const char* variable);
+
+}  // namespace tcmurbd::ceph

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exclusive lock between gateways: healthy, stuck, frozen and foreign ones.
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "ceph_live_gateway.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::steady_clock;
+using testing::AnyOf;
+using testing::HasSubstr;
+using Manner = Gateway::Manner;
+
+double ms_since(steady_clock::time_point begin) {
+  return duration<double, std::milli>(steady_clock::now() - begin).count();
+}
+
+class Lock : public LiveTest {
+ protected:
+  std::unique_ptr<Gateway> gateway(const std::string& image, Manner manner = Manner::kReleases) {
+    // Another name for the same file.
+    std::string conf = conf_;
+    for (int i = 0; i < gateways_; ++i) conf.insert(conf.rfind('/'), "/.");
+    ++gateways_;
+    return std::make_unique<Gateway>(conf, image, manner);
+  }
+
+  // Acquires and says how, in how many ms.
+  Acquired acquired(Gateway& gateway, const std::string& what,
+                    std::span<const std::string> fenced = {}) {
+    const auto begin = steady_clock::now();
+    auto taken = gateway.acquire(fenced);
+    const double ms = ms_since(begin);
+    EXPECT_TRUE(taken.has_value()) << taken.error().text;
+    if (!taken) return Acquired::kFree;
+    std::cout << what << ": " << ms << " ms; " << taken->story << std::endl;
+    story_ = taken->story;
+    return taken->how;
+  }
+
+  bool blocklisted(const std::string& address) {
+    const std::string command = "ceph -c " + conf_ + " osd blocklist ls 2>&1";
+    FILE* pipe = ::popen(command.c_str(), "r");
+    std::string all;
+    char chunk[4096];
+    while (const size_t got = std::fread(chunk, 1, sizeof chunk, pipe)) all.append(chunk, got);
+    EXPECT_EQ(::pclose(pipe), 0) << all;
+    return all.find(address) != all.npos;
+  }
+
+  std::string story_;
+
+ private:
+  int gateways_ = 0;
+};
+
+TEST_F(Lock, AnOpWithoutTheLockFailsAtOnceOnAFreshHandle) {
+  const auto a = gateway(make_image());
+  const auto begin = steady_clock::now();
+  EXPECT_EQ(a->write(1), -EROFS);
+  std::cout << "write without the lock: " << ms_since(begin) << " ms" << std::endl;
+  EXPECT_EQ(a->target->zero(0, 4096), -EROFS);
+  EXPECT_EQ(a->target->write_same({0, 4096}, Bytes(512, 1)), -EROFS);
+  Bytes back(4096, 9);
+  EXPECT_EQ(a->target->read(0, back), 0);
+  EXPECT_EQ(back, Bytes(4096));
+  EXPECT_EQ(a->channel->record().holder(), std::nullopt);
+}
+
+TEST_F(Lock, AcquiredReleasedAcquired) {
+  const auto a = gateway(make_image());
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  EXPECT_EQ(a->write(1), 0);
+  EXPECT_EQ(a->channel->record().holder().value().value().address, a->target->image->address());
+  EXPECT_EQ(acquired(*a, "acquire, owned"), Acquired::kFree);
+  const auto begin = steady_clock::now();
+  ASSERT_TRUE(a->target->image->release_lock().has_value());
+  std::cout << "release: " << ms_since(begin) << " ms" << std::endl;
+  EXPECT_EQ(a->channel->record().holder(), std::nullopt);
+  EXPECT_EQ(a->write(2), -EROFS);
+  EXPECT_TRUE(a->target->image->release_lock().has_value()) << "nothing to release";
+  EXPECT_EQ(acquired(*a, "acquire again"), Acquired::kFree);
+  EXPECT_EQ(a->write(3), 0);
+}
+
+TEST_F(Lock, HandedOverBetweenHealthyGateways) {
+  const std::string image = make_image();
+  const auto a = gateway(image);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  EXPECT_EQ(a->write(1), 0);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(acquired(*b, "handed over"), Acquired::kHandedOver);
+    EXPECT_THAT(story_, HasSubstr(a->target->image->address()));
+    EXPECT_EQ(b->write(2), 0);
+    EXPECT_EQ(a->write(3), -EROFS);
+    EXPECT_EQ(acquired(*a, "handed back"), Acquired::kHandedOver);
+    EXPECT_EQ(a->write(4), 0);
+    EXPECT_EQ(b->write(5), -EROFS);
+  }
+  EXPECT_EQ(a->asked(), 5U);
+  EXPECT_EQ(b->asked(), 5U);
+  EXPECT_FALSE(blocklisted(a->target->image->address()));
+  EXPECT_FALSE(blocklisted(b->target->image->address()));
+}
+
+TEST_F(Lock, OneThatHoldsDetachedWritesIsBrokenWithoutWaiting) {
+  const std::string image = make_image();
+  const auto a = gateway(image, Manner::kHoldsDetached);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  EXPECT_EQ(acquired(*b, "holds detached writes"), Acquired::kBroken);
+  EXPECT_EQ(b->write(2), 0);
+  EXPECT_THAT(a->write(1), AnyOf(-ESHUTDOWN, -EROFS));
+  EXPECT_TRUE(blocklisted(a->target->image->address()));
+}
+
+TEST_F(Lock, OneThatDoesNotAnswerIsBroken) {
+  const std::string image = make_image();
+  const auto a = gateway(image, Manner::kSilent);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  EXPECT_EQ(acquired(*b, "no answer"), Acquired::kBroken);
+  EXPECT_THAT(story_, HasSubstr("which did not answer"));
+  EXPECT_EQ(b->write(2), 0);
+  EXPECT_THAT(a->write(1), AnyOf(-ESHUTDOWN, -EROFS));
+  // The broken one learns it from its next acquire as well, and does not disturb.
+  const auto again = a->acquire();
+  ASSERT_FALSE(again.has_value());
+  EXPECT_EQ(again.error().error, -ESHUTDOWN) << again.error().text;
+  EXPECT_EQ(b->write(3), 0);
+}
+
+TEST_F(Lock, OneThatWasFencedIsBrokenWithoutAsking) {
+  const std::string image = make_image();
+  const auto a = gateway(image, Manner::kSilent);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  const std::string fenced[] = {a->target->image->address()};
+  ASSERT_TRUE(b->control->blocklist(fenced[0]).has_value());
+  EXPECT_EQ(acquired(*b, "fenced before", fenced), Acquired::kBroken);
+  EXPECT_EQ(a->asked(), 0U);
+  EXPECT_EQ(b->write(2), 0);
+}
+
+TEST_F(Lock, AFencedInstanceLeavesTheLockFree) {
+  const std::string image = make_image();
+  const auto a = gateway(image);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  const auto begin = steady_clock::now();
+  ASSERT_TRUE(fence(a->target->image->address(), a->channel->record(), *a->control).has_value());
+  std::cout << "fence: " << ms_since(begin) << " ms" << std::endl;
+  EXPECT_EQ(acquired(*b, "acquire after a fence"), Acquired::kFree);
+  EXPECT_EQ(b->write(2), 0);
+  EXPECT_THAT(a->write(1), AnyOf(-ESHUTDOWN, -EROFS));
+}
+
+// librbd in its automatic mode, as qemu and the rbd tool have it.
+TEST_F(Lock, AStrangerIsBroken) {
+  const std::string image = make_image();
+  rados_t cluster = nullptr;
+  ASSERT_EQ(rados_create(&cluster, "admin"), 0);
+  ASSERT_EQ(rados_conf_read_file(cluster, conf_.c_str()), 0);
+  ASSERT_EQ(rados_connect(cluster), 0);
+  rados_ioctx_t pool = nullptr;
+  ASSERT_EQ(rados_ioctx_create(cluster, "rbd", &pool), 0);
+  rbd_image_t other = nullptr;
+  ASSERT_EQ(rbd_open(pool, image.c_str(), &other, nullptr), 0);
+  ASSERT_EQ(rbd_write(other, 0, 4, "abcd"), 4);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*b, "a stranger"), Acquired::kBroken);
+  EXPECT_THAT(story_, HasSubstr("which is no tcmu-rbd"));
+  EXPECT_EQ(b->write(2), 0);
+  EXPECT_EQ(rbd_write(other, 0, 4, "abcd"), -ESHUTDOWN);
+  rbd_close(other);
+  rados_ioctx_destroy(pool);
+  rados_shutdown(cluster);
+}
+
+TEST_F(Lock, AnImageWithoutTheFeature) {
+  const auto a = gateway(make_image({.features = RBD_FEATURE_LAYERING}));
+  EXPECT_EQ(a->write(1), 0);
+  EXPECT_EQ(acquired(*a, "without the feature"), Acquired::kFree);
+  EXPECT_EQ(a->write(2), 0);
+  EXPECT_TRUE(a->target->image->release_lock().has_value());
+}
+
+// Every round both want it; each must get it in the end, and neither may be fenced.
+TEST_F(Lock, TwoTakersAtOnce) {
+  const std::string image = make_image();
+  const auto a = gateway(image);
+  const auto b = gateway(image);
+  const auto c = gateway(image);
+  std::atomic<int> none = 0;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(c->acquire().has_value());
+    const auto take = [&](Gateway& one) {
+      const auto taken = one.acquire();
+      if (taken) return;
+      EXPECT_EQ(taken.error().error, -EAGAIN) << taken.error().text;
+      ++none;
+    };
+    std::thread other([&] { take(*a); });
+    take(*b);
+    other.join();
+  }
+  std::cout << none << " of 20 got nothing" << std::endl;
+  for (const auto* one : {a.get(), b.get(), c.get()})
+    EXPECT_FALSE(blocklisted(one->target->image->address()));
+}
+
+}  // namespace
+}  // namespace tcmurbd::ceph
