@@ -23,6 +23,9 @@ struct Config {
   struct Paths {
     std::string lock_file = "/run/tcmu-rbd.lock";       // paths.lock_file: one instance per host.
     std::string control_socket = "/run/tcmu-rbd.sock";  // paths.control_socket: for tcmu-rbdctl.
+    // paths.state_dir: which client instance serves which device, for the successor of a daemon
+    // that dies.
+    std::string state_dir = "/run/tcmu-rbd";
     bool operator==(const Paths&) const = default;
   } paths;
   struct Reactor {
@@ -37,6 +40,10 @@ struct Config {
     std::chrono::seconds drain_timeout{10};
     // device.command_deadline_s: 0 to 600, for devices without osd_op_timeout. Reloadable.
     std::chrono::seconds command_deadline{15};
+    // device.fence_after_s: 1 to 60. See lock/gate.h, as for the next.
+    std::chrono::seconds fence_after{5};
+    std::chrono::milliseconds release_after{250};  // device.release_after_ms: 0 to 10000.
+    bool reads_need_lock = false;                  // device.reads_need_lock: yes or no.
     bool operator==(const Device&) const = default;
   } device;
 

@@ -19,6 +19,7 @@ constexpr size_t kSocketPathBytesMax = 107;
 constexpr size_t kPathBytesMax = 4095;
 
 using std::chrono::microseconds;
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // Why the limits are where they are stands beside each key in tcmu-rbd.yaml, for the one who wants
@@ -35,6 +36,9 @@ constexpr std::array kKeys{
     ConfigKey{"paths", "control_socket",
               AbsolutePath{kSocketPathBytesMax,
                            [](Config& c) -> std::string& { return c.paths.control_socket; }}},
+    ConfigKey{
+        "paths", "state_dir",
+        AbsolutePath{kPathBytesMax, [](Config& c) -> std::string& { return c.paths.state_dir; }}},
     ConfigKey{"reactor", "threads",
               NumberRange{1, 64, "threads", [](Config& c, uint32_t v) { c.reactor.threads = v; }}},
     ConfigKey{"reactor", "poll_us",
@@ -49,6 +53,14 @@ constexpr std::array kKeys{
     ConfigKey{"device", "command_deadline_s",
               NumberRange{0, 600, "seconds",
                           [](Config& c, uint32_t v) { c.device.command_deadline = seconds(v); }}},
+    ConfigKey{"device", "fence_after_s",
+              NumberRange{1, 60, "seconds",
+                          [](Config& c, uint32_t v) { c.device.fence_after = seconds(v); }}},
+    ConfigKey{"device", "release_after_ms",
+              NumberRange{0, 10000, "milliseconds",
+                          [](Config& c, uint32_t v) { c.device.release_after = milliseconds(v); }}},
+    ConfigKey{"device", "reads_need_lock",
+              YesNo{[](Config& c, bool v) { c.device.reads_need_lock = v; }}},
 };
 
 constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLogLevels{{
@@ -92,6 +104,12 @@ std::string set_value(Config& config, const LogLevelName&, std::string_view valu
     names += name;
   }
   return "one of " + names;
+}
+
+std::string set_value(Config& config, const YesNo& choice, std::string_view value) {
+  if (value != "yes" && value != "no") return "yes or no";
+  choice.set(config, value == "yes");
+  return {};
 }
 
 }  // namespace

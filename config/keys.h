@@ -31,10 +31,15 @@ struct AbsolutePath {
 // One of log_level_names().
 struct LogLevelName {};
 
+// "yes" or "no", not quoted or quoted.
+struct YesNo {
+  void (*set)(Config& config, bool value);
+};
+
 struct ConfigKey {
   std::string_view section;
   std::string_view name;
-  std::variant<NumberRange, AbsolutePath, LogLevelName> value;
+  std::variant<NumberRange, AbsolutePath, LogLevelName, YesNo> value;
 
   std::string full_name() const;  // "section.name"
 };

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "common/check.h"
+#include "rbd_handler/report_line.h"
 
 namespace tcmurbd {
 
@@ -28,6 +28,7 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       log_(std::make_shared<Log>(
           fmt::format("{}/{} {}", entry_.name.hba, entry_.name.device, spec_.to_string()))),
       poll_(config.reactor.poll),
+      state_dir_(config.paths.state_dir),
       settings_(config.device),
       jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       timer_(loops_.control),
@@ -64,16 +65,20 @@ void Lun::attach() {
     give_up(attached.error());  // Nothing to wait for: another handler has it, or it is going away.
     return;
   }
-  attached_ = std::make_unique<Attached>(std::move(*attached));
+  attached_ = std::make_shared<Attached>(std::move(*attached));
   inbox_ = std::make_shared<reactor::Inbox>();
+  backing_ = std::make_shared<Backing>(
+      loops_.control, spec_, InstanceRecord(state_dir_, entry_.name.hba, entry_.name.device), log_,
+      [inbox = inbox_](OpDone done) { inbox->push(done); });
   open_image_job();
 }
 
 void Lun::open_image_job() {
   auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
   jobs_->run(
-      [spec = spec_, configfs = configfs_, inbox = inbox_, opened] {
-        *opened = open_image(spec, configfs, [inbox](OpDone done) { inbox->push(done); });
+      [backing = backing_, on_request = backing_->on_request(), configfs = configfs_, opened] {
+        *opened =
+            open_image(backing->spec(), configfs, backing->record(), backing->sink(), on_request);
       },
       [self = shared_from_this(), opened] { self->image_opened(**opened); });
 }
@@ -85,7 +90,7 @@ void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
     open_failed(opened.error());
   } else if (opened) {
     // Too late: the device was removed, or its enable was answered with a time-out.
-    image_ = std::move(opened->image);
+    backing_->adopt(std::move(*opened), attached_);
     close_all();
   }
 }
@@ -112,35 +117,93 @@ void Lun::open_failed(const OpenError& error) {
 }
 
 void Lun::serve(OpenedImage opened) {
+  auto kept_buffers = kernel::KeptBuffers::open(configfs_);
+  if (!kept_buffers) {
+    backing_->adopt(std::move(opened), attached_);
+    give_up({kept_buffers.error(), -ENODEV});
+    return;
+  }
   timer_.cancel();
-  image_ = std::move(opened.image);
   state_ = State::kServing;
-  const ceph::ImageInfo& info = image_->info();
-  log_->info("serving {} bytes ({} in the image){}{}, client {}",
-             opened.disk.blocks * opened.disk.block_size, info.bytes,
-             opened.disk.read_only ? ", read-only" : "",
-             origin_ == Origin::kTakenOver ? ", taken over" : "", image_->address());
-  const std::weak_ptr<Lun> weak = weak_from_this();
-  reactor::Serving::Hooks hooks;
-  hooks.fetch_target_facts = [weak, &control = loops_.control] {
-    asio::post(control, [weak] {
-      if (auto self = weak.lock()) self->fetch_target_facts();
-    });
-  };
-  hooks.broken = [weak, &control = loops_.control](const std::string& reason) {
-    asio::post(control, [weak, reason] {
-      if (auto self = weak.lock()) self->on_broken(reason);
-    });
-  };
-  serving_ = std::make_shared<reactor::Serving>(loops_.reactor, attached_->uio, *inbox_, *image_,
-                                                std::move(attached_->ring), opened.disk, poll_,
-                                                std::move(hooks));
+  const scsi::DiskFacts disk = opened.disk;
+  backing_->adopt(std::move(opened), attached_);
+  const ceph::ImageInfo& info = backing_->image().info();
+  log_->info("serving {} bytes ({} in the image){}{}, client {}", disk.blocks * disk.block_size,
+             info.bytes, disk.read_only ? ", read-only" : "",
+             origin_ == Origin::kTakenOver ? ", taken over" : "", backing_->image().address());
+  if (!info.exclusive_lock && !info.read_only)
+    log_->warning("the image has no exclusive lock: let no other gateway serve it");
+  notify_task_management(true);
+  serving_ = std::make_shared<reactor::Serving>(
+      loops_.reactor,
+      reactor::Serving::Parts{attached_->uio, std::move(*kept_buffers), *inbox_, backing_->image(),
+                              std::move(attached_->ring)},
+      disk, device_settings(), poll_, make_hooks());
+  backing_->serve(
+      [&reactor = loops_.reactor, serving = std::weak_ptr(serving_)](const Backing::Event& event) {
+        asio::post(reactor, [serving, event] {
+          if (auto self = serving.lock()) self->apply(event);
+        });
+      });
   on_reactor([](reactor::Serving& serving) { serving.start(); });
   if (origin_ == Origin::kTakenOver) {
     if (auto unblocked = configfs_.block(false); !unblocked)
       log_->error("unblocking it: {}", unblocked.error());
   }
   report(0);
+}
+
+DeviceSettings Lun::device_settings() const {
+  DeviceSettings settings;
+  settings.gate.fence_after = settings_.fence_after;
+  settings.gate.release_after = settings_.release_after;
+  settings.deadline = spec_.command_deadline.value_or(settings_.command_deadline);
+  settings.reads_need_lock = settings_.reads_need_lock;
+  return settings;
+}
+
+// What the reactor's half asks for, brought to the control thread.
+reactor::Serving::Hooks Lun::make_hooks() {
+  const auto post = [weak = weak_from_this(), &control = loops_.control](auto fn) {
+    asio::post(control, [weak, fn = std::move(fn)] {
+      if (auto self = weak.lock()) fn(*self);
+    });
+  };
+  reactor::Serving::Hooks hooks;
+  hooks.fetch_target_facts = [post] { post([](Lun& lun) { lun.fetch_target_facts(); }); };
+  hooks.lock_job = [post](lock::Job job) { post([job](Lun& lun) { lun.backing_->start(job); }); };
+  hooks.peer_reply = [post](lock::PeerReply reply) {
+    post([reply](Lun& lun) { lun.backing_->answer_peer(reply); });
+  };
+  hooks.report = [post](const Report& report) {
+    post([report](Lun& lun) { lun.on_report(report); });
+  };
+  hooks.broken = [post](const std::string& reason) {
+    post([reason](Lun& lun) { lun.on_broken(reason); });
+  };
+  return hooks;
+}
+
+void Lun::on_report(const Report& report) {
+  const bool news = report.kind != Report::Kind::kEnded || report.result != 0;
+  if (news) {
+    log_->warning("{}", describe(report));
+  } else {
+    log_->info("{}", describe(report));
+  }
+  if (report.kind == Report::Kind::kHangs) backing_->locate(report.range);
+}
+
+// Another handler would take the entries for commands: they are asked for only while we serve.
+void Lun::notify_task_management(bool wanted) {
+  if (wanted && !attached_->ring.supports_tmr()) {
+    log_->warning(
+        "this kernel tells of no task management (before 5.9): aborts wait for the "
+        "commands' own deadline");
+    return;
+  }
+  if (auto set = configfs_.set_attribute("tmr_notification", wanted ? 1 : 0); !set)
+    log_->warning("{}", set.error());
 }
 
 void Lun::fetch_target_facts() {
@@ -150,8 +213,9 @@ void Lun::fetch_target_facts() {
     log_->warning("reading identity and port groups: {}", facts.error());
     facts = scsi::TargetFacts{};
   }
-  on_reactor(
-      [facts = std::move(*facts)](reactor::Serving& serving) { serving.on_target_facts(facts); });
+  on_reactor([facts = std::move(*facts)](reactor::Serving& serving) {
+    serving.apply([&](Device& device, TimePoint now) { device.on_target_facts(facts, now); });
+  });
 }
 
 void Lun::on_broken(const std::string& reason) {
@@ -172,17 +236,7 @@ void Lun::resize(uint64_t bytes) {
   if (state_ != State::kServing) return;  // Whoever opens it reads dev_size after this.
   log_->info("resized to {} bytes", bytes);
   on_reactor([bytes](reactor::Serving& serving) { serving.resize(bytes); });
-  auto size = std::make_shared<std::expected<uint64_t, std::string>>();
-  jobs_->run([image = image_.get(), size] { *size = image->refresh_size(); },
-             [log = log_, size, bytes] {
-               if (!*size) {
-                 log->warning("the image's size after the resize: {}", size->error());
-               } else if (**size < bytes) {
-                 log->warning(
-                     "the device has {} bytes, the image only {}: blocks beyond it will be refused",
-                     bytes, **size);
-               }
-             });
+  backing_->refresh_size(bytes);
 }
 
 void Lun::remove(Done done) {
@@ -197,6 +251,7 @@ void Lun::leave(Done done) {
     if (auto blocked = configfs_.block(true); !blocked)
       log_->warning("blocking it: {}", blocked.error());
   }
+  leaving_ = true;
   report(-ESHUTDOWN);
   done_ = std::move(done);
   drain("our exit");
@@ -215,41 +270,43 @@ void Lun::drain(const char* why) {
   state_ = State::kDraining;
   timer_.expires_after(settings_.drain_timeout);
   timer_.async_wait([self = shared_from_this(), why](const error_code& error) {
-    if (error) return;
-    self->log_->warning("ops hang in the cluster, {} does not wait for them any longer", why);
-    self->report(0);
+    if (!error) self->stop_waiting(why);
   });
   on_reactor([self = shared_from_this()](reactor::Serving& serving) {
     serving.drain([self] { asio::post(self->loops_.control, [self] { self->close_all(); }); });
   });
 }
 
+// A daemon that ends leaves the fence to its successor, which is told by the instance's record; a
+// device that is removed has none.
+void Lun::stop_waiting(const char* why) {
+  log_->warning("ops hang in the cluster, {} does not wait for them any longer", why);
+  if (leaving_) {
+    notify_task_management(false);
+    return report(0);
+  }
+  backing_->abandon([self = shared_from_this()] { self->report(0); });
+}
+
 void Lun::close_all() {
   state_ = State::kClosing;
   retry_timer_.cancel();
-  // Without an image nothing uses the mapping, and the open under way may last.
-  if (!image_) attached_.reset();
-  // The image first: its pending reads use the mapping. The reactor's half has stopped, but a
-  // handler that was cancelled may still hold a reference to it, so it must not own what is torn
-  // down here.
-  struct Parts {
-    std::shared_ptr<reactor::Serving> serving;
-    std::unique_ptr<Attached> attached;
-    std::unique_ptr<ceph::RbdImage> image;
+  if (leaving_ && serving_) notify_task_management(false);
+  // A handler of the reactor's half that was cancelled may still hold a reference to it, so it must
+  // not own what is torn down here.
+  const auto closed = [self = shared_from_this()] {
+    self->timer_.cancel();
+    self->state_ = State::kClosed;
+    self->log_->info("closed");
+    self->report(0);
   };
-  auto parts =
-      std::make_shared<Parts>(std::move(serving_), std::move(attached_), std::move(image_));
-  jobs_->run(
-      [parts, inbox = inbox_] {
-        parts->image.reset();
-        parts->attached.reset();
-      },
-      [self = shared_from_this()] {
-        self->timer_.cancel();
-        self->state_ = State::kClosed;
-        self->log_->info("closed");
-        self->report(0);
-      });
+  serving_.reset();
+  attached_.reset();
+  if (backing_) {
+    backing_->close(closed);
+  } else {
+    closed();
+  }
 }
 
 void Lun::status(std::function<void(Status)> fn) {
@@ -264,6 +321,8 @@ void Lun::status(std::function<void(Status)> fn) {
         status.counters = serving.device().counters();
         status.bytes = serving.device().disk().blocks * serving.device().disk().block_size;
         status.commands_open = serving.device().tasks();
+        status.detached = serving.device().detached();
+        status.lock = serving.device().lock_state();
         asio::post(self->loops_.control, [status, fn] { fn(status); });
       });
 }

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "config/config.h"
 #include "config/image_spec.h"
+#include "rbd_handler/backing.h"
 #include "rbd_handler/lun_open.h"
 #include "rbd_handler/reactor/jobs.h"
 #include "rbd_handler/reactor/serving.h"
@@ -64,6 +65,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
     std::optional<DeviceCounters> counters;
     uint64_t bytes = 0;
     size_t commands_open = 0;
+    uint32_t detached = 0;
+    lock::State lock = lock::State::kUnowned;
   };
   // Calls `fn` on the control thread, with what the reactor says.
   void status(std::function<void(Status)> fn);
@@ -77,9 +80,14 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void open_failed(const OpenError& error);
   void give_up(const OpenError& error);
   void serve(OpenedImage opened);
+  reactor::Serving::Hooks make_hooks();
+  DeviceSettings device_settings() const;
+  void on_report(const Report& report);
+  void notify_task_management(bool wanted);
   void on_broken(const std::string& reason);
   void fetch_target_facts();
   void drain(const char* why);
+  void stop_waiting(const char* why);
   void close_all();
   void report(int status);
   template <typename Fn>
@@ -91,6 +99,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   const kernel::ConfigfsDevice configfs_;
   const std::shared_ptr<Log> log_;  // Shared with the reactor's half.
   const std::chrono::microseconds poll_;
+  const std::string state_dir_;
   // Control thread only from here on.
   Config::Device settings_;
   const std::shared_ptr<reactor::Jobs> jobs_;
@@ -99,11 +108,12 @@ class Lun : public std::enable_shared_from_this<Lun> {
   std::chrono::seconds retry_delay_{1};
   State state_ = State::kOpening;
   Origin origin_ = Origin::kAdded;
+  bool leaving_ = false;  // The device stays, for a successor.
   Done done_;
   // What serving needs; torn down in a job, in the reverse order.
-  std::unique_ptr<Attached> attached_;
+  std::shared_ptr<Attached> attached_;  // Also held by what still has ops under way.
   std::shared_ptr<reactor::Inbox> inbox_;
-  std::unique_ptr<ceph::RbdImage> image_;
+  std::shared_ptr<Backing> backing_;
   std::shared_ptr<reactor::Serving> serving_;
 };
 

@@ -43,6 +43,23 @@ std::expected<scsi::DiskFacts, OpenError> read_disk_facts(const kernel::Configfs
   return disk;
 }
 
+// What it left behind may still be applied. Fenced before anything of ours is served, an instance
+// that reads included, it is ordered before all of it.
+std::expected<void, OpenError> fence_predecessor(const InstanceRecord& record,
+                                                 const ceph::ControlClient& control) {
+  const auto address = record.read();
+  if (!address) return failed(EIO, address.error());
+  if (address->empty()) return {};
+  if (auto fenced = control.blocklist(*address); !fenced) {
+    return failed(EIO,
+                  fmt::format("the instance {} of a daemon that died may have writes under way "
+                              "and can't be fenced: {}",
+                              *address, fenced.error().text));
+  }
+  record.remove();
+  return {};
+}
+
 }  // namespace
 
 std::expected<Attached, OpenError> attach_device(const kernel::UioEntry& entry,
@@ -66,13 +83,28 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
   return std::move(*ring);
 }
 
-std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
-                                                 const kernel::ConfigfsDevice& configfs,
-                                                 ceph::CompletionSink sink) {
-  auto disk = read_disk_facts(configfs);
-  if (!disk) return std::unexpected(disk.error());
+std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const ImageSpec& spec,
+                                                                        ceph::CompletionSink sink) {
   auto image = ceph::RbdImage::open(spec, std::move(sink));
   if (!image) return failed(EIO, image.error());
+  if (auto newest = (*image)->wait_for_latest_map(); !newest)
+    return failed(EIO, newest.error().text);
+  return std::move(*image);
+}
+
+std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 const InstanceRecord& record,
+                                                 ceph::CompletionSink sink,
+                                                 ceph::LockChannel::OnRequest on_request) {
+  auto disk = read_disk_facts(configfs);
+  if (!disk) return std::unexpected(disk.error());
+  auto control = ceph::ControlClient::get(spec.conf_path, spec.user);
+  if (!control) return failed(EIO, control.error());
+  if (auto fenced = fence_predecessor(record, **control); !fenced)
+    return std::unexpected(fenced.error());
+  auto image = open_instance(spec, std::move(sink));
+  if (!image) return std::unexpected(image.error());
   const ceph::ImageInfo& info = (*image)->info();
   const uint64_t device_bytes = disk->blocks * disk->block_size;
   if (device_bytes > info.bytes) {
@@ -82,7 +114,10 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
   }
   disk->object_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.object_bytes, UINT32_MAX));
   disk->read_only = info.read_only;
-  return OpenedImage{std::move(*image), *disk};
+  if (info.read_only) return OpenedImage{std::move(*control), std::move(*image), nullptr, *disk};
+  auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(on_request));
+  if (!channel) return failed(EIO, channel.error());
+  return OpenedImage{std::move(*control), std::move(*image), std::move(*channel), *disk};
 }
 
 }  // namespace tcmurbd

@@ -9,7 +9,11 @@
 #include <string>
 
 #include "config/image_spec.h"
+#include "rbd_handler/ceph/control_client.h"
+#include "rbd_handler/ceph/lock_channel.h"
+#include "rbd_handler/ceph/lock_procedure.h"
 #include "rbd_handler/ceph/rbd_image.h"
+#include "rbd_handler/instance_record.h"
 #include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/uio.h"
 #include "rbd_handler/ring/ring.h"
@@ -49,14 +53,23 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
                                                    const kernel::ConfigfsDevice& configfs);
 
 struct OpenedImage {
-  std::unique_ptr<ceph::RbdImage> image;
+  std::shared_ptr<ceph::ControlClient> control;
+  std::shared_ptr<ceph::RbdImage> image;
+  std::shared_ptr<ceph::LockChannel> channel;  // Null for a snapshot, which needs no lock.
   scsi::DiskFacts disk;
 };
 
-// Opens the image and holds it against the device's attributes: dev_size beyond the image is
-// refused.
+// Fences the instance that a dead predecessor left behind, opens the image and holds it against the
+// device's attributes: dev_size beyond the image is refused.
 std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
                                                  const kernel::ConfigfsDevice& configfs,
-                                                 ceph::CompletionSink sink);
+                                                 const InstanceRecord& record,
+                                                 ceph::CompletionSink sink,
+                                                 ceph::LockChannel::OnRequest on_request);
+
+// A client instance with the image open, which has the newest map of now: whatever was blocklisted
+// before is ordered before its ops, or refused.
+std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const ImageSpec& spec,
+                                                                        ceph::CompletionSink sink);
 
 }  // namespace tcmurbd

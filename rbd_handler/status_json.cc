@@ -35,7 +35,17 @@ nlohmann::json counters_json(const DeviceCounters& counters) {
           {"image_errors", counters.image_errors},
           {"range_waits", counters.range_waits},
           {"task_managements", counters.task_managements},
-          {"bad_entries", counters.bad_entries}};
+          {"lock_waits", counters.lock_waits},
+          {"bad_entries", counters.bad_entries},
+          {"aborts", counters.aborts},
+          {"lun_resets", counters.lun_resets},
+          {"deadlines", counters.deadlines},
+          {"detaches", counters.detaches},
+          {"fences", counters.fences},
+          {"fence_failures", counters.fence_failures},
+          {"lock_acquired", counters.lock_acquired},
+          {"lock_released", counters.lock_released},
+          {"lock_lost", counters.lock_lost}};
 }
 
 }  // namespace
@@ -48,6 +58,8 @@ std::string status_json(const std::vector<Lun::Status>& devices) {
     if (device.counters) {
       item["bytes"] = device.bytes;
       item["commands_open"] = device.commands_open;
+      item["detached"] = device.detached;
+      item["lock"] = lock::name(device.lock);
       item["counters"] = counters_json(*device.counters);
     }
     list.push_back(std::move(item));

@@ -134,13 +134,10 @@ std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel&
   return Taking(image, channel, control, fenced).run();
 }
 
-std::expected<void, LockFailure> fence(const std::string& address, const LockRecord& record,
-                                       const ControlClient& control) {
-  if (auto done = control.blocklist(address); !done) return done;
+void free_lock(const LockRecord& record, const std::string& address) {
   const std::optional<LockHolder> holder = record.holder().value_or(std::nullopt);
   if (holder && holder->address == address)
     std::ignore = record.remove(*holder);  // NOLINT(bugprone-unused-return-value): see the header.
-  return {};
 }
 
 }  // namespace tcmurbd::ceph

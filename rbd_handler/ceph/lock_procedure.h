@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Taking an image's exclusive lock, from nobody, from a healthy gateway, or from one that hangs;
-// and fencing an instance of our own. BLOCKS: worker threads.
+// Taking an image's exclusive lock, from nobody, from a healthy gateway, or from one that hangs.
+// BLOCKS: worker threads.
 //
 //   who holds it? --nobody------------------------------------------> acquire -> newest map
 //        | other, known to be fenced --------------------> break ---------^
@@ -45,10 +45,9 @@ std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel&
                                                    const ControlClient& control,
                                                    std::span<const std::string> fenced);
 
-// Blocklists an instance of our own and takes the lock from it if it has it, so that whoever needs
-// the lock next finds it free. A failure means that it is not fenced; that the lock could not be
-// removed is none, since its next owner does it.
-std::expected<void, LockFailure> fence(const std::string& address, const LockRecord& record,
-                                       const ControlClient& control);
+// Takes the lock from an instance of our own that is blocklisted, so that whoever needs it next
+// finds it free. A failure is none: its next owner does the same. BLOCKS as long as the header's
+// OSD hangs, for some 10 s. REQUIRES: `address` is blocklisted.
+void free_lock(const LockRecord& record, const std::string& address);
 
 }  // namespace tcmurbd::ceph

@@ -13,13 +13,19 @@
 
 namespace tcmurbd::reactor {
 
+// Client instances of one LUN that may have ops in flight at a time: the one that serves, and those
+// that were given up and whose ops still hang. Each costs threads and connections; an OSD that
+// hangs for long ends them by their time-out, a few at a time.
+inline constexpr size_t kInstancesMax = 8;
+
 class Inbox {
  public:
   // Throws std::system_error when the process is out of descriptors.
   Inbox();
 
   // Any thread. Never blocks, never allocates.
-  // REQUIRES: at most kImageOpsMax pushed and not drained (the core's bound on ops in flight).
+  // REQUIRES: at most kImageOpsMax for each of kInstancesMax instances pushed and not drained (the
+  // core's bound on ops in flight).
   void push(OpDone done);
 
   // Reactor thread: calls fn(OpDone) for all that is there. Returns how many.
@@ -41,7 +47,8 @@ class Inbox {
   void clear_event();
 
  private:
-  boost::lockfree::queue<OpDone, boost::lockfree::capacity<size_t{2} * kImageOpsMax>> queue_;
+  boost::lockfree::queue<OpDone, boost::lockfree::capacity<kInstancesMax * kImageOpsMax + 1>>
+      queue_;
   std::atomic<bool> signalled_{false};
   UniqueFd event_;  // Constant after construction.
 };

@@ -21,9 +21,9 @@ void Jobs::start_next() {
     auto& control = self->control_;
     boost::asio::post(control, [self = std::move(self), job = std::move(job)] {
       self->thread_.join();  // It has nothing left to do but to return from the post.
+      job->then();           // Before the next one starts: it may replace what that works on.
       self->running_ = false;
       if (!self->queue_.empty()) self->start_next();
-      job->then();
     });
   });
 }

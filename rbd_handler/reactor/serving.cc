@@ -9,17 +9,18 @@ namespace tcmurbd::reactor {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-Serving::Serving(asio::io_context& reactor, kernel::UioDevice& uio, Inbox& inbox, Image& image,
-                 ring::Ring ring, const scsi::DiskFacts& disk, std::chrono::microseconds poll,
-                 Hooks hooks)
+Serving::Serving(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
+                 const DeviceSettings& settings, std::chrono::microseconds poll, Hooks hooks)
     : reactor_(reactor),
-      uio_(uio),
-      inbox_(inbox),
+      uio_(parts.uio),
+      kept_buffers_(std::move(parts.kept_buffers)),
+      inbox_(parts.inbox),
       uio_wait_(reactor),
       inbox_wait_(reactor),
+      timer_(reactor),
       poll_(poll),
       hooks_(std::move(hooks)),
-      device_(std::move(ring), image, disk) {}
+      device_(std::move(parts.ring), parts.image, disk, settings) {}
 
 Serving::~Serving() {
   if (uio_wait_.is_open()) uio_wait_.release();
@@ -65,8 +66,36 @@ void Serving::run() {
   const bool more = device_.on_ring(now);
   if (device_.wants_target_facts()) hooks_.fetch_target_facts();
   if (device_.publish()) uio_.kick();
+  hand_out();
   settle();
   poll_or_sleep(ended != 0 || device_.counters().commands != commands_before, more);
+}
+
+// What the device leaves behind for others, after the kernel has its answers.
+void Serving::hand_out() {
+  device_.take_freed_buffers(freed_);
+  // It fails for a device that was removed, whose buffers go with the mapping.
+  for (const uint16_t id : freed_) static_cast<void>(kept_buffers_.free(id));
+  freed_.clear();
+  if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) hooks_.lock_job(job);
+  device_.take_peer_replies(replies_);
+  for (const lock::PeerReply& reply : replies_) hooks_.peer_reply(reply);
+  replies_.clear();
+  device_.take_reports(reports_);
+  for (const Report& report : reports_) hooks_.report(report);
+  reports_.clear();
+  if (device_.wants_time() && !timer_armed_) wait_for_time();
+}
+
+void Serving::wait_for_time() {
+  timer_armed_ = true;
+  timer_.expires_after(Device::kTick);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    self->timer_armed_ = false;
+    if (error || !self->uio_wait_.is_open()) return;
+    self->device_.on_time(std::chrono::steady_clock::now());
+    self->run();
+  });
 }
 
 // Work that is left, or may come at once, is looked at from the loop's queue and not from here:
@@ -95,16 +124,12 @@ void Serving::settle() {
   if (!drained_ || (device_.has_entries() && !told_broken_)) return;
   uio_wait_.release();
   inbox_wait_.release();
+  timer_.cancel();
   std::exchange(drained_, nullptr)();
 }
 
 void Serving::drain(std::function<void()> done) {
   drained_ = std::move(done);
-  run();
-}
-
-void Serving::on_target_facts(const scsi::TargetFacts& facts) {
-  device_.on_target_facts(facts, std::chrono::steady_clock::now());
   run();
 }
 

@@ -8,12 +8,14 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <vector>
 
-#include "common/log.h"
 #include "rbd_handler/device.h"
+#include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/uio.h"
 #include "rbd_handler/reactor/inbox.h"
 
@@ -25,15 +27,28 @@ class Serving : public std::enable_shared_from_this<Serving> {
     // Fetch what configfs says now, on a thread that may block, then call on_target_facts on the
     // reactor.
     std::function<void()> fetch_target_facts;
+    // A job of the exclusive lock to start, on a thread that may block; its outcome comes with
+    // apply().
+    std::function<void(lock::Job)> lock_job;
+    // A peer's request is answered.
+    std::function<void(lock::PeerReply)> peer_reply;
+    // What an operator wants to know.
+    std::function<void(const Report&)> report;
     // The ring can't be followed any more and all that was open has ended; once per broken ring.
     std::function<void(const std::string& reason)> broken;
   };
 
-  // `uio`, `inbox` and `image` must outlive it. `poll`: how long to look for more work before
-  // sleeping.
-  Serving(boost::asio::io_context& reactor, kernel::UioDevice& uio, Inbox& inbox, Image& image,
-          ring::Ring ring, const scsi::DiskFacts& disk, std::chrono::microseconds poll,
-          Hooks hooks);
+  // What it works on; all must outlive it, and `image` all ops that it was given.
+  struct Parts {
+    kernel::UioDevice& uio;
+    kernel::KeptBuffers kept_buffers;
+    Inbox& inbox;
+    Image& image;
+    ring::Ring ring;
+  };
+  // `poll`: how long to look for more work before sleeping.
+  Serving(boost::asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
+          const DeviceSettings& settings, std::chrono::microseconds poll, Hooks hooks);
 
   ~Serving();
 
@@ -42,7 +57,12 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // Goes on until nothing is open and nothing is with the image, then stops and calls `done`; it
   // may take for ever when RADOS hangs. Nothing runs and no image op is in flight after `done`.
   void drain(std::function<void()> done);
-  void on_target_facts(const scsi::TargetFacts& facts);
+  // Hands an event to the device, and lets it have its effects.
+  template <typename Fn>
+  void apply(Fn event) {
+    event(device_, std::chrono::steady_clock::now());
+    run();
+  }
   void resize(uint64_t bytes);
   // After `broken`, with the ring that was reset.
   void restart(ring::Ring ring);
@@ -52,21 +72,29 @@ class Serving : public std::enable_shared_from_this<Serving> {
  private:
   void wait_for_kernel();
   void wait_for_inbox();
+  void wait_for_time();
   void run();
+  void hand_out();
   void poll_or_sleep(bool worked, bool more);
   void settle();
 
   boost::asio::io_context& reactor_;
   kernel::UioDevice& uio_;
+  kernel::KeptBuffers kept_buffers_;
   Inbox& inbox_;
   boost::asio::posix::stream_descriptor uio_wait_;  // Borrow their descriptors.
   boost::asio::posix::stream_descriptor inbox_wait_;
+  boost::asio::steady_timer timer_;
+  bool timer_armed_ = false;
   const std::chrono::microseconds poll_;
   const Hooks hooks_;
   Device device_;
   TimePoint poll_until_{};
   bool run_posted_ = false;
   bool told_broken_ = false;
+  std::vector<uint16_t> freed_;  // Scratch, like the two below.
+  std::vector<lock::PeerReply> replies_;
+  std::vector<Report> reports_;
   std::function<void()> drained_;
 };
 

@@ -48,16 +48,28 @@ TEST(Config, NothingSaidIsAllDefaults) {
 TEST(Config, EveryKeyReachesItsField) {
   const Config config = parsed(
       "log: {level: warning, burst: 1, per_minute: 10000}\n"
-      "paths:\n  lock_file: /a/lock\n  control_socket: \"/a/socket\"\n"
+      "paths:\n  lock_file: /a/lock\n  control_socket: \"/a/socket\"\n  state_dir: /a/state\n"
       "reactor:\n  threads: 64\n  poll_us: 1000\n"
-      "device:\n  open_timeout_s: 600\n  drain_timeout_s: 1\n  command_deadline_s: 0\n");
+      "device:\n  open_timeout_s: 600\n  drain_timeout_s: 1\n  command_deadline_s: 0\n"
+      "  fence_after_s: 60\n  release_after_ms: 0\n  reads_need_lock: yes\n");
   Config expected;
   expected.log = {.level = LogLevel::kWarning, .burst = 1, .per_minute = 10000};
-  expected.paths = {.lock_file = "/a/lock", .control_socket = "/a/socket"};
+  expected.paths = {.lock_file = "/a/lock", .control_socket = "/a/socket", .state_dir = "/a/state"};
   expected.reactor = {.threads = 64, .poll = microseconds(1000)};
-  expected.device = {
-      .open_timeout = seconds(600), .drain_timeout = seconds(1), .command_deadline = seconds(0)};
+  expected.device = {.open_timeout = seconds(600),
+                     .drain_timeout = seconds(1),
+                     .command_deadline = seconds(0),
+                     .fence_after = seconds(60),
+                     .release_after = std::chrono::milliseconds(0),
+                     .reads_need_lock = true};
   EXPECT_EQ(config, expected);
+}
+
+TEST(Config, YesAndNo) {
+  EXPECT_TRUE(parsed("device: {reads_need_lock: yes}").device.reads_need_lock);
+  EXPECT_FALSE(parsed("device: {reads_need_lock: no}").device.reads_need_lock);
+  EXPECT_EQ(refusal("device:\n  reads_need_lock: maybe\n"),
+            "test.yaml:2: device.reads_need_lock: 'maybe' is not allowed; it takes yes or no");
 }
 
 TEST(Config, EveryLogLevel) {

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/report_line.h"
+
+#include <fmt/format.h>
+
+namespace tcmurbd {
+namespace {
+
+std::string_view headline(const Report& report) {
+  switch (report.kind) {
+    case Report::Kind::kAborted:
+      return report.tmr_type == 1     ? "abort by=ABORT_TASK"
+             : report.tmr_type == 5   ? "abort by=LUN_RESET"
+             : report.tmr_type == 128 ? "abort by=PREEMPT_AND_ABORT"
+                                      : "abort by=unknown";
+    case Report::Kind::kDeadline:
+      return "deadline";
+    case Report::Kind::kHangs:
+      return "hangs";
+    case Report::Kind::kEnded:
+      return "ended";
+  }
+  return "";
+}
+
+std::string_view stage(task::TaskState state) {
+  switch (state) {
+    case task::TaskState::kAwaitingFacts:
+      return "waits-for-configfs";
+    case task::TaskState::kAwaitingLock:
+      return "waits-for-lock";
+    case task::TaskState::kBacklog:
+      return "waits-for-room";
+    case task::TaskState::kAwaitingRange:
+      return "waits-for-range";
+    case task::TaskState::kInImage:
+      return "in-librbd";
+    case task::TaskState::kDetached:
+      return "detached";
+    case task::TaskState::kOrphaned:
+      return "given-up";
+    case task::TaskState::kFree:
+    case task::TaskState::kParsed:
+      break;
+  }
+  return "new";
+}
+
+// Nothing for what has not happened.
+std::string age(std::string_view name, Duration duration) {
+  if (duration < Duration{}) return {};
+  return fmt::format(" {}={:.1f}ms", name,
+                     std::chrono::duration<double, std::milli>(duration).count());
+}
+
+}  // namespace
+
+std::string describe(const Report& report) {
+  std::string line = fmt::format("{} command=\"{}\" id={} stage={}", headline(report),
+                                 report.command, report.cmd_id, stage(report.state));
+  if (report.range.length != 0)
+    line += fmt::format(" offset={} length={}", report.range.offset, report.range.length);
+  line += age("queued", report.queued);
+  line += age("in_librbd", report.submitted);
+  line += age("answered", report.answered);
+  if (report.kind == Report::Kind::kEnded) line += fmt::format(" result={}", report.result);
+  return line;
+}
+
+}  // namespace tcmurbd
