@@ -3,6 +3,7 @@
 // (ceph/) or, in tests, a fake that completes in any order, late or never.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 
 #include "common/iov.h"
@@ -15,6 +16,9 @@ enum class OpKind : uint8_t {
   kWrite,
   kWriteZeroes,  // Exact: the whole range reads as zeroes afterwards; whole objects are freed.
   kWriteSame,    // `data` is one pattern, repeated over the range.
+  // `data` is the block that is expected, then the block that replaces it. Nothing is written
+  // unless the range holds what is expected.
+  kCompareAndWrite,
 };
 
 constexpr bool changes_image(OpKind kind) { return kind != OpKind::kRead; }
@@ -23,12 +27,15 @@ struct ImageOp {
   OpKind kind = OpKind::kRead;
   ByteRange range;  // REQUIRES: not empty, within the capacity that plan() checked.
   // Read: filled in until the completion. Write: taken from at submit. WriteSame: one block.
-  // Else empty. kRead/kWrite: iov_bytes(data) == range.length.
+  // Else empty. kRead/kWrite: iov_bytes(data) == range.length; kCompareAndWrite: twice that.
   IovSpan data;
 };
 
 // Names an op to its completion. Chosen by the core, opaque to the Image.
 using OpToken = uint32_t;
+
+// The result of a kCompareAndWrite that found other data than it expected: nothing was written.
+inline constexpr int32_t kMiscompare = -EILSEQ;
 
 // What an op came to: 0 or more = success, else a negative errno (librbd's convention). -ERANGE:
 // the op lies beyond the image's end, wholly or in part, since the image is smaller than the
@@ -36,6 +43,7 @@ using OpToken = uint32_t;
 struct OpDone {
   OpToken token = 0;
   int32_t result = 0;
+  uint32_t mismatch_at = 0;  // With kMiscompare: the first byte that differs, from range.offset.
 };
 
 class Image {
@@ -47,7 +55,9 @@ class Image {
   // while submit runs; that only queues).
   // Called on: the reactor that owns the LUN. Never blocks.
   // May assume: the op does not overlap a write that is in flight (the core orders overlapping ops,
-  // since librbd does not), and at most kImageOpsMax ops are in flight with it.
+  // since librbd does not), and at most kImageOpsMax ops are in flight with it. A kCompareAndWrite
+  // is one block, and nobody else changes the image meanwhile: a block of more than 512 bytes is
+  // read, compared and written, which only the range and the exclusive lock make one step.
   // Ownership: the iovec array and, for reads, its memory stay valid until the OpDone. The memory
   // of a write is free again when submit returns.
   virtual void submit(const ImageOp& op, OpToken token) = 0;

@@ -21,6 +21,10 @@ struct OpSlot {
   // The op's data in one piece, when it does not lie so or must outlive submit(). Rare, hence
   // allocated.
   std::unique_ptr<uint8_t[]> bounce;
+  // Of kCompareAndWrite: an offset that librbd writes before the callback. Only its place within
+  // the block can be trusted, see finish().
+  uint64_t mismatch = 0;
+  bool compared = false;  // Of one that we do ourselves: what it read is as expected.
 
   OpSlot* next_free = nullptr;  // OpSlots' own.
 };

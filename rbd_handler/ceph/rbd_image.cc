@@ -27,8 +27,17 @@ std::expected<void, LockFailure> explained(const char* what, std::expected<void,
       LockFailure{fmt::format("{}: {}", what, failure_text(done.error())), done.error()});
 }
 
-// librbd takes reads and writes as up to IOV_MAX pieces, a write-same pattern as one. A write that
-// does not start within submit() must not depend on the caller's memory.
+// What Pacific's librbd compares and writes in one step; more is -EINVAL.
+constexpr uint64_t kCompareBytesMax = 512;
+
+// Read, compared and written by us: three blocks of bounce, for what is expected, what is to be
+// written and what was read.
+bool compares_itself(const ImageOp& op) {
+  return op.kind == OpKind::kCompareAndWrite && op.range.length > kCompareBytesMax;
+}
+
+// librbd takes reads and writes as up to IOV_MAX pieces, all other data as one. What changes the
+// image and is not given to librbd within submit() must not depend on the caller's memory.
 bool needs_bounce(const ImageOp& op, bool late) {
   switch (op.kind) {
     case OpKind::kRead:
@@ -37,6 +46,8 @@ bool needs_bounce(const ImageOp& op, bool late) {
       return late || op.data.size() > IOV_MAX;
     case OpKind::kWriteSame:
       return late || op.data.size() != 1;
+    case OpKind::kCompareAndWrite:
+      return late || op.data.size() != 1 || compares_itself(op);
     case OpKind::kWriteZeroes:
       return false;
   }
@@ -45,7 +56,8 @@ bool needs_bounce(const ImageOp& op, bool late) {
 
 void fill_bounce(OpSlot& slot) {
   const auto bytes = static_cast<size_t>(iov_bytes(slot.op.data));
-  slot.bounce = std::make_unique_for_overwrite<uint8_t[]>(bytes);
+  const auto read_bytes = static_cast<size_t>(compares_itself(slot.op) ? slot.op.range.length : 0);
+  slot.bounce = std::make_unique_for_overwrite<uint8_t[]>(bytes + read_bytes);
   if (changes_image(slot.op.kind)) copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
 }
 
@@ -119,6 +131,7 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
   in_flight_.fetch_add(1, std::memory_order_relaxed);
   slot->op = op;
   slot->token = token;
+  slot->compared = false;
   const bool late = op.range.end() > bytes_.load(std::memory_order_acquire);
   if (needs_bounce(op, late)) fill_bounce(*slot);
   if (late)
@@ -154,8 +167,22 @@ int RbdImage::call_librbd(OpSlot& slot, void* completion) {
       return rbd_aio_write_zeroes(image, offset, length, completion, 0, 0);
     case OpKind::kWriteSame:
       return rbd_aio_writesame(image, offset, length, piece, iov_bytes(data), completion, 0);
+    case OpKind::kCompareAndWrite:
+      return call_compare_and_write(slot, completion);
   }
   return -EINVAL;
+}
+
+int RbdImage::call_compare_and_write(OpSlot& slot, void* completion) {
+  const rbd_image_t image = handle_->handle();
+  const auto [offset, length] = slot.op.range;
+  char* const expected = one_piece(slot);
+  char* const replacement = expected + length;
+  if (!compares_itself(slot.op))
+    return static_cast<int>(rbd_aio_compare_and_write(image, offset, length, expected, replacement,
+                                                      completion, &slot.mismatch, 0));
+  if (slot.compared) return rbd_aio_write(image, offset, length, replacement, completion);
+  return rbd_aio_read(image, offset, length, replacement + length, completion);
 }
 
 void RbdImage::on_complete(void* completion, void* slot) {
@@ -167,6 +194,8 @@ void RbdImage::on_complete(void* completion, void* slot) {
 
 void RbdImage::ended(OpSlot& slot, int64_t result) {
   const ImageOp& op = slot.op;
+  if (compares_itself(op) && !slot.compared && result >= 0)
+    return compare(slot, static_cast<uint64_t>(result));
   if (op.kind == OpKind::kRead && result >= 0) {
     // librbd cuts a read at the image's end and at nothing else.
     if (static_cast<uint64_t>(result) < op.range.length) return finish(slot, kBeyondEnd);
@@ -184,8 +213,28 @@ void RbdImage::ended(OpSlot& slot, int64_t result) {
     finish(slot, outcome);
 }
 
+// A compare and write of our own has read what is there.
+void RbdImage::compare(OpSlot& slot, uint64_t bytes_read) {
+  const auto [offset, length] = slot.op.range;
+  if (bytes_read < length) return finish(slot, kBeyondEnd);
+  const uint8_t* const expected = slot.bounce.get();
+  const uint8_t* const found = expected + 2 * length;
+  const uint64_t same =
+      static_cast<uint64_t>(std::mismatch(expected, expected + length, found).first - expected);
+  if (same < length) {
+    slot.mismatch = offset + same;
+    return finish(slot, kMiscompare);
+  }
+  slot.compared = true;
+  start(slot);
+}
+
 void RbdImage::finish(OpSlot& slot, int32_t result) {
-  const OpDone done{.token = slot.token, .result = result};
+  OpDone done{.token = slot.token, .result = result};
+  // Pacific's librbd counts from the object's begin as if the op stood there, later ones rightly
+  // from the image's. Objects are whole blocks, so the place within the block is the same.
+  if (slot.op.kind == OpKind::kCompareAndWrite && result == kMiscompare)
+    done.mismatch_at = static_cast<uint32_t>(slot.mismatch % slot.op.range.length);
   slots_->put_back(
       slot);  // First: the core may submit the next op as soon as it hears of this one.
   sink_(done);

@@ -20,6 +20,7 @@ void FakeImage::submit(const ImageOp& op, OpToken token) {
   if (changes_image(op.kind)) {
     entry.data.resize(iov_bytes(op.data));
     copy_from_iov(op.data, 0, entry.data);
+    CHECK(op.kind != OpKind::kCompareAndWrite || entry.data.size() == 2 * op.range.length);
   } else {
     CHECK(iov_bytes(op.data) == op.range.length);
   }
@@ -47,6 +48,14 @@ OpDone FakeImage::finish(size_t index, int32_t result) {
       case OpKind::kWriteSame:
         for (uint64_t at = 0; at < length; ++at) target[at] = entry.data[at % entry.data.size()];
         break;
+      case OpKind::kCompareAndWrite: {
+        const auto replacement = entry.data.begin() + static_cast<ptrdiff_t>(length);
+        const auto differs = std::mismatch(entry.data.begin(), replacement, target).first;
+        if (differs != replacement)
+          return {entry.token, kMiscompare, static_cast<uint32_t>(differs - entry.data.begin())};
+        std::copy(replacement, entry.data.end(), target);
+        break;
+      }
     }
   }
   return {entry.token, result};

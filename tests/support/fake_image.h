@@ -27,7 +27,7 @@ class FakeImage final : public Image {
   void submit(const ImageOp& op, OpToken token) override;
 
   // Ends pending[index] with `result` (0: it is applied; negative: it is not) and gives back its
-  // completion.
+  // completion. A compare and write that is applied compares now.
   OpDone finish(size_t index, int32_t result = 0);
 
   std::vector<uint8_t> content;

@@ -21,12 +21,12 @@ std::string live_conf() {
 CompletionSink Completions::sink() {
   return [this](OpDone done) {
     const std::lock_guard lock(mutex_);
-    EXPECT_TRUE(done_.emplace(done.token, done.result).second) << "two results for one op";
+    EXPECT_TRUE(done_.emplace(done.token, done).second) << "two results for one op";
     arrived_.notify_all();
   };
 }
 
-int32_t Completions::wait(OpToken token) {
+OpDone Completions::wait_done(OpToken token) {
   std::unique_lock lock(mutex_);
   arrived_.wait(lock, [&] { return done_.contains(token); });
   return done_.extract(token).mapped();
@@ -57,10 +57,10 @@ std::unique_ptr<Target> Target::open_unlocked(const std::string& dev_config) {
   return target;
 }
 
-int32_t Target::run(const ImageOp& op) {
+OpDone Target::run_done(const ImageOp& op) {
   const OpToken token = next_token++;
   image->submit(op, token);
-  return completions.wait(token);
+  return completions.wait_done(token);
 }
 
 int32_t Target::read(uint64_t offset, Bytes& into) {
@@ -80,6 +80,12 @@ int32_t Target::zero(uint64_t offset, uint64_t length) {
 int32_t Target::write_same(ByteRange range, const Bytes& pattern) {
   const iovec iov{const_cast<uint8_t*>(pattern.data()), pattern.size()};
   return run({.kind = OpKind::kWriteSame, .range = range, .data = {&iov, 1}});
+}
+
+OpDone Target::compare_and_write(uint64_t offset, const Bytes& data) {
+  const iovec iov{const_cast<uint8_t*>(data.data()), data.size()};
+  return run_done(
+      {.kind = OpKind::kCompareAndWrite, .range = {offset, data.size() / 2}, .data = {&iov, 1}});
 }
 
 void LiveTest::SetUp() {
@@ -122,6 +128,21 @@ std::string LiveTest::make_image(const ImageOptions& options) {
   EXPECT_EQ(rbd_create2(pool_, name.c_str(), options.bytes, options.features, &order), 0);
   images_.push_back(name);
   return name;
+}
+
+std::string LiveTest::make_clone(const std::string& parent) {
+  snapshot(parent, "s");
+  const rbd_image_t other = open_other(parent);
+  EXPECT_EQ(rbd_snap_protect(other, "s"), 0);
+  rbd_close(other);
+  const std::string clone = make_image();
+  EXPECT_EQ(rbd_remove(pool_, clone.c_str()), 0);
+  int order = 20;
+  EXPECT_EQ(
+      rbd_clone(pool_, parent.c_str(), "s", pool_, clone.c_str(),
+                RBD_FEATURE_LAYERING | RBD_FEATURE_EXCLUSIVE_LOCK | RBD_FEATURE_OBJECT_MAP, &order),
+      0);
+  return clone;
 }
 
 rbd_image_t LiveTest::open_other(const std::string& image, const char* snapshot) {

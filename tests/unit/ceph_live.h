@@ -30,14 +30,15 @@ class Completions {
  public:
   CompletionSink sink();
   // REQUIRES: no other thread waits for `token`.
-  int32_t wait(OpToken token);
+  int32_t wait(OpToken token) { return wait_done(token).result; }
+  OpDone wait_done(OpToken token);
   // False: none came within the time; the op goes on.
   bool wait_for(OpToken token, std::chrono::milliseconds limit);
 
  private:
   std::mutex mutex_;
   std::condition_variable arrived_;
-  std::map<OpToken, int32_t> done_;  // Guarded by mutex_.
+  std::map<OpToken, OpDone> done_;  // Guarded by mutex_.
 };
 
 // The image under test with one op at a time.
@@ -50,7 +51,10 @@ class Target {
   int32_t write(uint64_t offset, const Bytes& from);
   int32_t zero(uint64_t offset, uint64_t length);
   int32_t write_same(ByteRange range, const Bytes& pattern);
-  int32_t run(const ImageOp& op);
+  // `data`: the block to compare, then the block to write.
+  OpDone compare_and_write(uint64_t offset, const Bytes& data);
+  int32_t run(const ImageOp& op) { return run_done(op).result; }
+  OpDone run_done(const ImageOp& op);
 
   Completions completions;
   std::unique_ptr<RbdImage> image;
@@ -73,6 +77,8 @@ class LiveTest : public testing::Test {
   // Returns the name of a new image.
   std::string make_image(const ImageOptions& options);
   std::string make_image() { return make_image(ImageOptions{}); }
+  // Of what `parent` holds now. Objects of 1 MiB.
+  std::string make_clone(const std::string& parent);
   // Another client's handle on an image; closed by the caller.
   rbd_image_t open_other(const std::string& image, const char* snapshot = nullptr);
   void resize(const std::string& image, uint64_t bytes);

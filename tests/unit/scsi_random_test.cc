@@ -165,6 +165,11 @@ class ScsiRandom : public ScsiTest {
         ASSERT_EQ(out.ops.size(), 1u);
         ASSERT_EQ(sum, data_length);
         break;
+      case OpKind::kCompareAndWrite:
+        ASSERT_EQ(out.ops.size(), 1u);
+        ASSERT_EQ(sum, disk.block_size);
+        ASSERT_EQ(data_length, 2 * sum);
+        break;
       case OpKind::kWriteSame:
         ASSERT_EQ(out.ops.size(), 1u);
         ASSERT_EQ(data_length, disk.block_size);
