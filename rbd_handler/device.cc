@@ -206,7 +206,7 @@ void Device::on_done(const OpDone& done, TimePoint now) {
   now_ = now;
   Task& task = tasks_[done.token];
   CHECK(task.ops_pending > 0);
-  note_result(done.token, done.result);
+  note_result(done);
   if (--task.ops_pending == 0) climb(done.token, task::LadderEvent::kEnded, task.result);
   settle_gate();
 }

@@ -133,7 +133,7 @@ class Device {
   void orphan(uint32_t index);
   void forget(uint32_t index);
   void hold_unknown(uint32_t index);
-  void note_result(uint32_t index, int32_t result);
+  void note_result(const OpDone& done);
   void look_at_clocks();
   void report(Report::Kind kind, uint32_t index, uint8_t tmr_type = 0);
 

@@ -167,12 +167,14 @@ void Device::forget(uint32_t index) {
   start_backlog();
 }
 
-void Device::note_result(uint32_t index, int32_t result) {
-  Task& task = tasks_[index];
+void Device::note_result(const OpDone& done) {
+  Task& task = tasks_[done.token];
+  const int32_t result = done.result;
   if (result >= 0) return;
-  ++counters_.image_errors;
-  const bool writes = changes(index);
-  scsi::Result outcome = scsi::result_from_errno(result, task.plan.ops.front().kind);
+  const OpKind kind = task.plan.ops.front().kind;
+  const bool writes = changes_image(kind);
+  counters_.image_errors += kind != OpKind::kCompareAndWrite || result != kMiscompare;
+  scsi::Result outcome = scsi::result_from_errno(result, kind, done.mismatch_at);
   if (task.state != TaskState::kOrphaned) {
     if (result == -ESHUTDOWN) {
       ++counters_.lock_lost;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SBC-3: READ, WRITE, WRITE SAME and SYNCHRONIZE CACHE.
+// SBC-3: READ, WRITE, WRITE SAME, COMPARE AND WRITE and SYNCHRONIZE CACHE.
 #include <algorithm>
 
 #include "rbd_handler/scsi/handlers.h"
@@ -73,6 +73,19 @@ Plan plan_command(const WriteSame& command, const Context& context) {
   const bool zeroes =
       command.no_data_out || starts_with_zeroes(context.request.data, pattern_bytes);
   return one_op(zeroes ? OpKind::kWriteZeroes : OpKind::kWriteSame, *range);
+}
+
+// The data-out is the block to compare, then the block to write (SBC-3 5.2).
+Plan plan_command(const CompareAndWrite& command, const Context& context) {
+  if (context.disk.read_only) return check(kWriteProtected);
+  const auto range = range_within(context.disk, command.lba, command.blocks);
+  if (!range) return check(range.error());
+  // NUMBER OF LOGICAL BLOCKS is one byte: 256 blocks' worth of data comes with a 0.
+  if (command.blocks == 0)
+    return context.request.data_length == 0 ? good() : check(kInvalidFieldInCdb);
+  if (context.request.data_length != 2 * range->length)
+    return check(kInvalidFieldInInformationUnit);
+  return one_op(OpKind::kCompareAndWrite, *range);
 }
 
 }  // namespace tcmurbd::scsi

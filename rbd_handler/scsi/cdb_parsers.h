@@ -30,6 +30,7 @@ ParsedCommand parse_synchronize_cache16(CdbBytes cdb);
 ParsedCommand parse_unmap(CdbBytes cdb);
 ParsedCommand parse_write_same10(CdbBytes cdb);
 ParsedCommand parse_write_same16(CdbBytes cdb);
+ParsedCommand parse_compare_and_write(CdbBytes cdb);
 ParsedCommand parse_read_capacity10(CdbBytes cdb);
 ParsedCommand parse_read_capacity16(CdbBytes cdb);
 

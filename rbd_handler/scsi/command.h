@@ -93,6 +93,12 @@ struct WriteSame {
   bool no_data_out = false;  // NDOB: the block is all zeroes and is not transferred.
 };
 
+// At most one block, as VPD B0 says. DPO and FUA are not kept, as with Write.
+struct CompareAndWrite {
+  uint64_t lba = 0;
+  uint64_t blocks = 0;  // 0 = nothing is compared, nothing written.
+};
+
 struct ReportTargetPortGroups {
   bool extended_header = false;
   uint32_t allocation_length = 0;
@@ -110,7 +116,7 @@ struct ReportSupportedOperationCodes {
 using Command =
     std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16, ModeSense,
                  ModeSelect, StartStopUnit, Read, Write, SynchronizeCache, Unmap, WriteSame,
-                 ReportTargetPortGroups, ReportSupportedOperationCodes>;
+                 CompareAndWrite, ReportTargetPortGroups, ReportSupportedOperationCodes>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
 // ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:

@@ -46,6 +46,7 @@ Plan plan_command(const Read& command, const Context& context);
 Plan plan_command(const Write& command, const Context& context);
 Plan plan_command(const SynchronizeCache& command, const Context& context);
 Plan plan_command(const WriteSame& command, const Context& context);
+Plan plan_command(const CompareAndWrite& command, const Context& context);
 // unmap.cc
 Plan plan_command(const Unmap& command, const Context& context);
 // alua.cc

@@ -25,6 +25,10 @@ inline uint32_t max_zeroing_blocks(const DiskFacts& disk) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, UINT32_MAX));
 }
 
+// Blocks of one COMPARE AND WRITE. librbd of Pacific compares one sector at a time, and hosts ask
+// for no more: ESXi's locks on disk are one block.
+inline constexpr uint8_t kCompareAndWriteBlocksMax = 1;
+
 // What is worth aligning to, and the smallest range that zeroing gives back to the pool:
 // BlueStore's allocation unit (4 KiB today, 64 KiB on disks of older clusters). The object size
 // would be too coarse to tell: only whole objects are deleted, but the OSD frees allocation units

@@ -46,6 +46,8 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x55, kNone, "MODE SELECT(10)", 10, usage("11 00000000 00 ffff 04"), parse_mode_select10},
     {0x5a, kNone, "MODE SENSE(10)", 10, usage("18 ffff0000 00 ffff 04"), parse_mode_sense10},
     {0x88, kNone, "READ(16)", 16, usage("f8 ffffffffffffffff ffffffff 00 04"), parse_read16},
+    {0x89, kNone, "COMPARE AND WRITE", 16, usage("f8 ffffffffffffffff 000000 ff 00 04"),
+     parse_compare_and_write},
     {0x8a, kNone, "WRITE(16)", 16, usage("f8 ffffffffffffffff ffffffff 00 04"), parse_write16},
     {0x91, kNone, "SYNCHRONIZE CACHE(16)", 16, usage("02 ffffffffffffffff ffffffff 00 04"),
      parse_synchronize_cache16},

@@ -3,6 +3,7 @@
 #include <boost/endian/conversion.hpp>
 
 #include "rbd_handler/scsi/cdb_parsers.h"
+#include "rbd_handler/scsi/limits.h"
 
 namespace tcmurbd::scsi {
 namespace {
@@ -83,6 +84,13 @@ ParsedCommand parse_unmap(CdbBytes cdb) {
 ParsedCommand parse_write_same10(CdbBytes cdb) { return write_same(cdb, extent10(cdb), false); }
 ParsedCommand parse_write_same16(CdbBytes cdb) {
   return write_same(cdb, extent16(cdb), (cdb[1] & 0x01) != 0);
+}
+
+ParsedCommand parse_compare_and_write(CdbBytes cdb) {
+  const uint8_t blocks = cdb[13];
+  if (asks_protection(cdb) || blocks > kCompareAndWriteBlocksMax)
+    return std::unexpected(kInvalidFieldInCdb);
+  return CompareAndWrite{.lba = load_big_u64(&cdb[2]), .blocks = blocks};
 }
 
 ParsedCommand parse_read_capacity10(CdbBytes cdb) {

@@ -42,7 +42,8 @@ struct ImageOps {
   // Reads and writes have exactly one, whose data is the command's own: a write's range.length is
   // data_length, a read's is at most that (an initiator may expect more than the CDB asks for: its
   // data is then the first range.length bytes, and the rest a residual underflow). kWriteSame has
-  // one, whose data is the data-out: exactly one block. kWriteZeroes has no data; there may be
+  // one, whose data is the data-out: exactly one block. kCompareAndWrite has one, of one block,
+  // whose data is the data-out: exactly two. kWriteZeroes has no data; there may be
   // several, which do not overlap.
   boost::container::static_vector<Op, kUnmapDescriptorsMax> ops;
 };

@@ -40,7 +40,7 @@ DescriptorSense encode_descriptor(const Sense& sense) {
   return out;
 }
 
-Result result_from_errno(int error, OpKind kind) {
+Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at) {
   if (error >= 0) return Result::good();
   switch (-int64_t{error}) {
     // The pool is full or its quota reached: ESXi pauses the virtual machine at this code instead
@@ -74,7 +74,15 @@ Result result_from_errno(int error, OpKind kind) {
     case EAGAIN:
     case EBUSY:
       return Result::busy();
-    // EILSEQ too: it means a miscompare of COMPARE AND WRITE only, and none of these ops compares.
+    // SBC-3 5.2: INFORMATION is the first byte that differs, counted from the data-out's begin. Of
+    // an op that does not compare, it is an error as any other.
+    case EILSEQ:
+      if (kind == OpKind::kCompareAndWrite) {
+        Sense sense = kMiscompareDuringVerify;
+        sense.information = mismatch_at;
+        return Result::check(sense);
+      }
+      [[fallthrough]];
     default:
       return Result::check(changes_image(kind) ? kWriteError : kReadError);
   }

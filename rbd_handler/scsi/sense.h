@@ -53,6 +53,7 @@ inline constexpr Sense kSpaceAllocationFailed{0x07, 0x27, 0x07};
 inline constexpr Sense kInternalTargetFailure{0x04, 0x44, 0x00};
 inline constexpr Sense kWriteError{0x03, 0x0c, 0x00};
 inline constexpr Sense kReadError{0x03, 0x11, 0x00};
+inline constexpr Sense kMiscompareDuringVerify{0x0e, 0x1d, 0x00};
 inline constexpr Sense kCapacityChanged{0x06, 0x2a, 0x09};
 inline constexpr Sense kNotReady{0x02, 0x04, 0x00};
 
@@ -70,7 +71,7 @@ struct DescriptorSense {
 DescriptorSense encode_descriptor(const Sense& sense);
 
 // The one place where a negative errno of librbd becomes a SCSI outcome. `error` >= 0 is GOOD. The
-// reasons stand in sense.cc beside each.
-Result result_from_errno(int error, OpKind kind);
+// reasons stand in sense.cc beside each. `mismatch_at` counts with kMiscompare only.
+Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at = 0);
 
 }  // namespace tcmurbd::scsi

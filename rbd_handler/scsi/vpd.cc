@@ -41,9 +41,9 @@ void append_block_limits(const Context& context) {
   if (max_transfer != 0) optimal_transfer = std::min(optimal_transfer, max_transfer);
 
   uint8_t* page = append(context.data_in, 60) - kHeaderBytes;
-  page[4] = 0x01;          // WSNZ
-  page[5] = 0;             // MAXIMUM COMPARE AND WRITE LENGTH: no such command.
-  store_big_u16(&page[6],  // OPTIMAL TRANSFER LENGTH GRANULARITY
+  page[4] = 0x01;                       // WSNZ
+  page[5] = kCompareAndWriteBlocksMax;  // MAXIMUM COMPARE AND WRITE LENGTH
+  store_big_u16(&page[6],               // OPTIMAL TRANSFER LENGTH GRANULARITY
                 static_cast<uint16_t>(std::min<uint32_t>(granularity, UINT16_MAX)));
   store_big_u32(&page[8], max_transfer);  // MAXIMUM TRANSFER LENGTH
   store_big_u32(&page[12], optimal_transfer);

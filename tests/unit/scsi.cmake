@@ -3,6 +3,7 @@ unit_test(scsi_test
   SOURCES
     scsi_block_test.cc
     scsi_capacity_test.cc
+    scsi_compare_and_write_test.cc
     scsi_inquiry_test.cc
     scsi_mode_test.cc
     scsi_opcodes_test.cc

@@ -31,11 +31,12 @@ struct Served {
   uint8_t length;
 };
 const Served kServed[] = {
-    {0x00, -1, 6},    {0x03, -1, 6},    {0x08, -1, 6},    {0x0a, -1, 6},  {0x12, -1, 6},
-    {0x15, -1, 6},    {0x1a, -1, 6},    {0x1b, -1, 6},    {0x25, -1, 10}, {0x28, -1, 10},
-    {0x2a, -1, 10},   {0x35, -1, 10},   {0x41, -1, 10},   {0x42, -1, 10}, {0x55, -1, 10},
-    {0x5a, -1, 10},   {0x88, -1, 16},   {0x8a, -1, 16},   {0x91, -1, 16}, {0x93, -1, 16},
-    {0x9e, 0x10, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12}, {0xa8, -1, 12}, {0xaa, -1, 12},
+    {0x00, -1, 6},  {0x03, -1, 6},    {0x08, -1, 6},    {0x0a, -1, 6},    {0x12, -1, 6},
+    {0x15, -1, 6},  {0x1a, -1, 6},    {0x1b, -1, 6},    {0x25, -1, 10},   {0x28, -1, 10},
+    {0x2a, -1, 10}, {0x35, -1, 10},   {0x41, -1, 10},   {0x42, -1, 10},   {0x55, -1, 10},
+    {0x5a, -1, 10}, {0x88, -1, 16},   {0x89, -1, 16},   {0x8a, -1, 16},   {0x91, -1, 16},
+    {0x93, -1, 16}, {0x9e, 0x10, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12}, {0xa8, -1, 12},
+    {0xaa, -1, 12},
 };
 
 TEST_F(ScsiOpcodes, ListsAllCommands) {
@@ -48,9 +49,9 @@ TEST_F(ScsiOpcodes, ListsAllCommands) {
             Bytes{s.opcode, 0, 0, action, 0, static_cast<uint8_t>(servactv | 2), 0, s.length} +
             Bytes{0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   }
-  // 25 commands of 8 bytes; with timeouts 20.
-  EXPECT_EQ(ask(report(0x00)).data_in, (Bytes{0, 0, 0, 200}) + plain);
-  EXPECT_EQ(ask(report(0x80)).data_in, (Bytes{0, 0, 0x01, 0xf4}) + timed);
+  // 26 commands of 8 bytes; with timeouts 20.
+  EXPECT_EQ(ask(report(0x00)).data_in, (Bytes{0, 0, 0, 208}) + plain);
+  EXPECT_EQ(ask(report(0x80)).data_in, (Bytes{0, 0, 0x02, 0x08}) + timed);
 }
 
 TEST_F(ScsiOpcodes, TellsTheUsageOfOne) {
@@ -59,6 +60,10 @@ TEST_F(ScsiOpcodes, TellsTheUsageOfOne) {
             (Bytes{0, 0x03, 0, 10, 0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0x00, 0xff, 0xff, 0x04}));
   EXPECT_EQ(ask(report(1, 0x12)).data_in,
             (Bytes{0, 0x03, 0, 6, 0x12, 0x03, 0xff, 0xff, 0xff, 0x04}));
+  // COMPARE AND WRITE: three reserved bytes, then the number of blocks.
+  EXPECT_EQ(ask(report(1, 0x89)).data_in,
+            (Bytes{0,    0x03, 0,    16,   0x89, 0xf8, 0xff, 0xff, 0xff, 0xff,
+                   0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0x00, 0x04}));
   EXPECT_EQ(ask(report(0x81, 0x00)).data_in,
             (Bytes{0,    0x83, 0, 6, 0x00, 0, 0, 0, 0, 0x04,  //
                    0x00, 0x0a, 0, 0, 0,    0, 0, 0, 0, 0,    0, 0}));
@@ -88,8 +93,8 @@ TEST_F(ScsiOpcodes, TellsEveryCommandAsItsListDoes) {
 
 TEST_F(ScsiOpcodes, TellsWhatIsNotSupported) {
   const Bytes no = {0, 0x01, 0, 0};
-  // COMPARE AND WRITE, vendor specific, PERSISTENT RESERVE IN.
-  for (const uint8_t opcode : {0x89, 0xc0, 0x5e}) {
+  // ORWRITE(16), vendor specific, PERSISTENT RESERVE IN.
+  for (const uint8_t opcode : {0x8b, 0xc0, 0x5e}) {
     EXPECT_EQ(ask(report(1, opcode)).data_in, no);
     EXPECT_EQ(ask(report(2, opcode, 1)).data_in, no);
     EXPECT_EQ(ask(report(3, opcode)).data_in, no);

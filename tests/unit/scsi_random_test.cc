@@ -23,9 +23,9 @@ const std::map<int, Field> kAllocationLength = {
     {0x9e, {10, 4}},  // READ CAPACITY(16)
     {0xa3, {6, 4}},   // REPORT TARGET PORT GROUPS, REPORT SUPPORTED OPERATION CODES
 };
-constexpr int kOpcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28,
-                            0x2a, 0x35, 0x41, 0x42, 0x55, 0x5a, 0x88, 0x8a, 0x91, 0x93,
-                            0x9e, 0xa3, 0xa3, 0xa8, 0xaa, 0x42, 0x42, 0x42};
+constexpr int kOpcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28, 0x2a,
+                            0x35, 0x41, 0x42, 0x55, 0x5a, 0x88, 0x89, 0x8a, 0x91, 0x93, 0x9e,
+                            0xa3, 0xa3, 0xa8, 0xaa, 0x42, 0x42, 0x42, 0x89, 0x89};
 
 class ScsiRandom : public ScsiTest {
  protected:
@@ -81,6 +81,7 @@ class ScsiRandom : public ScsiTest {
         store(cdb, opcode >= 0xa0 ? 6 : 7, opcode >= 0xa0 ? 4 : 2, interesting_count());
       }
       if (opcode < 0x20) store(cdb, 3, 2, interesting_count());
+      if (opcode == 0x89) cdb[13] = pick<uint8_t>({0, 1, 1, 1, 2});
       cdb[0] = static_cast<uint8_t>(opcode);
       cdb[1] = pick<uint8_t>({0x00, 0x01, 0x08, 0x10, static_cast<uint8_t>(random_())});
       if (opcode == 0xa3) cdb[1] = pick<uint8_t>({0x0a, 0x0c, 0x2a});
@@ -110,6 +111,8 @@ class ScsiRandom : public ScsiTest {
       case 0x88:
       case 0x8a:
         return field(10, 4) * disk.block_size;
+      case 0x89:
+        return 2 * cdb[13] * uint64_t{disk.block_size};
       case 0x41:
       case 0x93:
         return disk.block_size;
@@ -222,8 +225,8 @@ TEST_F(ScsiRandom, EveryAnswerKeepsWithinItsBounds) {
     if (!out.ops.empty()) ++planned[static_cast<int>(out.ops.front().kind)];
   }
   // Else the bounds were not tried.
-  for (const OpKind kind :
-       {OpKind::kRead, OpKind::kWrite, OpKind::kWriteZeroes, OpKind::kWriteSame}) {
+  for (const OpKind kind : {OpKind::kRead, OpKind::kWrite, OpKind::kWriteZeroes, OpKind::kWriteSame,
+                            OpKind::kCompareAndWrite}) {
     EXPECT_GT(planned[static_cast<int>(kind)], 100) << static_cast<int>(kind) << ", seed " << seed_;
   }
 }

@@ -36,7 +36,7 @@ TEST_F(ScsiVpd, TellsBlockLimits) {
             (Bytes{
                 0x00, 0xb0, 0x00, 0x3c,                          //
                 0x01,                                            // WSNZ=1
-                0x00,                                            // MAXIMUM COMPARE AND WRITE LENGTH
+                0x01,                                            // MAXIMUM COMPARE AND WRITE LENGTH
                 0x00, 0x80,                                      // granularity: 64 KiB
                 0x00, 0x00, 0x04, 0x00,                          // MAXIMUM TRANSFER LENGTH
                 0x00, 0x00, 0x04, 0x00,                          // OPTIMAL TRANSFER LENGTH
@@ -61,6 +61,7 @@ TEST_F(ScsiVpd, LimitsTransfersOnlyIfTheDeviceDoes) {
 TEST_F(ScsiVpd, CountsLimitsInTheDisksBlocks) {
   disk = {.block_size = 4096, .blocks = 1000, .object_bytes = 1 << 20};
   const Bytes data = ask(page(0xb0)).data_in;
+  EXPECT_EQ(cut(data, 5, 1), (Bytes{0x01}));
   EXPECT_EQ(cut(data, 6, 2), (Bytes{0x00, 0x10})) << "64 KiB";
   EXPECT_EQ(cut(data, 20, 4), (Bytes{0x00, 0x00, 0x40, 0x00})) << "64 MiB";
   EXPECT_EQ(cut(data, 28, 4), (Bytes{0x00, 0x00, 0x00, 0x10}));
