@@ -72,7 +72,7 @@ constexpr uint8_t length_of_group(uint8_t opcode) {
 // The CONTROL byte is the last one with a bit, and it is where the length says.
 constexpr bool usage_fits(const OpcodeRow& row) {
   const Usage& bytes = row.usage_after_opcode;
-  const auto control = bytes.begin() + row.cdb_length - 2;
+  const auto control = bytes.begin() + (row.cdb_length - 2);
   return *control == 0x04 &&
          std::all_of(control + 1, bytes.end(), [](uint8_t b) { return b == 0; });
 }
