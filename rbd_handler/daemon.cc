@@ -46,7 +46,7 @@ bool Daemon::start() {
     log_.error("{}", channel.error());
     return false;
   }
-  netlink_.emplace(std::move(*channel));
+  netlink_ = std::make_unique<kernel::NetlinkChannel>(std::move(*channel));
   // Events are ours from here on. Those who still wait for a dead predecessor's answer get an error
   // and may retry.
   if (auto released = kernel::release_netlink_waiters(); !released)
@@ -59,7 +59,7 @@ bool Daemon::start() {
     socket_ = std::make_unique<admin::ControlSocket>(
         control_, config_.paths.control_socket,
         [this](std::string_view request, admin::ControlSocket::Reply reply) {
-          answer_control(request, reply);
+          answer_control(request, std::move(reply));
         });
   } catch (const boost::system::system_error& error) {
     log_.error("{}", error.what());

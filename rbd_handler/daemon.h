@@ -11,7 +11,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -67,7 +66,7 @@ class Daemon {
   std::vector<std::jthread> threads_;
   size_t next_reactor_ = 0;
   boost::asio::signal_set signals_;
-  std::optional<kernel::NetlinkChannel> netlink_;
+  std::unique_ptr<kernel::NetlinkChannel> netlink_;
   boost::asio::posix::stream_descriptor netlink_wait_;
   std::unique_ptr<admin::ControlSocket> socket_;
   std::map<uint32_t, std::shared_ptr<Lun>> luns_;  // By UIO minor.

@@ -66,7 +66,7 @@ ControlSocket::ControlSocket(asio::io_context& control, std::string path, Handle
   const mode_t before = umask(0177);  // The file must never be there with a wider mode.
   error_code error;
   acceptor_.open();
-  acceptor_.bind(Protocol::endpoint(path_), error);
+  error = acceptor_.bind(Protocol::endpoint(path_), error);
   umask(before);
   if (error) throw boost::system::system_error(error, "control socket " + path_);
   acceptor_.listen();

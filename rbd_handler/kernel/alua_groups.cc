@@ -152,13 +152,17 @@ std::vector<scsi::PortGroup> read_port_groups(const std::string& target,
   std::error_code error;
   std::filesystem::directory_iterator entries(device + "/alua", error);
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    auto group = read_group(target, entries->path().string());
-    if (!group) {
-      alua_log().warning("a group left out: {}", group.error());
-    } else if (*group && entries->path().filename() == kDefaultGroup) {
-      fallback = std::move(*group);
-    } else if (*group) {
-      groups.push_back(std::move(**group));
+    auto read = read_group(target, entries->path().string());
+    if (!read) {
+      alua_log().warning("a group left out: {}", read.error());
+      continue;
+    }
+    std::optional<scsi::PortGroup>& group = *read;
+    if (!group) continue;
+    if (entries->path().filename() == kDefaultGroup) {
+      fallback = std::move(group);
+    } else {
+      groups.push_back(std::move(*group));
     }
   }
   const bool others_have_ports = std::ranges::any_of(

@@ -47,18 +47,19 @@ std::optional<Attributes> split(Bytes rest) {
 
 template <typename T>
 std::optional<T> number(const Attributes& attributes, int type) {
-  if (!attributes[type] || attributes[type]->size() != sizeof(T)) return std::nullopt;
-  return load<T>(*attributes[type]);
+  const auto& bytes = attributes[type];
+  if (!bytes || bytes->size() != sizeof(T)) return std::nullopt;
+  return load<T>(*bytes);
 }
 
 // Up to the terminating zero, which must be there; newlines at the end are the writer's, not the
 // value's.
 std::optional<std::string> text(const Attributes& attributes, int type) {
-  if (!attributes[type]) return std::nullopt;
-  const Bytes bytes = *attributes[type];
-  const void* end = bytes.empty() ? nullptr : std::memchr(bytes.data(), 0, bytes.size());
+  const auto& bytes = attributes[type];
+  if (!bytes) return std::nullopt;
+  const void* end = bytes->empty() ? nullptr : std::memchr(bytes->data(), 0, bytes->size());
   if (end == nullptr) return std::nullopt;
-  std::string_view value(reinterpret_cast<const char*>(bytes.data()));
+  std::string_view value(reinterpret_cast<const char*>(bytes->data()));
   while (value.ends_with('\n')) value.remove_suffix(1);
   return std::string(value);
 }

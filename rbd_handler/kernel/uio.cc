@@ -69,14 +69,15 @@ std::expected<UioDevice, std::string> UioDevice::open(uint32_t minor, const std:
   const auto size = read_map_size(minor, root);
   if (!size) return std::unexpected(size.error());
   const std::string path = below(root, fmt::format("/dev/uio{}", minor));
-  UioDevice device;
-  device.fd_ = UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
-  if (!device.fd_.valid()) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
     if (errno == EBUSY) {
       return std::unexpected(fmt::format("{} is in use: another process serves this device", path));
     }
     return std::unexpected(errno_text(path, errno));
   }
+  UioDevice device;
+  device.fd_ = UniqueFd(fd);
   void* map = ::mmap(nullptr, *size, PROT_READ | PROT_WRITE, MAP_SHARED, device.fd_.get(), 0);
   if (map == MAP_FAILED) {
     return std::unexpected(errno_text(fmt::format("mapping {} bytes of {}", *size, path), errno));

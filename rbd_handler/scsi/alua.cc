@@ -46,7 +46,7 @@ Plan plan_command(const ReportTargetPortGroups& command, const Context& context)
     extension[1] = implicit_transition_seconds(context.target);
   }
   for (const PortGroup& group : context.target.groups) append_group(group, out);
-  store_big_u32(&out[0], static_cast<uint32_t>(out.size() - 4));  // RETURN DATA LENGTH
+  store_big_u32(out.data(), static_cast<uint32_t>(out.size() - 4));  // RETURN DATA LENGTH
   return good();
 }
 

@@ -38,10 +38,10 @@ bool keeps_capacity(uint64_t blocks, uint64_t all_ones, const DiskFacts& disk) {
 
 bool keeps_shape(List descriptor, const DiskFacts& disk) {
   if (descriptor.size() == kLongBlockDescriptorBytes) {
-    return keeps_capacity(load_big_u64(&descriptor[0]), UINT64_MAX, disk) &&
+    return keeps_capacity(load_big_u64(descriptor.data()), UINT64_MAX, disk) &&
            load_big_u32(&descriptor[12]) == disk.block_size;
   }
-  return keeps_capacity(load_big_u32(&descriptor[0]), UINT32_MAX, disk) &&
+  return keeps_capacity(load_big_u32(descriptor.data()), UINT32_MAX, disk) &&
          load_big_u24(&descriptor[5]) == disk.block_size;
 }
 

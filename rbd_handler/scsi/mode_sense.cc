@@ -74,7 +74,7 @@ Plan plan_command(const ModeSense& command, const Context& context) {
   }
   // MODE DATA LENGTH: what follows it, whatever the allocation length.
   if (command.ten) {
-    store_big_u16(&out[0], static_cast<uint16_t>(out.size() - 2));
+    store_big_u16(out.data(), static_cast<uint16_t>(out.size() - 2));
   } else {
     out[0] = static_cast<uint8_t>(out.size() - 1);
   }

@@ -33,7 +33,7 @@ void append_all(bool timeouts, std::vector<uint8_t>& out) {
     store_big_u16(&descriptor[6], row.cdb_length);
     if (timeouts) append_timeouts(out);
   }
-  store_big_u32(&out[0], static_cast<uint32_t>(out.size() - 4));  // COMMAND DATA LENGTH
+  store_big_u32(out.data(), static_cast<uint32_t>(out.size() - 4));  // COMMAND DATA LENGTH
 }
 
 void append_one(const OpcodeRow* row, bool timeouts, std::vector<uint8_t>& out) {

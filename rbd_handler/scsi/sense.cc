@@ -68,7 +68,6 @@ Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at) {
     // try again, which finds another path or an instance that works.
     case ETIMEDOUT:
     case ESHUTDOWN:
-      return Result::busy();
     // For want of something that comes back.
     case ENOMEM:
     case EAGAIN:

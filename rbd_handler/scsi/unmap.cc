@@ -23,7 +23,7 @@ using Ranges = boost::container::static_vector<ByteRange, kUnmapDescriptorsMax>;
 // How many whole descriptors the list has. Three lengths bound it and the shortest one counts: one
 // that is cut is ignored and no error. Nothing is unmapped that any of them leaves out.
 size_t descriptor_count(const std::array<uint8_t, kHeaderBytes>& header, size_t list_length) {
-  const size_t data_length = load_big_u16(&header[0]) + size_t{2};
+  const size_t data_length = load_big_u16(header.data()) + size_t{2};
   const size_t descriptors_length = load_big_u16(&header[2]);
   const size_t available = std::min(data_length, list_length);
   if (available <= kHeaderBytes) return 0;
@@ -40,7 +40,7 @@ std::expected<Ranges, Sense> read_descriptors(const DiskFacts& disk, IovSpan dat
       return std::unexpected(kParameterListLengthError);
     const uint64_t blocks = load_big_u32(&descriptor[8]);
     blocks_sum += blocks;
-    const auto range = range_within(disk, load_big_u64(&descriptor[0]), blocks);
+    const auto range = range_within(disk, load_big_u64(descriptor.data()), blocks);
     if (!range) return std::unexpected(range.error());
     if (blocks != 0) ranges.push_back(*range);
   }
