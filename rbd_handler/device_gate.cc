@@ -97,7 +97,7 @@ void Device::pull_back() {
 }
 
 void Device::run_parked() {
-  std::deque<uint32_t> parked = std::exchange(parked_, {});
+  const std::deque<uint32_t> parked = std::exchange(parked_, {});
   for (const uint32_t index : parked) {
     tasks_[index].state = TaskState::kParsed;
     enter_queue(index);

@@ -64,7 +64,7 @@ void Device::climb(uint32_t index, LadderEvent event, const scsi::Result& result
 }
 
 void Device::drop(uint32_t index, const scsi::Result& result) {
-  Task& task = tasks_[index];
+  const Task& task = tasks_[index];
   switch (task.state) {
     case TaskState::kAwaitingFacts:
       // Its place stays: the fetch under way is for so many of them.
@@ -147,7 +147,7 @@ void Device::orphan(uint32_t index) {
 }
 
 void Device::forget(uint32_t index) {
-  Task& task = tasks_[index];
+  const Task& task = tasks_[index];
   if (task.state == TaskState::kDetached && task.outcome_unknown) return;
   report(Report::Kind::kEnded, index);
   if (task.state == TaskState::kOrphaned) {

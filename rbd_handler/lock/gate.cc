@@ -155,9 +155,9 @@ void Gate::advance(TimePoint now, const Load& load) {
 }
 
 void Gate::advance_owned(TimePoint now, const Load& load) {
-  if (load.oldest_detached >= settings_.fence_after) {
-    apply(Event::kFence);
-  } else if (!asking_.empty() && load.detached_changes != 0) {
+  const bool too_old = load.oldest_detached >= settings_.fence_after;
+  const bool peer_must_break = !asking_.empty() && load.detached_changes != 0;
+  if (too_old || peer_must_break) {
     apply(Event::kFence);
   } else if (reset_ || (!asking_.empty() && now >= owned_since_ + settings_.hold_min)) {
     apply(Event::kYield);

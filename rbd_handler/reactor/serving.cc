@@ -74,8 +74,10 @@ void Serving::run() {
 // What the device leaves behind for others, after the kernel has its answers.
 void Serving::hand_out() {
   device_.take_freed_buffers(freed_);
-  // It fails for a device that was removed, whose buffers go with the mapping.
-  for (const uint16_t id : freed_) static_cast<void>(kept_buffers_.free(id));
+  for (const uint16_t id : freed_) {
+    // It fails only for a device that was removed, whose buffers go with the mapping.
+    if (!kept_buffers_.free(id)) break;
+  }
   freed_.clear();
   if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) hooks_.lock_job(job);
   device_.take_peer_replies(replies_);

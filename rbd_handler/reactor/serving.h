@@ -59,7 +59,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void drain(std::function<void()> done);
   // Hands an event to the device, and lets it have its effects.
   template <typename Fn>
-  void apply(Fn event) {
+  void apply(const Fn& event) {
     event(device_, std::chrono::steady_clock::now());
     run();
   }
