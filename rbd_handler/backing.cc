@@ -266,16 +266,17 @@ void Backing::refresh_size(uint64_t device_bytes) {
 void Backing::abandon(std::function<void()> done) {
   if (!opened_.image || !opened_.control) return done();
   auto fenced = std::make_shared<std::expected<void, LockFailure>>();
+  const std::string address = image().address();
   // On a thread of its own: the kernel's writer of rmdir waits for it.
   std::make_shared<reactor::Jobs>(control_)->run(
-      [control = opened_.control, channel = opened_.channel, address = image().address(), fenced] {
+      [control = opened_.control, channel = opened_.channel, address, fenced] {
         *fenced = control->blocklist(address);
         if (*fenced && channel) ceph::free_lock(channel->record(), address);
       },
-      [this, self = shared_from_this(), fenced, done = std::move(done)] {
+      [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
         if (*fenced) {
           log_->warning("fence: done; lock and watch are free");
-          record_.remove();
+          record_.remove(address);
         } else {
           log_->error("fence: {}; whoever serves the image next has to break the lock",
                       fenced->error().text);
@@ -288,12 +289,12 @@ void Backing::close(std::function<void()> done) {
   tell_ = nullptr;
   jobs_->run(
       [this, self = shared_from_this()] {
-        const bool had_image = opened_.image != nullptr;
+        const std::string address = opened_.image ? opened_.image->address() : "";
         opened_.image.reset();  // It gives the lock up. Its pending reads use the mapping.
         opened_.channel.reset();
         opened_.control.reset();
         mapping_.reset();
-        if (had_image) record_.remove();
+        if (!address.empty()) record_.remove(address);
       },
       [self = shared_from_this(), done = std::move(done)] { done(); });
 }

@@ -57,7 +57,8 @@ std::expected<void, std::string> InstanceRecord::write(const std::string& addres
   return {};
 }
 
-void InstanceRecord::remove() const {
+void InstanceRecord::remove(const std::string& address) const {
+  if (read() != address) return;
   std::error_code ignored;
   fs::remove(path_, ignored);
 }

@@ -20,8 +20,9 @@ class InstanceRecord {
   std::expected<std::string, std::string> read() const;
   // Before the instance's first write. Replaces what was there, at once or not at all.
   std::expected<void, std::string> write(const std::string& address) const;
-  // Nothing of it is under way any more, or it is fenced.
-  void remove() const;
+  // Nothing of this instance is under way any more, or it is fenced. Forgets it, unless another has
+  // been written over it meanwhile: a device may be gone and back before its old image is closed.
+  void remove(const std::string& address) const;
 
  private:
   const std::string directory_;

@@ -56,7 +56,7 @@ std::expected<void, OpenError> fence_predecessor(const InstanceRecord& record,
                               "and can't be fenced: {}",
                               *address, fenced.error().text));
   }
-  record.remove();
+  record.remove(*address);
   return {};
 }
 

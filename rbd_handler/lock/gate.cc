@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/lock/gate.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/check.h"
@@ -121,7 +122,7 @@ void Gate::advance(TimePoint now, const Load& load) {
   switch (state_) {
     case State::kUnowned:
       if (now >= not_before_) refuses_ = false;
-      if (load.oldest_detached >= settings_.fence_after) {
+      if (too_old(now, load)) {
         apply(Event::kFence);
       } else if (load.waiting_changes != 0 && now >= not_before_) {
         apply(Event::kNeeded);
@@ -154,10 +155,18 @@ void Gate::advance(TimePoint now, const Load& load) {
   }
 }
 
+// REQUIRES: the caller fences if it is so.
+bool Gate::too_old(TimePoint now, const Load& load) {
+  if (now - fenced_for_age_ >= settings_.fence_calm) age_limit_ = settings_.fence_after;
+  if (load.oldest_detached < age_limit_) return false;
+  fenced_for_age_ = now;
+  age_limit_ = std::min(2 * age_limit_, 16 * settings_.fence_after);
+  return true;
+}
+
 void Gate::advance_owned(TimePoint now, const Load& load) {
-  const bool too_old = load.oldest_detached >= settings_.fence_after;
   const bool peer_must_break = !asking_.empty() && load.detached_changes != 0;
-  if (too_old || peer_must_break) {
+  if (peer_must_break || too_old(now, load)) {
     apply(Event::kFence);
   } else if (reset_ || (!asking_.empty() && now >= owned_since_ + settings_.hold_min)) {
     apply(Event::kYield);

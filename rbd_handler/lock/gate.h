@@ -32,6 +32,9 @@ struct GateSettings {
   // A detached write that has not ended after this long has its instance fenced, so that a gateway
   // that sees the OSD can take over. ESXi gives a VMFS heartbeat up after about 8 s.
   Duration fence_after = std::chrono::seconds(5);
+  // Each fence for age makes the whole LUN pause, and with an OSD that hangs on it brings less and
+  // less: the limit doubles each time, up to sixteenfold, until there was none for this long.
+  Duration fence_calm = std::chrono::minutes(2);
   // After a LUN RESET: how long what was aborted may take to end by itself before it is fenced.
   Duration release_after = std::chrono::milliseconds(250);
   // How long live writes may keep a peer waiting. Below the second after which it breaks the lock.
@@ -54,7 +57,8 @@ struct Load {
 
 class Gate {
  public:
-  explicit Gate(const GateSettings& settings) : settings_(settings) {}
+  explicit Gate(const GateSettings& settings)
+      : settings_(settings), age_limit_(settings.fence_after) {}
 
   // Whether an op may be given to the image now. What may not waits; see refuses().
   bool lets_through(bool changes_image) const;
@@ -96,6 +100,7 @@ class Gate {
  private:
   void apply(Event event);
   void answer_all(PeerAnswer answer);
+  bool too_old(TimePoint now, const Load& load);
   void advance_owned(TimePoint now, const Load& load);
   void advance_draining(TimePoint now, const Load& load);
 
@@ -108,6 +113,8 @@ class Gate {
   bool retry_reopen_ = false;
   std::vector<uint64_t> asking_;  // Peers' requests that are not answered yet.
   std::vector<PeerReply> replies_;
+  Duration age_limit_;
+  TimePoint fenced_for_age_{};  // The last time.
   TimePoint owned_since_{};
   TimePoint yield_by_{};    // When draining turns into fencing.
   TimePoint not_before_{};  // Of the next attempt at what is tried again.

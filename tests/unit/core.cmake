@@ -5,5 +5,6 @@ unit_test(device_test SOURCES device_test.cc device_compare_test.cc device_ladde
 unit_test(inbox_test SOURCES inbox_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(jobs_test SOURCES jobs_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(control_socket_test SOURCES control_socket_test.cc LIBS tcmurbd_admin LABELS threaded)
+unit_test(daemon_parts_test SOURCES instance_record_test.cc LIBS tcmurbd_parts)
 add_test(NAME house_rules COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/house_rules.py)
 set_tests_properties(house_rules PROPERTIES LABELS unit)

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/instance_record.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "rbd_handler/report_line.h"
+
+namespace tcmurbd {
+namespace {
+
+constexpr const char* kAddress = "10.0.0.1:0/3706536469";
+constexpr const char* kOther = "10.0.0.1:0/17";
+
+class InstanceRecordTest : public ::testing::Test {
+ protected:
+  InstanceRecordTest() {
+    std::string pattern = ::testing::TempDir() + "recordXXXXXX";
+    directory_ = mkdtemp(pattern.data());
+  }
+  ~InstanceRecordTest() override { std::filesystem::remove_all(directory_); }
+
+  InstanceRecord record() const { return {directory_ + "/state", "user_0", "disk"}; }
+  void scribble(const std::string& content) {
+    std::filesystem::create_directories(directory_ + "/state");
+    std::ofstream(directory_ + "/state/user_0.disk.instance") << content;
+  }
+
+  std::string directory_;
+};
+
+TEST_F(InstanceRecordTest, OutlivesItsWriter) {
+  EXPECT_EQ(record().read(), "") << "a first start has no predecessor";
+  ASSERT_TRUE(record().write(kAddress));
+  EXPECT_EQ(record().read(), kAddress);
+  ASSERT_TRUE(record().write(kOther));
+  EXPECT_EQ(record().read(), kOther);
+  EXPECT_EQ(InstanceRecord(directory_ + "/state", "user_0", "other").read(), "");
+}
+
+TEST_F(InstanceRecordTest, IsForgottenByItsOwnInstanceAlone) {
+  ASSERT_TRUE(record().write(kOther));
+  record().remove(kAddress);
+  EXPECT_EQ(record().read(), kOther);
+  record().remove(kOther);
+  EXPECT_EQ(record().read(), "");
+}
+
+TEST_F(InstanceRecordTest, WhatIsNoAddressOfAnInstanceIsNotBlocklisted) {
+  for (const char* content : {"", "\n", "10.0.0.1\n", "10.0.0.1:0/1 x\n", "10.0.0.\x01/1\n"}) {
+    scribble(content);
+    EXPECT_EQ(record().read(), "") << content;
+  }
+  scribble(std::string(4096, 'x') + "/1\n");
+  EXPECT_EQ(record().read(), "");
+}
+
+TEST_F(InstanceRecordTest, ADirectoryThatCantBeMadeIsAnError) {
+  std::ofstream(directory_ + "/state") << "a file";
+  const auto written = record().write(kAddress);
+  ASSERT_FALSE(written);
+  EXPECT_NE(written.error().find("/state/user_0.disk.instance"), std::string::npos)
+      << written.error();
+}
+
+TEST(ReportLine, TellsAnAbort) {
+  using std::chrono::milliseconds;
+  EXPECT_EQ(describe({.kind = Report::Kind::kAborted,
+                      .tmr_type = 5,
+                      .cmd_id = 7,
+                      .command = "WRITE(16)",
+                      .state = task::TaskState::kInImage,
+                      .range = {4096, 512},
+                      .queued = milliseconds(1500),
+                      .submitted = milliseconds(1250),
+                      .answered = Duration{-1}}),
+            "abort by=LUN_RESET command=\"WRITE(16)\" id=7 stage=in-librbd offset=4096 length=512 "
+            "queued=1500.0ms in_librbd=1250.0ms");
+}
+
+TEST(ReportLine, TellsARealEnd) {
+  using std::chrono::milliseconds;
+  EXPECT_EQ(describe({.kind = Report::Kind::kEnded,
+                      .cmd_id = 7,
+                      .command = "UNMAP",
+                      .state = task::TaskState::kDetached,
+                      .range = {0, 65536},
+                      .result = -108,
+                      .queued = milliseconds(9000),
+                      .submitted = milliseconds(8999),
+                      .answered = milliseconds(4000)}),
+            "ended command=\"UNMAP\" id=7 stage=detached offset=0 length=65536 queued=9000.0ms "
+            "in_librbd=8999.0ms answered=4000.0ms result=-108");
+}
+
+}  // namespace
+}  // namespace tcmurbd
