@@ -20,6 +20,8 @@ GOOD, CHECK_CONDITION, BUSY, RESERVATION_CONFLICT, TASK_SET_FULL, TASK_ABORTED =
 CANCELLED = 0x0F000000  # the library's own: the command was dropped by a task management
 _NORMAL_SESSION = 2
 _XFER_NONE, _XFER_READ, _XFER_WRITE = 0, 1, 2
+_LOGOUT_SECONDS = 10
+_TMF_LUN_RESET, _NO_TASK_TAG = 5, 0xFFFFFFFF
 
 _lib = ctypes.CDLL("libiscsi.so.7")
 
@@ -37,7 +39,7 @@ class _DataIn(ctypes.Structure):
 
 
 class _Task(ctypes.Structure):
-    """The beginning of struct scsi_task: the part that the library's header promises to its users."""
+    """The beginning of struct scsi_task, as the library's header promises it to its users."""
 
     _fields_ = [("status", c_int), ("cdb_size", c_int), ("xfer_dir", c_int), ("expxferlen", c_int), ("cdb", c_ubyte * 16),
                 ("residual_status", c_int), ("residual", c_size_t), ("sense", _Sense), ("datain", _DataIn)]
@@ -69,7 +71,9 @@ _free_task = _declare("scsi_free_scsi_task", None, c_void_p)
 _command = _declare("iscsi_scsi_command_async", c_int, c_void_p, c_int, ctypes.POINTER(_Task), _CALLBACK,
                     ctypes.POINTER(_Data), c_void_p)
 _abort = _declare("iscsi_task_mgmt_abort_task_async", c_int, c_void_p, ctypes.POINTER(_Task), _CALLBACK, c_void_p)
-_lun_reset = _declare("iscsi_task_mgmt_lun_reset_async", c_int, c_void_p, c_uint32, _CALLBACK, c_void_p)
+_manage = _declare("iscsi_task_mgmt_async", c_int, c_void_p, c_int, c_int, c_uint32, c_uint32, _CALLBACK, c_void_p)
+_cancel = _declare("iscsi_scsi_cancel_task", c_int, c_void_p, ctypes.POINTER(_Task))
+_set_isid = _declare("iscsi_set_isid_random", c_int, c_void_p, c_uint32, c_uint32)
 
 
 class Pending:
@@ -101,11 +105,14 @@ class Pending:
         return self
 
     def __str__(self):
+        if self.status is None:
+            return "no answer"
         return f"status {self.status:#x}, sense {self.key:X}/{self.ascq >> 8:02X}/{self.ascq & 0xFF:02X}"
 
 
 class Session:
-    def __init__(self, url, initiator="iqn.2026-11.lab:outside", timeout=30):
+    def __init__(self, url, initiator="iqn.2026-11.lab:outside", timeout=30, isid=None):
+        """`isid`: a session with the same one takes the place of the older, as that of a host that has booted again."""
         parts = urlparse(url)
         iqn, lun = parts.path[1:].rsplit("/", 1)
         self.lun = int(lun)
@@ -116,6 +123,8 @@ class Session:
         _set_targetname(self._context, iqn.encode())
         _set_session_type(self._context, _NORMAL_SESSION)
         _set_noautoreconnect(self._context, 1)
+        if isid is not None:
+            _set_isid(self._context, isid, 0)
         _set_timeout(self._context, timeout)
         if _full_connect(self._context, parts.netloc.encode(), self.lun) != 0:
             message = self._error()
@@ -132,9 +141,14 @@ class Session:
     def close(self):
         if self._context:
             if not self._running:
+                _set_timeout(self._context, _LOGOUT_SECONDS)  # the gateway may be dead
                 _logout(self._context)
-            _destroy_context(self._context)
-            self._context = None
+            self.drop()
+
+    def drop(self):
+        """Ends the connection without a word, as an initiator does that is killed."""
+        _destroy_context(self._context)
+        self._context = None
 
     def _error(self):
         return (_get_error(self._context) or b"").decode(errors="replace").strip()
@@ -158,15 +172,22 @@ class Session:
         return self.submit(command, read, data, lun).wait(timeout)
 
     def abort(self, pending):
-        """ABORT TASK; its `response` is the target's (0: function complete)."""
+        """ABORT TASK; its `response` is the target's (0: function complete). The command itself stays: see forget()."""
         management = self._start(f"ABORT TASK of {pending.what}")
         _abort(self._context, pending.task, self._done, self._number)
         return management
 
     def lun_reset(self, lun=None):
+        # The library's own call for it would cancel all commands here before the target has said a word.
         management = self._start("LUN RESET")
-        _lun_reset(self._context, self.lun if lun is None else lun, self._done, self._number)
+        _manage(self._context, self.lun if lun is None else lun, _TMF_LUN_RESET, _NO_TASK_TAG, 0, self._done, self._number)
         return management
+
+    def forget(self, *commands):
+        """No answer is awaited any more for what was aborted; what has one keeps it, the others become CANCELLED."""
+        for pending in commands:
+            if not pending.done:
+                _cancel(self._context, pending.task)
 
     def read(self, lba, blocks, block_size=512, lun=None):
         return self.command(cdb.read16(lba, blocks), read=blocks * block_size, lun=lun).good().data
@@ -192,6 +213,13 @@ class Session:
             ready = poller.poll(min(left, 0.5) * 1000)
             if _service(self._context, ready[0][1] if ready else 0) < 0:
                 raise LabError(f"{what}: the connection is lost: {self._error()}")
+
+    def linger(self, seconds):
+        """Takes what comes in for a while."""
+        try:
+            self.poll(lambda: False, seconds)
+        except TimeoutError:
+            pass
 
     def _start(self, what):
         self._number += 1
