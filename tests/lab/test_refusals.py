@@ -136,7 +136,7 @@ class RefusalsTest(testing.LabTestCase):
         except EnableFailed:
             device.delete()
             return
-        self.addCleanup(self._quietly, device.delete)
+        self._remove_later(device.gateway, device.delete)
         session = self.session(self.iscsi(device, iqn="iqn.2026-11.lab:sized"))
         self.assertNotEqual(session.command(cdb.read16(8 * MIB // 512, 1), read=512).status, 0)
         self.assert_still_serving()

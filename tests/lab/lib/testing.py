@@ -119,13 +119,13 @@ class LabTestCase(unittest.TestCase):
     def device(self, size, gateway=None, **options):
         """A device with an image of its own."""
         made = self.lab.device(gateway or self.gateway, options.pop("image", None) or self.image_name(), size, **options)
-        self.addCleanup(self._quietly, made.delete)
+        self._remove_later(made.gateway, made.delete)
         return made
 
     def iscsi(self, *devices, gateway=None, **options):
         """An iSCSI target with these devices as LUN 0, 1, ..."""
         target = IscsiTarget(gateway or self.gateway, **options).create()
-        self.addCleanup(self._quietly, target.delete)
+        self._remove_later(target.gateway, target.delete)
         for lun, device in enumerate(devices):
             self.add_lun(target, device, lun)
         return target
@@ -133,16 +133,22 @@ class LabTestCase(unittest.TestCase):
     def loop(self, *devices, gateway=None, number=0):
         """A local SCSI host with these devices as LUN 0, 1, ..."""
         target = LoopTarget(gateway or self.gateway, number).create()
-        self.addCleanup(self._quietly, target.delete)
+        self._remove_later(target.gateway, target.delete)
         for lun, device in enumerate(devices):
             self.add_lun(target, device, lun)
         return target
 
     def add_lun(self, target, device, lun=0):
         target.add_lun(device, lun)
-        self.addCleanup(self._quietly, target.remove_lun, device, lun)
+        self._remove_later(target.gateway, target.remove_lun, device, lun)
 
-    def _quietly(self, function, *arguments):
+    def _remove_later(self, gateway, function, *arguments):
+        self.addCleanup(self._remove, gateway, gateway.process, function, arguments)
+
+    @staticmethod
+    def _remove(gateway, kernel, function, arguments):
+        if gateway.process is not kernel:
+            return  # what that kernel had is gone with it
         # The test may have removed it itself; a hang is a finding all the same.
         try:
             function(*arguments)
