@@ -110,7 +110,7 @@ class Cluster(Images):
         self.store = store
         self.placement_groups = placement_groups
         self._capacity = capacity
-        self._rados = None
+        self._rados = self._no_object = None
         self.mon = CephProcess(self, "ceph-mon", "a")
         self.mgr = CephProcess(self, "ceph-mgr", "x") if mgr else None
         self.osds = [CephProcess(self, "ceph-osd", number) for number in range(osds)]
@@ -181,6 +181,7 @@ class Cluster(Images):
     def _connect(self):
         import rados  # of Debian's python3-rados, which another interpreter than the system's lacks
 
+        self._no_object = rados.ObjectNotFound
         self._rados = rados.Rados(conffile=self.conf)
         self._rados.connect(timeout=30)
 
@@ -194,14 +195,25 @@ class Cluster(Images):
             raise RuntimeError(f"ceph {prefix} {arguments}: {message}")
         return json.loads(answer) if answer else None
 
-    def create_pool(self, name):
+    def create_pool(self, name, size=1):
+        """A pool with `size` copies of each object."""
         self.command("osd pool create", pool=name, pg_num=self.placement_groups, pgp_num=self.placement_groups)
+        if size != 1:
+            self.command("osd pool set", pool=name, var="size", val=str(size))
         self.command("osd pool application enable", pool=name, app="rbd")
 
     def create_user(self, name, **caps):
         """A user client.NAME; returns its key."""
         flat = [word for service, cap in caps.items() for word in (service, cap)]
         return self.command("auth get-or-create", entity=f"client.{name}", caps=flat)[0]["key"]
+
+    def read_object(self, name, pool="rbd"):
+        """An object's bytes by a client that knows nothing of images or locks; b"" if it is not there."""
+        with self._rados.open_ioctx(pool) as ioctx:
+            try:
+                return ioctx.read(name, ioctx.stat(name)[0])
+            except self._no_object:
+                return b""
 
     def blocklist(self):
         """The addresses on the OSD map's blocklist."""

@@ -75,11 +75,11 @@ class Lab:
             running.start()
         return gateway
 
-    def device(self, gateway, image, size, create=True, name=None, options="", control="max_data_area_mb=64"):
+    def device(self, gateway, image, size, create=True, name=None, options="", control="max_data_area_mb=64", pool="rbd"):
         """A device that serves `image` of `size` bytes; makes the image unless told otherwise."""
         if create:
-            self.cluster.create_image(image, size)
-        made = Device(gateway, name or image, f"rbd/rbd/{image}{options}", size, control=control).create()
+            self.cluster.create_image(image, size, pool)
+        made = Device(gateway, name or image, f"rbd/{pool}/{image}{options}", size, control=control).create()
         try:
             return made.enable()
         except EnableFailed:
