@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of aborts, fences and fail-over share: OSDs that hang, commands that are sent again, what a daemon holds."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+
+from . import cdb, testing
+from .channel import LabError
+from .lab import daemon_under_test
+from .libiscsi import BUSY, CHECK_CONDITION, GOOD, TASK_ABORTED, Session
+
+MIB = 1 << 20
+UNIT_ATTENTION = 6
+# Between two tries of a command that got BUSY. Hosts wait longer; the lab wants to see when it would have worked.
+_RETRY_SECONDS = 0.005
+
+
+def again_is_right(reply):
+    """A host sends a command again that got this: a LUN in transition, or the news of a reset."""
+    return reply.status in (BUSY, TASK_ABORTED) or (reply.status == CHECK_CONDITION and reply.key == UNIT_ATTENTION)
+
+
+def retry(session, command, seconds, data=b"", read=0):
+    """Runs a command, again and again while the LUN is in transition; returns it when it was good. All else is an error."""
+    deadline = time.monotonic() + seconds
+    while True:
+        reply = session.submit(command, read, data).wait(max(deadline - time.monotonic(), 0.001))
+        if reply.status == GOOD:
+            return reply
+        if not again_is_right(reply):
+            raise LabError(f"{reply.what}: {reply}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not good within {seconds} s: {reply.what}: {reply}")
+        session.linger(_RETRY_SECONDS)
+
+
+def write(session, lba, data, seconds=60):
+    return retry(session, cdb.write16(lba, len(data) // 512), seconds, data=data)
+
+
+def read(session, lba, blocks, seconds=60):
+    return retry(session, cdb.read16(lba, blocks), seconds, read=512 * blocks).data
+
+
+@dataclass
+class Footprint:
+    """What a process holds."""
+
+    rss_mib: float
+    threads: int
+    files: int
+
+    @classmethod
+    def of(cls, server):
+        gateway, process = server.gateway, f"/proc/{server.pid}"
+        status, files = gateway.files(["read", f"{process}/status"], ["glob", f"{process}/fd/*"])
+        fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        return cls(int(fields["VmRSS"].split()[0]) / 1024, int(fields["Threads"]), len(files))
+
+
+class RecoveryTestCase(testing.LabTestCase):
+    def hang(self, *osds):
+        """Stops OSDs; they go on at the test's end at the latest, before anything else is removed."""
+        for osd in osds:
+            self.addCleanup(osd.resume)
+        for osd in osds:
+            osd.hang()
+
+    def resume(self, *osds):
+        for osd in osds:
+            osd.resume()
+
+    def lun(self, size=64 * MIB, gateway=None, **options):
+        """(device, iSCSI target), set up as ceph-iscsi does: the kernel itself has no patience limit."""
+        device = self.device(size, gateway=gateway, **options)
+        device.set("cmd_time_out", 0)
+        return device, self.iscsi(device, gateway=gateway)
+
+    def peer(self, device, number=1, **options):
+        """The same image as LUN 0 of another gateway; returns (gateway, device, target)."""
+        gateway = self.healthy_gateway(number)
+        twin, target = self.lun(device.size, gateway=gateway, image=device.name, create=False, **options)
+        return gateway, twin, target
+
+    def cut_power(self, gateway):
+        """What it ran is gone; it boots again when a test asks for it."""
+        gateway.kill()
+        self.lab.daemons.pop(gateway.number, None)
+
+    def status(self, device, gateway=None):
+        """What the daemon tells of a device; None from tcmu-runner, which has no such tool."""
+        if daemon_under_test() == "tcmu-runner":
+            return None
+        tool = os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl")
+        output = (gateway or self.gateway).output(f"{tool} status --json")
+        return next(each for each in json.loads(output)["devices"] if each["name"] == device.name)
+
+    def tell(self, figure):
+        print(f"\n  {figure}", flush=True)
+
+    def fresh_session(self, target, **options):
+        """Another session from outside; `options`: see Session."""
+        session = Session(target.url(), **options)
+        self.addCleanup(session.close)
+        return session

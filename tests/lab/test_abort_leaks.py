@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Thousands of aborts in a row leave nothing behind: no memory, threads, files, ring buffers, ids, watchers, blocklist entries."""
+
+import os
+import time
+
+from lib import cdb, recovery, testing
+from lib.libiscsi import GOOD
+from lib.recovery import MIB, Footprint
+
+ABORTS = int(os.environ.get("LAB_ABORTS", "10000"))
+AT_ONCE = 48
+# Below the daemon's fence_after of 5 s: what is aborted in so short a time is nobody's reason to fence.
+HUNG_SECONDS = 2.5
+# All that is aborted in two of such spells fills the ring's data area if it is kept: the third would hang for ever.
+CONTROL = "max_data_area_mb=8"
+READ_BLOCKS, WRITE_BLOCKS = 128, 8
+ROUND_SECONDS = 30
+# malloc's arenas and librbd's caches find their size in the first hundreds.
+GROWTH_MIB = 24
+
+
+class AbortLeaksTest(recovery.RecoveryTestCase):
+    time_limit = 120 + ABORTS // 20
+
+    def setUp(self):
+        super().setUp()
+        self.lun_device, self.target = self.lun(control=CONTROL)
+        self.outside = self.session(self.target)
+        recovery.write(self.outside, 0, bytes(MIB))
+        self.longest_hang = 0
+        self.slowest = 0
+
+    def commands(self, count):
+        """Half reads, whose buffers the daemon has to keep, half writes, each range of which is held."""
+        for number in range(count):
+            if number % 2:
+                yield self.outside.submit(cdb.read16(self.random.randrange(1024), READ_BLOCKS), read=512 * READ_BLOCKS)
+            else:
+                yield self.outside.submit(cdb.write16(1024 + 16 * number, WRITE_BLOCKS), data=bytes(512 * WRITE_BLOCKS))
+
+    def abort_round(self, count):
+        commands = list(self.commands(count))
+        managements = [self.outside.abort(each) for each in commands if not each.done]
+        self.outside.poll(lambda: all(each.done for each in managements), ROUND_SECONDS, f"{count} ABORT TASKs are answered")
+        self.slowest = max(self.slowest, *(each.seconds for each in managements))
+        self.assertNotIn(GOOD, {each.status for each in commands})
+        self.outside.forget(*commands)
+
+    def aborts(self, count):
+        """That many aborts, with an OSD that hangs for a while, works for a while."""
+        started, done = time.monotonic(), 0
+        while done < count:
+            osd, hung = self.cluster.osds[0], time.monotonic()
+            self.hang(osd)
+            while done < count and time.monotonic() < hung + HUNG_SECONDS:
+                batch = min(AT_ONCE, count - done)
+                self.abort_round(batch)
+                done += batch
+            self.resume(osd)
+            self.longest_hang = max(self.longest_hang, time.monotonic() - hung)
+            self.assert_serving()
+        self.tell(f"{count} aborts in {time.monotonic() - started:.0f} s, the slowest of a batch {1000 * self.slowest:.0f} ms")
+
+    def assert_serving(self):
+        data = self.random.randbytes(64 * 1024)
+        recovery.write(self.outside, 0, data)
+        self.assertEqual(recovery.read(self.outside, 0, len(data) // 512), data)
+
+    def settled_footprint(self, like=None):
+        """What the daemon holds, as soon as it holds no more threads and files than before."""
+        def found():
+            now = Footprint.of(self.daemon)
+            return now if like is None or (now.threads <= like.threads and now.files <= like.files) else None
+
+        return self.wait_until(found, 60, f"the daemon holds no more than {like}")
+
+    def test_1_100_and_10000(self):
+        self.aborts(200)  # the daemon's own caches come to their size
+        before = self.settled_footprint()
+        watchers, blocklist = len(self.cluster.watchers(self.lun_device.name)), self.cluster.blocklist()
+        self.longest_hang = 0
+        for count in (1, 100, ABORTS):
+            self.aborts(count)
+            after = self.settled_footprint(before)
+            self.tell(f"after {count}: {after}, before: {before}")
+            self.assertLess(after.rss_mib - before.rss_mib, GROWTH_MIB)
+            self.assertEqual(len(self.cluster.watchers(self.lun_device.name)), watchers)
+        if self.longest_hang < 4.5:
+            self.assertEqual(self.cluster.blocklist(), blocklist)
+        self.assert_all_buffers_are_free()
+        self.assert_nothing_is_open()
+        self.assert_daemon_lives()
+
+    def assert_all_buffers_are_free(self):
+        """Commands in flight that need nearly all of the data area at once."""
+        reads = [self.outside.submit(cdb.read16(0, 2048), read=MIB) for _ in range(7)]
+        for each in reads:
+            each.wait(30).good()
+
+    def assert_nothing_is_open(self):
+        status = self.status(self.lun_device)
+        if status:  # tcmu-runner tells nothing
+            self.assertEqual([status.get(name) for name in ("commands_open", "detached")], [0, 0], status)
+
+
+if __name__ == "__main__":
+    testing.main(osds=1)
