@@ -2,6 +2,7 @@
 """A Ceph cluster by hand: one monitor, 1 to 3 OSDs, a manager if wanted; no systemd, no files outside the lab, up in seconds."""
 
 import base64
+import glob
 import json
 import os
 import re
@@ -88,7 +89,16 @@ class CephProcess:
                 self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
 
     def hang(self):
+        """Returns when all of its threads have stopped: until then it may still serve."""
         self.process.send_signal(signal.SIGSTOP)
+        wait_until(self._stopped, 10, f"{self.name} has stopped", interval=0.001)
+
+    def _stopped(self):
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/stat"):
+            with open(path, encoding="ascii", errors="replace") as file:
+                if file.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
