@@ -203,7 +203,8 @@ class Cluster(Images):
         status, answer, message = self._rados.mon_command(request, b"", timeout=30)
         if status != 0:
             raise RuntimeError(f"ceph {prefix} {arguments}: {message}")
-        return json.loads(answer) if answer else None
+        # Some put words behind it.
+        return json.JSONDecoder().raw_decode(answer.decode())[0] if answer else None
 
     def create_pool(self, name, size=1):
         """A pool with `size` copies of each object."""
