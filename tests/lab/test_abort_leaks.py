@@ -6,7 +6,7 @@ import os
 import time
 
 from lib import cdb, recovery, testing
-from lib.libiscsi import GOOD
+from lib.libiscsi import GOOD, Session
 from lib.recovery import MIB, Footprint
 
 ABORTS = int(os.environ.get("LAB_ABORTS", "10000"))
@@ -27,7 +27,8 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
     def setUp(self):
         super().setUp()
         self.lun_device, self.target = self.lun(control=CONTROL)
-        self.outside = self.session(self.target)
+        self.outside = Session(self.target.url())
+        self.addCleanup(lambda: self.outside.close())
         recovery.write(self.outside, 0, bytes(MIB))
         self.longest_hang = 0
         self.slowest = 0
@@ -52,16 +53,22 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
         """That many aborts, with an OSD that hangs for a while, works for a while."""
         started, done = time.monotonic(), 0
         while done < count:
+            self.new_session()
             osd, hung = self.cluster.osds[0], time.monotonic()
             self.hang(osd)
-            while done < count and time.monotonic() < hung + HUNG_SECONDS:
-                batch = min(AT_ONCE, count - done)
+            end = min(count, done + recovery.ABORTS_PER_SESSION)
+            while done < end and time.monotonic() < hung + HUNG_SECONDS:
+                batch = min(AT_ONCE, end - done)
                 self.abort_round(batch)
                 done += batch
             self.resume(osd)
             self.longest_hang = max(self.longest_hang, time.monotonic() - hung)
             self.assert_serving()
         self.tell(f"{count} aborts in {time.monotonic() - started:.0f} s, the slowest of a batch {1000 * self.slowest:.0f} ms")
+
+    def new_session(self):
+        self.outside.close()
+        self.outside = Session(self.target.url())
 
     def assert_serving(self):
         data = self.random.randbytes(64 * 1024)

@@ -35,12 +35,17 @@ class GhostTest(recovery.RecoveryTestCase):
         self.victim = self.cluster.osds[victim]
         self.pool = pool
         self.device_here, target = self.lun(SIZE, image=name, create=False, control=CONTROL, pool=pool)
-        self.sessions = {"by the first gateway": self.session(target)}
-        self.here = self.sessions["by the first gateway"]
+        self.target = target
+        self.sessions = {}
+        self.new_session()
         self.hunt = Hunt()
         others = [number for number in range(self.placement.object_count) if self.placement.data(number) != victim]
         self.objects = (others if object_map_there else self.placement.objects_on(victim))[:OLD_OBJECTS]
         self.hunt.fill(self.here, [self.hunt.change(number * OBJECT_PAGES, OBJECT_PAGES) for number in self.objects])
+
+    def new_session(self):
+        self.here = self.sessions["by the first gateway"] = self.fresh_session(self.target)
+        self.aborted = 0
 
     def prepare_second(self):
         self.second, _, target = self.peer(self.device_here, control=CONTROL, pool=self.pool)
@@ -50,6 +55,9 @@ class GhostTest(recovery.RecoveryTestCase):
 
     def old_writes(self, unmap=False):
         """Sends changes of all of the objects to the OSD that hangs, and gives up on them."""
+        if self.aborted > recovery.ABORTS_PER_SESSION:
+            self.here.close()
+            self.new_session()
         step = OBJECT_PAGES if unmap else OLD_PAGES
         starts = [page for number in self.objects for page in range(number * OBJECT_PAGES, (number + 1) * OBJECT_PAGES, step)]
         self.random.shuffle(starts)
@@ -60,6 +68,7 @@ class GhostTest(recovery.RecoveryTestCase):
         self.tell(f"{len(old)} old {'unmaps' if unmap else 'writes'} ended by {'LUN RESET' if reset else 'ABORT TASK'} "
                   f"in {1000 * seconds:.0f} ms")
         self.old_starts = starts
+        self.aborted += len(old)
 
     def newer_writes(self, session):
         """Small writes over the old ones, over the last sent ones among them: those are most likely to come too late."""
@@ -82,12 +91,12 @@ class GhostTest(recovery.RecoveryTestCase):
             content = self.cluster.read_object(self.placement.data_object(number), self.pool).ljust(MIB, b"\0")
             self.hunt.look_in_cluster(content, number * OBJECT_PAGES)
 
-    def round(self, writer, osds=None, unmap=False):
+    def round(self, by="here", osds=None, unmap=False):
         osds = osds or [self.victim]
         self.hang(*osds)
         self.old_writes(unmap)
         timer = self.resume_at_random(*osds)
-        self.newer_writes(writer)
+        self.newer_writes(getattr(self, by))
         timer.join()
         self.look()
         self.look_in_cluster()
@@ -97,24 +106,24 @@ class GhostTest(recovery.RecoveryTestCase):
     def test_by_the_same_gateway(self):
         self.prepare()
         for _ in range(ROUNDS):
-            self.round(self.here)
+            self.round()
 
     def test_all_osds_hung(self):
         self.prepare()
         for _ in range(ROUNDS // 2):
-            self.round(self.here, self.cluster.osds)
+            self.round(osds=self.cluster.osds)
 
     def test_unmap_that_waits_for_the_object_map(self):
         """librbd orders nothing here: a write to a healthy OSD passes the unmap, which waits for the object map's."""
         self.prepare(object_map_there=True)
         for _ in range(ROUNDS // 2):
-            self.round(self.here, unmap=True)
+            self.round(unmap=True)
 
     def test_by_the_second_gateway(self):
         self.prepare()
         self.prepare_second()
         for _ in range(ROUNDS):
-            self.round(self.there)
+            self.round("there")
 
     def test_there_and_back(self):
         self.prepare()

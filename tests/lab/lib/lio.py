@@ -80,16 +80,20 @@ class _Target:
 
 
 class IscsiTarget(_Target):
-    """One iSCSI target with one portal, open to every initiator, as demo mode has it."""
+    """One iSCSI target with one portal, open to every initiator, as demo mode has it.
 
-    def __init__(self, gateway, iqn=IQN):
+    `depth`: commands in flight per session; LIO's own is 64, its most 512.
+    """
+
+    def __init__(self, gateway, iqn=IQN, depth=64):
         super().__init__(gateway, f"{TARGET}/iscsi/{iqn}/tpgt_1")
         self.iqn = iqn
+        self.depth = depth
         self.portal = f"{gateway.address}:3260"
 
     def create(self):
         attributes = {"authentication": 0, "generate_node_acls": 1, "cache_dynamic_acls": 1, "demo_mode_write_protect": 0,
-                      "prod_mode_write_protect": 0}
+                      "prod_mode_write_protect": 0, "default_cmdsn_depth": self.depth}
         self.gateway.files(
             ["mkdir", self.path], ["mkdir", f"{self.path}/np/{self.portal}"],
             *(["write", f"{self.path}/attrib/{name}", str(value)] for name, value in attributes.items()),

@@ -3,6 +3,7 @@
 
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from .libiscsi import BUSY, CHECK_CONDITION, GOOD, TASK_ABORTED, Session
 
 MIB = 1 << 20
 UNIT_ATTENTION = 6
+# LIO 6.1 never gives back the place in a session's command window (MaxCmdSN) of a command that was aborted and so had no
+# response: after as many aborts as the window is deep, the session can send nothing more, whatever serves the device.
+SESSION_DEPTH = 512
+ABORTS_PER_SESSION = 256
 # Between two tries of a command that got BUSY. Hosts wait longer; the lab wants to see when it would have worked.
 _RETRY_SECONDS = 0.005
 
@@ -76,7 +81,8 @@ class RecoveryTestCase(testing.LabTestCase):
         """(device, iSCSI target), set up as ceph-iscsi does: the kernel itself has no patience limit."""
         device = self.device(size, gateway=gateway, **options)
         device.set("cmd_time_out", 0)
-        return device, self.iscsi(device, gateway=gateway)
+        self.addCleanup(self._report_status, device)
+        return device, self.iscsi(device, gateway=gateway, depth=SESSION_DEPTH)
 
     def peer(self, device, number=1, **options):
         """The same image as LUN 0 of another gateway; returns (gateway, device, target)."""
@@ -96,6 +102,13 @@ class RecoveryTestCase(testing.LabTestCase):
         tool = os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl")
         output = (gateway or self.gateway).output(f"{tool} status --json")
         return next(each for each in json.loads(output)["devices"] if each["name"] == device.name)
+
+    def _report_status(self, device):
+        if self.failed() and device.gateway.reachable():
+            try:
+                print(f"{device.gateway.name}: {self.status(device, device.gateway)}", file=sys.stderr)
+            except (LabError, StopIteration) as error:
+                print(f"{device.gateway.name} tells no status: {error}", file=sys.stderr)
 
     def tell(self, figure):
         print(f"\n  {figure}", flush=True)

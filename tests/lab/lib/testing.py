@@ -103,9 +103,15 @@ class LabTestCase(unittest.TestCase):
         signal.alarm(30)  # for its removal, should that hang as well
         raise LabError(f"the test did not end within {self.time_limit} s")
 
-    def _report_failure(self):
+    def _stories(self):
         outcome = self._outcome.result
-        stories = [story for test, story in outcome.errors + outcome.failures if test is self]
+        return [story for test, story in outcome.errors + outcome.failures if test is self]
+
+    def failed(self):
+        return bool(self._stories())
+
+    def _report_failure(self):
+        stories = self._stories()
         for gateway in self.lab.gateways.values():
             if stories and f"dmesg of {gateway.name}" not in stories[-1]:
                 print(gateway.report(40), file=sys.stderr)
