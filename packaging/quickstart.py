@@ -138,8 +138,9 @@ class Show:
         self.use_disk()
         self.compare()
         print(f"\nDone in {time.monotonic() - self.steps.started:.0f} s. {self.daemon.name} served {self.pool}/{self.image} on Linux "
-              f"{self.machine.output('uname -r')}; files written to it survived a remount; the same")
-        print(f"{self.size // MIB} MiB were read three ways ({', '.join(self.sums)}): sha256 {next(iter(self.sums.values()))}")
+              f"{self.machine.output('uname -r')}. Files written to it survived a remount.\n"
+              f"All {self.size // MIB} MiB were read three ways ({', '.join(self.sums)}), the same each time:\n"
+              f"sha256 {next(iter(self.sums.values()))}")
 
 
 def _forward(listener, address):
@@ -175,6 +176,10 @@ def _how_to_connect(address, port):
           f"   {node} -o new && {node} --login")
 
 
+def _how_to_go_on():
+    print("\nAll of it goes away now. With --keep it stays up until Ctrl-C and tells how to connect an initiator; --help has the rest.")
+
+
 def _wait_for_the_end(pid):
     print(f"\nStop it, and it leaves nothing behind: Ctrl-C, or  kill {pid}", flush=True)
     while True:
@@ -197,7 +202,10 @@ def _tell_failure(main_job):
 def in_lab(arguments):
     """Everything in a lab, which vanishes with this process."""
     outer = os.getpid()
-    listener = socket.create_server(("127.0.0.1", arguments.port)) if arguments.keep else None
+    try:
+        listener = socket.create_server(("127.0.0.1", arguments.port)) if arguments.keep else None
+    except OSError as taken:
+        sys.exit(f"quickstart.sh: port {arguments.port} of 127.0.0.1: {taken.strerror}; choose another one with --port")
 
     def body():
         steps = Steps()
@@ -221,7 +229,13 @@ def in_lab(arguments):
                       f"   {enter} python3 {agent} {machine.address} 'lsblk; dmesg | tail'")
                 _wait_for_the_end(outer)
 
-    isolation.run(lambda: _tell_failure(body))
+    def show():
+        status = _tell_failure(body)
+        if status == 0:
+            _how_to_go_on()
+        return status
+
+    isolation.run(show)
 
 
 def on_host(arguments):
@@ -248,7 +262,17 @@ def on_host(arguments):
                 _how_to_connect(machine.address, PORT)
                 _wait_for_the_end(os.getpid())
 
-    sys.exit(_tell_failure(body))
+    status = _tell_failure(body)
+    if status == 0:
+        _how_to_go_on()
+    sys.exit(status)
+
+
+def _mib(text):
+    """An image's size: what ext4 and the files need at least, what is read whole in a few minutes at most."""
+    if not text.isdecimal() or not 16 <= int(text) <= 4096:
+        raise argparse.ArgumentTypeError(f"{text!r}: it takes 16 to 4096 (MiB)")
+    return int(text)
 
 
 def main():
@@ -256,9 +280,14 @@ def main():
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--host", action="store_true")
     parser.add_argument("--pool", default="rbd")
-    parser.add_argument("--size", type=int, default=256, metavar="MIB")
+    parser.add_argument("--size", type=_mib, default=256, metavar="MIB")
     parser.add_argument("--port", type=int, default=PORT, help="with --keep: the port on this host's loopback address")
+    parser.add_argument("--check-options", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.check_options:
+        return
+    if os.sep in daemon_under_test() and not os.access(daemon_under_test(), os.X_OK):
+        sys.exit(f"quickstart.sh: no daemon at {daemon_under_test()} (TCMU_RBD)")
     if arguments.host:
         on_host(arguments)
     else:

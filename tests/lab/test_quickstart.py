@@ -96,6 +96,20 @@ class QuickstartTest(unittest.TestCase):
     def test_help(self):
         self.assertIn("--keep", run("--help").stdout)
 
+    def test_bad_options_are_told_before_anything_is_done(self):
+        size = "it takes 16 to 4096"
+        for options, said in ((["--size", "much"], size), (["--size", "1"], size), (["--bogus"], "--bogus")):
+            done = run(*options)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), options)
+            self.assertIn(said, done.stderr)
+
+    def test_a_port_in_use_is_told(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            done = run("--keep", "--port", str(taken.getsockname()[1]))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Address already in use; choose another one with --port", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["host_body"]:
