@@ -79,6 +79,7 @@ class LabTestCase(unittest.TestCase):
         signal.signal(signal.SIGALRM, self._too_long)
         signal.alarm(self.time_limit)
         self.addCleanup(signal.alarm, 0)
+        self.addCleanup(self._tell_duration, time.monotonic())
         self.lab = _lab
         self.cluster = _lab.cluster
         self.random = random.Random(f"{seed} {self.id()}")
@@ -98,6 +99,9 @@ class LabTestCase(unittest.TestCase):
             gateway.reboot()
             self.lab.daemons.pop(number, None)
             return self.lab.serving(number, **self.daemon_options)
+
+    def _tell_duration(self, started):
+        print(f"{time.monotonic() - started:.1f} s ", end="", file=sys.stderr, flush=True)
 
     def _too_long(self, *_):
         signal.alarm(30)  # for its removal, should that hang as well
