@@ -1,0 +1,3 @@
+add_test(NAME daemon_flags
+  COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/daemon_flags_test.py ${CMAKE_BINARY_DIR})
+set_tests_properties(daemon_flags PROPERTIES LABELS unit TIMEOUT 120)

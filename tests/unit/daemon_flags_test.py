@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The programs as an operator meets them before anything is served: flags, config files, exit codes, messages.
+
+    daemon_flags_test.py BUILD_DIRECTORY
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BUILD = os.path.abspath(sys.argv.pop())
+SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "config", "tcmu-rbd.yaml")
+EX_CONFIG = 78
+
+
+def run(program, *arguments):
+    return subprocess.run([f"{BUILD}/{program}", *arguments], capture_output=True, text=True, timeout=60)
+
+
+class FlagsTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+
+    def file(self, text):
+        path = f"{self.directory.name}/tcmu-rbd.yaml"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def assert_ends(self, done, status, stdout="", stderr=""):
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (status, stdout, stderr))
+
+    def test_version_and_help(self):
+        self.assert_ends(run("tcmu-rbd", "--version"), 0, "tcmu-rbd 0.1.0\n")
+        done = run("tcmu-rbd", "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for flag in ("--config", "--check-config", "--version"):
+            self.assertIn(flag, done.stdout)
+
+    def test_unknown_flag(self):
+        done = run("tcmu-rbd", "--colour")
+        self.assertNotIn(done.returncode, (0, EX_CONFIG))
+        self.assertIn("--colour", done.stderr)
+
+    def test_the_sample_is_good(self):
+        self.assert_ends(run("tcmu-rbd", "--check-config", "--config", SAMPLE), 0, f"{SAMPLE}: good\n")
+
+    def test_a_bad_file_ends_with_its_line(self):
+        path = self.file("log:\n  level: info\n  colour: blue\n")
+        for flags in (["--check-config"], []):
+            done = run("tcmu-rbd", *flags, "--config", path)
+            self.assertEqual((done.returncode, done.stdout), (EX_CONFIG, ""))
+            self.assertRegex(done.stderr, f"^{path}:3: .*colour.*\n$")
+
+    def test_a_missing_file_is_named(self):
+        done = run("tcmu-rbd", "--config", "/nosuch/tcmu-rbd.yaml")
+        self.assertEqual(done.returncode, EX_CONFIG)
+        self.assertRegex(done.stderr, "^/nosuch/tcmu-rbd.yaml.*[Nn]o such file")
+
+    def test_10_megabytes_are_refused_at_once(self):
+        path = self.file("log: {level: info}\n" + "# filler\n" * 1_200_000)
+        started = time.monotonic()
+        done = run("tcmu-rbd", "--check-config", "--config", path)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (EX_CONFIG, 1))
+        self.assertLess(time.monotonic() - started, 10)
+
+    def test_a_client_without_a_daemon_says_so(self):
+        done = run("tcmu-rbdctl", "--socket", "/nosuch.sock", "status")
+        self.assert_ends(done, 1, "", "tcmu-rbdctl: no daemon at /nosuch.sock: No such file or directory\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
