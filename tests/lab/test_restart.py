@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon ends, by signal or by kill, while hosts write: they see a pause, no error, and lose nothing."""
+"""The daemon ends, by signal or by kill, while hosts write: they see a pause, no error, and lose nothing. And its other signals."""
+
+import json
+import os
+import shutil
 
 from lib import cdb, testing
 from lib.initiator import Fio
+from lib.lab import daemon_under_test
 from lib.libiscsi import GOOD, Session
 
 MIB = 1 << 20
@@ -95,6 +100,43 @@ class RestartTest(testing.LabTestCase):
             for lun in range(3):
                 with Session(target.url(lun)) as session:
                     session.write(0, bytes(512))
+
+
+class ControlTest(testing.LabTestCase):
+    def reload(self, settings, told):
+        start = len(self.daemon.log())
+        self.daemon.write_config(settings)
+        self.daemon.signal("HUP")
+        self.daemon.wait_log(told, 10, start)
+
+    def test_settings_are_read_again(self):
+        self.addCleanup(self.daemon.write_config, "")
+        session = self.session(self.iscsi(self.device(16 * MIB)))
+        self.reload("log:\n  level: debug\n", "settings read again")
+        self.reload("log:\n  level: loud\n", r"the old settings stay: \S*:2: log\.level: 'loud'")
+        self.reload("reactor:\n  threads: 2\n", "change only with a restart")
+        session.write(0, bytes(512))
+
+    def test_a_second_daemon_is_refused(self):
+        session = self.session(self.iscsi(self.device(16 * MIB)))
+        status, told = self.gateway.run(" ".join(self.daemon.argv), check=False)
+        self.assertEqual(status, 1, told)
+        self.assertIn(f"pid {self.daemon.pid}", told)
+        session.write(0, bytes(512))
+
+    def test_status(self):
+        client = os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl")
+        if not os.access(client, os.X_OK):
+            self.skipTest(f"{client} is not built")
+        shutil.copy(client, f"{self.gateway.directory}/tcmu-rbdctl")
+        device = self.device(16 * MIB)
+        self.session(self.iscsi(device)).write(0, bytes(8192))
+        told = json.loads(self.gateway.output("/run/gw/tcmu-rbdctl status --json"))
+        self.assertEqual(told["pid"], self.daemon.pid)
+        served = [entry for entry in told["devices"] if entry["image"] == f"rbd/{device.name}"]
+        self.assertEqual([(entry["state"], entry["bytes"]) for entry in served], [("serving", 16 * MIB)])
+        self.assertEqual((served[0]["counters"]["writes"], served[0]["counters"]["write_bytes"]), (1, 8192))
+        self.assertIn(f"rbd/{device.name}  serving", self.gateway.output("/run/gw/tcmu-rbdctl status"))
 
 
 if __name__ == "__main__":
