@@ -205,7 +205,7 @@ def in_lab(arguments):
     try:
         listener = socket.create_server(("127.0.0.1", arguments.port)) if arguments.keep else None
     except OSError as taken:
-        sys.exit(f"quickstart.sh: port {arguments.port} of 127.0.0.1: {taken.strerror}; choose another one with --port")
+        sys.exit(f"quickstart.sh: port {arguments.port} of 127.0.0.1: {os.strerror(taken.errno)}; choose another one with --port")
 
     def body():
         steps = Steps()

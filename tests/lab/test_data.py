@@ -5,6 +5,7 @@
 import hashlib
 
 from lib import cdb, testing
+from lib.channel import FileError
 from lib.initiator import Fio
 
 MIB = 1 << 20
@@ -87,6 +88,29 @@ class DataTest(testing.LabTestCase):
         self.assertEqual(session.read(3, 1), b"new!" * 128)
         self.assert_sense(session.command(cdb.compare_and_write(3), data=b"\xa5" * 512 + bytes(512)), 0xE, 0x1D00)
         self.assertEqual(session.read(3, 1), b"new!" * 128)
+
+    def test_names_come_from_configfs(self):
+        """The serial is written after enable, by ceph-iscsi as by this lab; all paths to a disk must tell the same names."""
+        device = self.device(SIZE)
+        target = self.iscsi(device)
+        # NAA 6, the OUI that LIO uses, the serial's hexadecimal digits.
+        naa = bytes.fromhex("6001405" + device.serial.replace("-", "")[:25])
+        for _ in range(2):
+            session = self.session(target)
+            self.assertEqual(session.command(cdb.inquiry(0x80), read=252).good().data[4:], device.serial.encode())
+            self.assertIn(bytes([0x01, 0x03, 0x00, 0x10]) + naa, session.command(cdb.inquiry(0x83), read=252).good().data)
+            self.assertEqual(self.daemon.stop(), 0)
+            self.daemon.start()
+
+    def test_what_cannot_be_changed_while_served_is_refused(self):
+        device = self.device(SIZE)
+        session = self.session(self.iscsi(device))
+        for attribute, value in (("dev_config", "rbd/rbd/another"), ("emulate_write_cache", 1)):
+            start = len(self.daemon.log())
+            with self.assertRaises(FileError):
+                device.set(attribute, value)
+            self.daemon.wait_log(f"{attribute}.*refused", 5, start)
+        session.write(0, bytes(512))
 
 
 if __name__ == "__main__":
