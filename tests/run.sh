@@ -16,7 +16,8 @@ case ${1:-} in
 esac
 jobs=$(nproc)
 summary=() failed=0
-command -v ccache > /dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+# With ccache, what another clone on this machine has compiled is not compiled again.
+command -v ccache > /dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 
 say() { printf '\n== %s (%d min %02d s)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
 
