@@ -19,6 +19,11 @@ from .isolation import wait_until
 _MON_ADDRESSES = "[v2:{ip}:13300,v1:{ip}:16789]"
 _GIB = 1 << 30
 
+# An OSD that hung for longer than its read lease (osd_heartbeat_grace, 20 s, times this; Ceph has 0.8) marks its placement groups
+# laggy and queues their ops. What ends that is the acknowledgement of a replica; a pool of size 1 has none and would stay so until
+# the next map. 120 s is longer than any test lets an OSD hang.
+_LEASE_RATIO = 6
+
 _CONF = """\
 [global]
 fsid = {fsid}
@@ -34,6 +39,7 @@ admin socket = {dir}/run/$name.$pid.asok
 osd pool default size = 1
 osd pool default min size = 1
 osd crush chooseleaf type = 0
+osd pool default read lease ratio = {lease_ratio}
 mon allow pool size one = true
 mon allow pool delete = true
 mon warn on pool no redundancy = false
@@ -159,7 +165,7 @@ class Cluster(Images):
     def write_conf(self, path, **changes):
         """Writes a ceph.conf; `changes` replace its values (mon_host, keyring), for clients that are configured wrongly."""
         text = _CONF.format(fsid=self.fsid, mons=_MON_ADDRESSES.format(ip=network.HOST_ADDRESS), ip=network.HOST_ADDRESS,
-                            dir=self.directory, store=self.store, capacity=self._capacity)
+                            dir=self.directory, store=self.store, capacity=self._capacity, lease_ratio=_LEASE_RATIO)
         for key, value in changes.items():
             name = key.replace("_", " ")
             text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value}", text)
