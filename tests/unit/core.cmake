@@ -8,3 +8,4 @@ unit_test(control_socket_test SOURCES control_socket_test.cc LIBS tcmurbd_admin 
 unit_test(daemon_parts_test SOURCES instance_record_test.cc LIBS tcmurbd_parts)
 add_test(NAME house_rules COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/house_rules.py)
 set_tests_properties(house_rules PROPERTIES LABELS unit)
+unit_test(device_allocation_test SOURCES device_allocation_test.cc LIBS tcmurbd_device tcmurbd_fake_kernel)
