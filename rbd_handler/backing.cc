@@ -133,7 +133,7 @@ void Backing::release() {
 }
 
 void Backing::fence() {
-  if (given_up_ + 1 >= reactor::kInstancesMax) {
+  if (!room_for_another()) {
     log_->error("fence: {} earlier instances still have ops that hang; ranges stay held",
                 given_up_);
     tell([](Device& device, TimePoint now) { device.on_fenced(false, now); });
@@ -170,7 +170,18 @@ void Backing::free_lock_of_fenced() {
                   [] {});
 }
 
+// The one that serves is about to join those that were given up.
+bool Backing::room_for_another() const { return given_up_ + 2 <= reactor::kInstancesMax; }
+
 void Backing::reopen() {
+  if (!room_for_another()) {
+    log_->error(
+        "reopen: {} earlier instances still have ops that hang; tried again, initiators get "
+        "BUSY",
+        given_up_);
+    tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
+    return;
+  }
   auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>>();
   jobs_->run([this, self = shared_from_this(), outcome] { *outcome = open_instance(spec_, sink_); },
              [this, self = shared_from_this(), outcome] { reopened(*outcome); });

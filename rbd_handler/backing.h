@@ -62,6 +62,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void release();
   void fence();
   void free_lock_of_fenced();
+  bool room_for_another() const;
   void reopen();
   void reopened(std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>& outcome);
   void give_up_image();
