@@ -29,8 +29,9 @@ namespace tcmurbd::ceph {
 class LockChannel {
  public:
   enum class Answer : uint8_t {
-    kReleased,       // Also: it was released or fenced in the meantime.
-    kHoldsDetached,  // Break it and blocklist me, do not wait.
+    kReleased,       // Also if it was released before the request came.
+    kHoldsDetached,  // Break it and blocklist me, do not wait. Also for an instance that was
+                     // fenced.
     kNotOwner,
   };
   struct Request {

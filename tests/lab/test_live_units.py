@@ -5,6 +5,7 @@
 import os
 import re
 import shutil
+import sys
 
 from lib import testing
 from lib.initiator import tool
@@ -26,6 +27,14 @@ class LiveUnitsTest(testing.LabTestCase):
     def test_ceph_edge(self):
         binary = self.binary("ceph_image_live_test")
         self.assert_all_ran(tool("env", f"TCMU_RBD_TEST_CEPH_CONF={self.cluster.conf}", binary, timeout=180).stdout)
+
+    def test_lock_edge(self):
+        binary = self.binary("ceph_lock_live_test")
+        mon, osd = self.cluster.mon.process.pid, self.cluster.osds[0].process.pid
+        output = tool("env", f"TCMU_RBD_TEST_CEPH_CONF={self.cluster.conf}", f"TCMU_RBD_TEST_MON_PID={mon}",
+                      f"TCMU_RBD_TEST_OSD_PID={osd}", binary, timeout=180).stdout
+        self.assert_all_ran(output)
+        print("".join(line for line in output.splitlines(True) if " ms" in line and "[" not in line), file=sys.stderr)
 
     def test_kernel_edge(self):
         binary = self.binary("kernel_live_test")

@@ -4,5 +4,5 @@ unit_test(ceph_image_live_test
   SOURCES ceph_live.cc ceph_live_compare_test.cc ceph_live_io_test.cc ceph_live_limits_test.cc ceph_live_open_test.cc
   LIBS tcmurbd_ceph rbd rados)
 unit_test(ceph_lock_live_test
-  SOURCES ceph_live.cc ceph_live_gateway.cc ceph_live_lock_test.cc
+  SOURCES ceph_live.cc ceph_live_gateway.cc ceph_live_control_test.cc ceph_live_lock_test.cc
   LIBS tcmurbd_ceph rbd rados)

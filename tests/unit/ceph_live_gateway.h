@@ -4,6 +4,7 @@
 // cluster.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -15,6 +16,12 @@
 #include "rbd_handler/ceph/lock_procedure.h"
 
 namespace tcmurbd::ceph {
+
+using std::chrono::steady_clock;
+
+inline double seconds_since(steady_clock::time_point begin) {
+  return std::chrono::duration<double>(steady_clock::now() - begin).count();
+}
 
 class Gateway {
  public:

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exclusive lock between gateways: healthy, stuck, frozen and foreign ones.
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -12,15 +15,11 @@
 namespace tcmurbd::ceph {
 namespace {
 
-using std::chrono::duration;
-using std::chrono::steady_clock;
 using testing::AnyOf;
 using testing::HasSubstr;
 using Manner = Gateway::Manner;
 
-double ms_since(steady_clock::time_point begin) {
-  return duration<double, std::milli>(steady_clock::now() - begin).count();
-}
+double ms_since(steady_clock::time_point begin) { return seconds_since(begin) * 1000; }
 
 class Lock : public LiveTest {
  protected:
@@ -192,6 +191,87 @@ TEST_F(Lock, AnImageWithoutTheFeature) {
   EXPECT_EQ(acquired(*a, "without the feature"), Acquired::kFree);
   EXPECT_EQ(a->write(2), 0);
   EXPECT_TRUE(a->target->image->release_lock().has_value());
+}
+
+// What Lock.AProcessThatEnds and its like start: this program again, as a gateway that takes the
+// lock, says so, writes, and stays until it is killed. Nothing in a usual run.
+TEST_F(Lock, TheOtherProcess) {
+  const char* image = std::getenv("TCMU_RBD_TEST_PEER");
+  if (image == nullptr) return;
+  const auto a = gateway(image);
+  ASSERT_TRUE(a->acquire().has_value());
+  ASSERT_EQ(a->write(1), 0);
+  std::cout << "\nholding " << a->target->image->address() << std::endl;
+  for (;;) ::pause();
+}
+
+class OtherProcess {
+ public:
+  explicit OtherProcess(const std::string& image) {
+    int pipe[2];
+    EXPECT_EQ(::pipe(pipe), 0);
+    ::setenv("TCMU_RBD_TEST_PEER", image.c_str(), 1);
+    pid_ = ::vfork();
+    if (pid_ == 0) {
+      ::dup2(pipe[1], 1);
+      ::execl("/proc/self/exe", "peer", "--gtest_filter=Lock.TheOtherProcess", nullptr);
+      ::_exit(1);
+    }
+    ::unsetenv("TCMU_RBD_TEST_PEER");
+    ::close(pipe[1]);
+    FILE* output = ::fdopen(pipe[0], "r");
+    char line[256];
+    while (std::fgets(line, sizeof line, output) != nullptr)
+      if (const std::string text = line; text.starts_with("holding ")) {
+        address_ = text.substr(8, text.size() - 9);
+        break;
+      }
+    EXPECT_FALSE(address_.empty());
+    std::fclose(output);
+  }
+  ~OtherProcess() { kill(); }
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    EXPECT_EQ(::waitpid(pid_, nullptr, 0), pid_);
+    pid_ = -1;
+  }
+  pid_t pid() const { return pid_; }
+  const std::string& address() const { return address_; }
+
+ private:
+  pid_t pid_ = -1;
+  std::string address_;
+};
+
+TEST_F(Lock, AProcessThatEndedIsBroken) {
+  const std::string image = make_image();
+  const auto b = gateway(image);
+  OtherProcess a(image);
+  a.kill();
+  EXPECT_EQ(acquired(*b, "dead"), Acquired::kBroken);
+  EXPECT_THAT(story_, HasSubstr(a.address()));
+  EXPECT_TRUE(blocklisted(a.address()));
+  EXPECT_EQ(b->write(2), 0);
+  // Its watch stays at the OSD for half a minute, and must not be in the way of others.
+  const auto c = gateway(image);
+  EXPECT_EQ(acquired(*c, "handed over beside a dead one"), Acquired::kHandedOver);
+  EXPECT_EQ(c->write(3), 0);
+}
+
+TEST_F(Lock, AProcessThatIsFrozenIsBroken) {
+  const std::string image = make_image();
+  const auto b = gateway(image);
+  OtherProcess a(image);
+  {
+    const Frozen frozen(a.pid());
+    EXPECT_EQ(acquired(*b, "frozen"), Acquired::kBroken);
+    EXPECT_THAT(story_, HasSubstr("which did not answer"));
+    EXPECT_EQ(b->write(2), 0);
+  }
+  // Awake again, it is refused, and does not answer for what is not its any more.
+  const auto c = gateway(image);
+  EXPECT_EQ(acquired(*c, "handed over beside one that is awake again"), Acquired::kHandedOver);
 }
 
 // Every round both want it; each must get it in the end, and neither may be fenced.
