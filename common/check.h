@@ -16,3 +16,6 @@ namespace tcmurbd {
     if (!(condition)) [[unlikely]]                             \
       ::tcmurbd::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)
+
+// For the end of a function that no path reaches.
+#define UNREACHABLE() ::tcmurbd::check_failed(__FILE__, __LINE__, "unreachable")

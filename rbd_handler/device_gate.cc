@@ -129,8 +129,7 @@ void Device::on_acquired(TimePoint now) {
 
 void Device::on_acquire_failed(bool lost, TimePoint now) {
   now_ = now;
-  gate_.on_acquire_failed(now);
-  if (lost) gate_.on_lost();
+  gate_.on_acquire_failed(lost, now);
   settle_gate();
 }
 
@@ -164,7 +163,7 @@ void Device::on_reopen_failed(TimePoint now) {
 
 void Device::on_peer_asks(uint64_t request, TimePoint now) {
   now_ = now;
-  gate_.on_peer_asks(request, now);
+  gate_.on_peer_asks(request);
   settle_gate();
 }
 

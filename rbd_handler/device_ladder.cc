@@ -65,6 +65,7 @@ void Device::climb(uint32_t index, LadderEvent event, const scsi::Result& result
 
 void Device::drop(uint32_t index, const scsi::Result& result) {
   const Task& task = tasks_[index];
+  const bool parked = task.state == TaskState::kAwaitingLock;
   switch (task.state) {
     case TaskState::kAwaitingFacts:
       // Its place stays: the fetch under way is for so many of them.
@@ -81,12 +82,13 @@ void Device::drop(uint32_t index, const scsi::Result& result) {
       order_.leave(index, ready_);
       break;
     default:
-      CHECK(false);
+      UNREACHABLE();
   }
   respond(index, result, 0);
   tasks_.release(index);
   submit_ready();
   start_backlog();
+  if (parked) run_parked();  // A read may have waited for it alone.
 }
 
 void Device::detach(uint32_t index, const scsi::Result& result) {

@@ -48,11 +48,15 @@ void Gate::on_acquired(TimePoint now) {
   apply(Event::kAcquired);
 }
 
-void Gate::on_acquire_failed(TimePoint now) {
-  not_before_ = now + settings_.acquire_retry;
-  refuses_ = true;
+void Gate::on_acquire_failed(bool lost, TimePoint now) {
   apply(Event::kAcquireFailed);
   answer_all(PeerAnswer::kNotOwner);
+  if (lost) {
+    apply(Event::kLost);
+    return;
+  }
+  not_before_ = now + settings_.acquire_retry;
+  refuses_ = true;
 }
 
 void Gate::on_released(TimePoint now) {
@@ -91,7 +95,7 @@ void Gate::must_fence() {
 
 void Gate::on_lost() { apply(Event::kLost); }
 
-void Gate::on_peer_asks(uint64_t request, TimePoint now) {
+void Gate::on_peer_asks(uint64_t request) {
   switch (state_) {
     case State::kUnowned:
       replies_.push_back({request, PeerAnswer::kNotOwner});
@@ -103,8 +107,6 @@ void Gate::on_peer_asks(uint64_t request, TimePoint now) {
       return;
     case State::kOwned:
     case State::kAcquiring:  // Soon known.
-      if (asking_.empty()) yield_by_ = now + settings_.drain_patience;
-      [[fallthrough]];
     case State::kDraining:
     case State::kReleasing:
       asking_.push_back(request);
@@ -169,6 +171,7 @@ void Gate::advance_owned(TimePoint now, const Load& load) {
   if (peer_must_break || too_old(now, load)) {
     apply(Event::kFence);
   } else if (reset_ || (!asking_.empty() && now >= owned_since_ + settings_.hold_min)) {
+    if (!reset_) yield_by_ = now + settings_.drain_patience;
     apply(Event::kYield);
   }
 }

@@ -37,7 +37,8 @@ struct GateSettings {
   Duration fence_calm = std::chrono::minutes(2);
   // After a LUN RESET: how long what was aborted may take to end by itself before it is fenced.
   Duration release_after = std::chrono::milliseconds(250);
-  // How long live writes may keep a peer waiting. Below the second after which it breaks the lock.
+  // How long live writes may keep a peer waiting. With hold_min below the second after which it
+  // breaks the lock.
   Duration drain_patience = std::chrono::milliseconds(700);
   // Damps ping-pong: an owner keeps the lock for at least this long, and a gateway that has handed
   // it over lets the taker have it for a while before it asks again.
@@ -67,7 +68,8 @@ class Gate {
 
   // --- events ---
   void on_acquired(TimePoint now);
-  void on_acquire_failed(TimePoint now);
+  // `lost`: because this instance is blocklisted.
+  void on_acquire_failed(bool lost, TimePoint now);
   void on_released(TimePoint now);
   void on_release_failed();
   void on_fence_done();
@@ -79,7 +81,7 @@ class Gate {
   void must_fence();
   // This instance is blocklisted, as an op's result tells.
   void on_lost();
-  void on_peer_asks(uint64_t request, TimePoint now);
+  void on_peer_asks(uint64_t request);
   void on_lun_reset(TimePoint now);
 
   // Lets time and load have their effect. Called after each batch of events.

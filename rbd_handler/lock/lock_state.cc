@@ -117,7 +117,7 @@ Step step(State state, Event event) {
     case State::kStuck:
       return from_stuck(event);
   }
-  CHECK(false);
+  UNREACHABLE();
 }
 
 std::string_view name(State state) {

@@ -16,7 +16,7 @@ LadderStep of_waiting(LadderEvent event) {
     case LadderEvent::kEnded:
       break;
   }
-  CHECK(false);
+  UNREACHABLE();
 }
 
 LadderStep of_running(LadderEvent event) {
@@ -29,7 +29,7 @@ LadderStep of_running(LadderEvent event) {
     case LadderEvent::kEnded:
       return LadderStep::kAnswer;
   }
-  CHECK(false);
+  UNREACHABLE();
 }
 
 // The kernel knows it no more: an abort can't mean it, and its deadline is met.
@@ -43,7 +43,7 @@ LadderStep of_answered(TaskState state, LadderEvent event) {
     case LadderEvent::kEnded:
       return LadderStep::kForget;
   }
-  CHECK(false);
+  UNREACHABLE();
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ LadderStep ladder_step(TaskState state, LadderEvent event) {
     case TaskState::kParsed:
       break;
   }
-  CHECK(false);
+  UNREACHABLE();
 }
 
 }  // namespace tcmurbd::task

@@ -126,6 +126,18 @@ TEST(Ladder, ACommandThatWaitsForTheLockIsDropped) {
   EXPECT_TRUE(lun.device.idle());
 }
 
+TEST(Ladder, AReadBehindAParkedWriteGoesOnWithoutIt) {
+  DeviceFixture lun;
+  lun.play_jobs = false;
+  const uint64_t write = lun.write(0, Bytes(512, 1));
+  const uint64_t read = lun.read(0, 1);
+  EXPECT_TRUE(lun.image.pending.empty()) << "the read passed an overlapping write";
+  abort(lun, write);
+  ASSERT_EQ(lun.image.pending.size(), 1u);
+  lun.finish(0);
+  EXPECT_EQ(lun.data_of(read), Bytes(512, 0));
+}
+
 TEST(Ladder, AnAbortOfSomethingElseDoesNothing) {
   DeviceFixture lun;
   const uint64_t write = lun.write(0, Bytes(512, 1));

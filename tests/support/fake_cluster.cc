@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/fake_cluster.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "common/check.h"
+
+namespace tcmurbd::testing {
+
+void FakeInstance::submit(const ImageOp& op, OpToken token) {
+  CHECK(pending_.size() < kImageOpsMax);
+  const bool changes = changes_image(op.kind);
+  for (const auto* list : {&pending_, &gave_up_}) {
+    for (const Op& other : *list) {
+      if (other.token == token && list == &pending_) continue;  // Of one command.
+      // A read may be one that nobody waits for any more.
+      if (!changes || !changes_image(other.op.kind)) continue;
+      cluster_.overlap_seen |= other.op.range.overlaps(op.range);
+    }
+  }
+  Op entry{op, token, 0, changes && cluster_.lock_owner != this};
+  // A lock that was broken is found out by the refusal; one that was never there is a defect.
+  cluster_.unlocked_change |= entry.refused && !blocklisted();
+  if (changes) {
+    std::array<uint8_t, sizeof(uint32_t)> first{};
+    copy_from_iov(op.data, 0, first);
+    std::memcpy(&entry.id, first.data(), first.size());
+    entry.op.data = {};
+  } else {
+    CHECK(iov_bytes(op.data) == op.range.length);
+  }
+  // librbd refuses it itself, unless it has not heard yet that the lock is gone.
+  if (blocklisted()) entry.refused = false;
+  pending_.push_back(entry);
+}
+
+bool FakeInstance::execute(const Op& op) {
+  const auto first = static_cast<uint32_t>(op.op.range.offset / kBlockBytes);
+  const auto count = static_cast<uint32_t>(op.op.range.length / kBlockBytes);
+  bool all = true;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (changes_image(op.op.kind)) {
+      all &= cluster_.write(first + i, op.id, epoch_, blocklisted_at_);
+      continue;
+    }
+    uint32_t id = 0;
+    if (!cluster_.read(first + i, id, epoch_, blocklisted_at_)) return false;
+    std::array<uint8_t, kBlockBytes> block{};
+    std::memcpy(block.data(), &id, sizeof id);
+    copy_to_iov(op.op.data, uint64_t{i} * kBlockBytes, block);
+  }
+  return all;
+}
+
+OpDone FakeInstance::finish(size_t index, bool may_lie) {
+  const Op op = pending_[index];
+  pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
+  if (op.refused) return {.token = op.token, .result = -EROFS};
+  const bool done = execute(op);
+  return {.token = op.token, .result = done && !(may_lie && blocklisted()) ? 0 : -ESHUTDOWN};
+}
+
+OpDone FakeInstance::time_out(size_t index) {
+  const Op op = pending_[index];
+  pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
+  if (changes_image(op.op.kind) && !op.refused) gave_up_.push_back(op);
+  return {.token = op.token, .result = -ETIMEDOUT};
+}
+
+void FakeInstance::late(size_t index) {
+  execute(gave_up_[index]);
+  gave_up_.erase(gave_up_.begin() + static_cast<ptrdiff_t>(index));
+}
+
+bool FakeInstance::changes_pending() const {
+  const auto changes = [](const Op& op) { return changes_image(op.op.kind) && !op.refused; };
+  return !gave_up_.empty() || std::ranges::any_of(pending_, changes);
+}
+
+void FakeInstance::take_newest_map() { epoch_ = cluster_.epoch(); }
+
+FakeInstance& FakeCluster::open() { return instances_.emplace_back(*this, epoch_); }
+
+void FakeCluster::blocklist(FakeInstance& instance) {
+  if (!instance.blocklisted()) instance.blocklist(++epoch_);
+}
+
+bool FakeCluster::reach(uint32_t block, uint64_t epoch, uint64_t blocklisted_at) {
+  uint64_t& group = groups_[block / per_group_];
+  if (blocklisted_at != 0 && group >= blocklisted_at) return false;
+  group = std::max(group, epoch);
+  return true;
+}
+
+bool FakeCluster::write(uint32_t block, uint32_t id, uint64_t epoch, uint64_t blocklisted_at) {
+  if (!reach(block, epoch, blocklisted_at)) return false;
+  content_[block] = id;
+  return true;
+}
+
+bool FakeCluster::read(uint32_t block, uint32_t& id, uint64_t epoch, uint64_t blocklisted_at) {
+  if (!reach(block, epoch, blocklisted_at)) return false;
+  id = content_[block];
+  return true;
+}
+
+}  // namespace tcmurbd::testing

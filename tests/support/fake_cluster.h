@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// One image in a model of RADOS, shared by any number of client instances, for tests of what
+// happens to ops that hang. What it models is what librbd and RADOS were seen to do:
+//
+//  - an op ends when the test says, in any order, late or never;
+//  - an instance can be blocklisted, which makes a new map epoch. That stops nothing by itself: a
+//    placement group refuses an old instance's ops (-ESHUTDOWN) only once an op of an instance that
+//    has that epoch was executed there. Until then they are applied;
+//  - -ESHUTDOWN does not mean that nothing was applied, and neither does -ETIMEDOUT, after which an
+//    op may still be applied at any time;
+//  - a change without the exclusive lock is refused at once (-EROFS).
+//
+// A block holds one number, the write's id, in its first four bytes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "rbd_handler/image.h"
+
+namespace tcmurbd::testing {
+
+inline constexpr uint32_t kBlockBytes = 512;
+
+class FakeCluster;
+
+class FakeInstance final : public Image {
+ public:
+  FakeInstance(FakeCluster& cluster, uint64_t epoch) : cluster_(cluster), epoch_(epoch) {}
+
+  void submit(const ImageOp& op, OpToken token) override;
+
+  // Ops that have not been reported yet.
+  size_t pending() const { return pending_.size(); }
+  size_t gave_up() const { return gave_up_.size(); }
+  // Whether a change of it may still be applied.
+  bool changes_pending() const;
+  // Executes pending op `index` and reports it. A blocklisted instance may be told -ESHUTDOWN for
+  // what was applied.
+  OpDone finish(size_t index, bool may_lie);
+  // Reports -ETIMEDOUT for it; it is executed by late(), or never.
+  OpDone time_out(size_t index);
+  // Executes one that was timed out.
+  void late(size_t index);
+
+  void take_newest_map();
+  bool blocklisted() const { return blocklisted_at_ != 0; }
+  void blocklist(uint64_t epoch) { blocklisted_at_ = epoch; }
+
+ private:
+  struct Op {
+    ImageOp op;
+    OpToken token;
+    uint32_t id;   // What a change writes.
+    bool refused;  // It came without the lock.
+  };
+  bool execute(const Op& op);
+
+  FakeCluster& cluster_;
+  uint64_t epoch_;
+  uint64_t blocklisted_at_ = 0;  // The first epoch that has it; 0: it is not.
+  std::vector<Op> pending_;
+  std::vector<Op> gave_up_;
+};
+
+class FakeCluster {
+ public:
+  FakeCluster(uint32_t blocks, uint32_t blocks_per_group)
+      : content_(blocks), per_group_(blocks_per_group), groups_(blocks / blocks_per_group) {}
+
+  FakeInstance& open();
+  void blocklist(FakeInstance& instance);
+  uint64_t epoch() const { return epoch_; }
+
+  // False: the placement group refuses it.
+  bool write(uint32_t block, uint32_t id, uint64_t epoch, uint64_t blocklisted_at);
+  bool read(uint32_t block, uint32_t& id, uint64_t epoch, uint64_t blocklisted_at);
+
+  const std::vector<uint32_t>& content() const { return content_; }
+  std::deque<FakeInstance>& instances() { return instances_; }
+
+  FakeInstance* lock_owner = nullptr;
+  bool overlap_seen = false;     // Two changes of one instance overlapped.
+  bool unlocked_change = false;  // A change was given to an instance that never had the lock.
+
+ private:
+  bool reach(uint32_t block, uint64_t epoch, uint64_t blocklisted_at);
+
+  uint64_t epoch_ = 1;
+  std::vector<uint32_t> content_;
+  const uint32_t per_group_;
+  std::vector<uint64_t> groups_;  // The newest epoch that each placement group knows of.
+  std::deque<FakeInstance> instances_;
+};
+
+}  // namespace tcmurbd::testing

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/lun_sim.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/check.h"
+
+namespace tcmurbd::testing {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Everything is shorter than in life, so that it happens often.
+DeviceSettings settings(const LunSim::Options& options) {
+  return {.gate = {.fence_after = milliseconds(400),
+                   .fence_calm = milliseconds(1000),
+                   .release_after = milliseconds(100),
+                   .drain_patience = milliseconds(200),
+                   .hold_min = milliseconds(60),
+                   .fence_retry = milliseconds(300),
+                   .acquire_retry = milliseconds(100)},
+          .deadline = milliseconds(1500),
+          .reads_need_lock = options.reads_need_lock};
+}
+
+FakeKernel::Options kernel_options(const LunSim::Options& options) {
+  return {.ring_bytes = 64 * 1024 - 128,
+          .block_bytes = kBlockBytes,
+          .blocks = 1024,
+          .flags = static_cast<uint16_t>(options.keep_buffer ? 0xf : 0x7)};
+}
+
+std::vector<uint8_t> cdb10(uint8_t opcode, uint32_t block, uint32_t count) {
+  return {opcode, 0, 0, 0, 0, static_cast<uint8_t>(block), 0, 0, static_cast<uint8_t>(count), 0};
+}
+
+}  // namespace
+
+LunSim::LunSim(uint32_t seed, Options options)
+    : random_(seed),
+      kernel_(kernel_options(options)),
+      mine_(&cluster_.open()),
+      peer_(&cluster_.open()),
+      device_(ring::Ring::attach(kernel_.map()).value(), *mine_,
+              scsi::DiskFacts{.block_size = kBlockBytes, .blocks = kBlocks}, settings(options)),
+      newest_(kBlocks) {}
+
+void LunSim::step() {
+  ++clock_;
+  switch (below(16)) {
+    case 0:
+    case 1:
+    case 2:
+      if (open_.size() < 40) issue();
+      break;
+    case 3:
+      abort_one();
+      break;
+    case 4:
+      if (chance(40)) kernel_.lun_reset();
+      break;
+    case 5:
+      peer_turn();
+      break;
+    case 6:
+    case 7:
+      pass_time();
+      break;
+    case 8:
+    case 9:
+      run_job(false);
+      break;
+    default:
+      end_some_op();
+  }
+  run_device();
+  EXPECT_FALSE(cluster_.overlap_seen) << "overlapping ops were with one instance at once";
+  EXPECT_FALSE(cluster_.unlocked_change) << "a change was given to librbd without the lock";
+  EXPECT_FALSE(kernel_.broken()) << kernel_.broken_reason();
+}
+
+// --- the initiator ---
+
+void LunSim::issue() {
+  Pending command{.block = below(kBlocks), .count = 0, .id = 0, .newest = {}};
+  command.count = 1 + below(std::min(6u, kBlocks - command.block));
+  const uint32_t kind = below(8);
+  FakeCommand request{.scattered = chance(2)};
+  if (kind == 0) {  // SYNCHRONIZE CACHE
+    command.count = 0;
+    request.cdb = {0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  } else if (kind < 3) {
+    request.cdb = cdb10(0x28, command.block, command.count);
+    request.data_in_bytes = command.count * kBlockBytes;
+    command.newest.assign(newest_.begin() + command.block,
+                          newest_.begin() + command.block + command.count);
+  } else {  // WRITE(10), and WRITE SAME(10) with one block for all.
+    const bool same = kind == 3;
+    command.id = ++last_id_;
+    writes_.push_back({.submitted = clock_});
+    request.cdb = cdb10(same ? 0x41 : 0x2a, command.block, command.count);
+    request.data_out.resize((same ? 1 : command.count) * kBlockBytes);
+    for (size_t at = 0; at < request.data_out.size(); at += kBlockBytes)
+      std::memcpy(&request.data_out[at], &command.id, sizeof command.id);
+  }
+  open_[kernel_.queue(std::move(request))] = std::move(command);
+}
+
+void LunSim::abort_one() {
+  if (open_.empty()) return;
+  auto chosen = open_.begin();
+  std::advance(chosen, below(static_cast<uint32_t>(open_.size())));
+  kernel_.abort(chosen->first);
+}
+
+void LunSim::collect() {
+  for (auto it = open_.begin(); it != open_.end();) {
+    if (const auto result = kernel_.take_result(it->first)) {
+      answered(it->second, *result);
+      it = open_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void LunSim::answered(const Pending& command, const FakeResult& result) {
+  const bool good = result.how == FakeResult::How::kAnswered && result.status == 0x00;
+  if (result.how == FakeResult::How::kAnswered) {
+    EXPECT_TRUE(result.status == 0x00 || result.status == 0x08) << int{result.status};
+  }
+  if (command.id != 0) writes_[command.id].answered = clock_;
+  if (!good) return;
+  for (uint32_t i = 0; i < command.count; ++i) {
+    if (command.id != 0) {
+      acknowledge(command.block + i, command.id);
+      continue;
+    }
+    uint32_t seen = 0;
+    ASSERT_EQ(result.data_in.size(), command.count * kBlockBytes);
+    std::memcpy(&seen, &result.data_in[i * kBlockBytes], sizeof seen);
+    check_seen(command.block + i, seen, command.newest[i]);
+  }
+}
+
+void LunSim::acknowledge(uint32_t block, uint32_t id) {
+  newest_[block] = std::max(newest_[block], writes_[id].submitted);
+}
+
+void LunSim::check_seen(uint32_t block, uint32_t id, uint64_t newest) {
+  ASSERT_LE(id, last_id_) << "bytes that nobody wrote";
+  EXPECT_FALSE(writes_[id].answered < newest)
+      << "block " << block << " shows write " << id << ", answered at " << writes_[id].answered
+      << ", although one submitted at " << newest << " was acknowledged; now " << clock_;
+}
+
+// --- the daemon's edges ---
+
+void LunSim::run_device() {
+  device_.on_ring(now_);
+  if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) {
+    EXPECT_EQ(job_, lock::Job::kNone) << "two jobs at a time";
+    job_ = job;
+  }
+  if (device_.publish()) kernel_.doorbell();
+  std::vector<uint16_t> freed;
+  device_.take_freed_buffers(freed);
+  for (const uint16_t id : freed) EXPECT_TRUE(kernel_.free_kept_buf(id)) << id;
+  std::vector<Report> reports;
+  device_.take_reports(reports);
+  std::vector<lock::PeerReply> replies;
+  device_.take_peer_replies(replies);
+  for (const lock::PeerReply& reply : replies) {
+    if (!peer_asks_ || reply.request != *peer_asks_) continue;  // It has given up waiting.
+    peer_asks_.reset();
+    if (reply.answer == lock::PeerAnswer::kHoldsDetached) peer_breaks();
+    if (reply.answer == lock::PeerAnswer::kReleased) peer_takes();
+    if (reply.answer == lock::PeerAnswer::kNotOwner && cluster_.lock_owner == mine_) peer_breaks();
+  }
+  collect();
+}
+
+void LunSim::pass_time() {
+  const int ticks = chance(50) ? 20 : 1;
+  for (int i = 0; i < ticks; ++i) {
+    now_ += Device::kTick;
+    if (device_.wants_time()) device_.on_time(now_);
+    run_device();
+  }
+}
+
+// Of any instance; those that were given up have to live with it.
+void LunSim::end_some_op() {
+  std::vector<FakeInstance*> busy;
+  for (FakeInstance& instance : cluster_.instances()) {
+    if (instance.pending() + instance.gave_up() != 0) busy.push_back(&instance);
+  }
+  if (busy.empty()) return;
+  FakeInstance& instance = *busy[below(static_cast<uint32_t>(busy.size()))];
+  // Sometimes nothing moves for a while.
+  if (&instance == mine_ && (clock_ / 4096) % 3 == 1 && !chance(64)) return;
+  const auto which = below(static_cast<uint32_t>(instance.pending() + instance.gave_up()));
+  if (which >= instance.pending()) {
+    instance.late(which - instance.pending());
+  } else if (chance(300)) {
+    device_.on_done(instance.time_out(which), now_);
+  } else {
+    device_.on_done(instance.finish(which, chance(2)), now_);
+  }
+}
+
+void LunSim::run_job(bool friendly) {
+  const lock::Job job = std::exchange(job_, lock::Job::kNone);
+  switch (job) {
+    case lock::Job::kNone:
+      return;
+    case lock::Job::kAcquire:
+      return acquire(friendly);
+    case lock::Job::kRelease:
+      // librbd waits for what is under way; the device has to have waited before.
+      EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
+      return release(friendly);
+    case lock::Job::kFence:
+      return fence(friendly);
+    case lock::Job::kReopen:
+      return reopen(friendly);
+  }
+}
+
+void LunSim::acquire(bool friendly) {
+  if (!friendly && chance(10)) return device_.on_acquire_failed(false, now_);
+  if (mine_->blocklisted()) return device_.on_acquire_failed(true, now_);
+  FakeInstance* const owner = cluster_.lock_owner;
+  if (owner == peer_ && (!peer_alive_ || chance(8))) {
+    cluster_.blocklist(*peer_);  // It did not answer.
+    peer_ = &cluster_.open();
+  } else if (owner != nullptr && owner != mine_ && owner != peer_) {
+    cluster_.blocklist(*owner);
+  }
+  cluster_.lock_owner = mine_;
+  mine_->take_newest_map();
+  device_.on_acquired(now_);
+}
+
+void LunSim::release(bool friendly) {
+  const bool works = friendly || !chance(20);
+  if (works && cluster_.lock_owner == mine_) cluster_.lock_owner = nullptr;
+  device_.on_released(works, now_);
+}
+
+void LunSim::fence(bool friendly) {
+  const bool works = friendly || !chance(4);
+  // One that was not confirmed may have been committed all the same.
+  if (works || chance(3)) cluster_.blocklist(*mine_);
+  device_.on_fenced(works, now_);
+}
+
+void LunSim::reopen(bool friendly) {
+  if (!friendly && chance(4)) return device_.on_reopen_failed(now_);
+  EXPECT_TRUE(mine_->blocklisted()) << "opened anew beside an instance that was not fenced";
+  mine_ = &cluster_.open();  // With the newest map.
+  device_.on_reopened(*mine_, now_);
+}
+
+// --- the other gateway ---
+
+void LunSim::peer_turn() {
+  if (chance(200)) peer_alive_ = !peer_alive_;
+  if (!peer_alive_) return;
+  if (peer_->blocklisted()) peer_ = &cluster_.open();
+  if (cluster_.lock_owner == peer_) return peer_works();
+  if (peer_asks_) {
+    if (now_ >= peer_gives_up_) {
+      peer_asks_.reset();
+      peer_breaks();
+    }
+  } else if (chance(30)) {
+    peer_asks_ = ++last_request_;
+    peer_gives_up_ = now_ + milliseconds(300);
+    device_.on_peer_asks(*peer_asks_, now_);
+  }
+}
+
+void LunSim::peer_breaks() {
+  if (cluster_.lock_owner != nullptr && cluster_.lock_owner != peer_)
+    cluster_.blocklist(*cluster_.lock_owner);
+  peer_takes();
+}
+
+void LunSim::peer_takes() {
+  // Somebody else may have been quicker; then this one fails and asks again.
+  if (cluster_.lock_owner != nullptr && !cluster_.lock_owner->blocklisted()) return;
+  cluster_.lock_owner = peer_;
+  peer_->take_newest_map();
+}
+
+// Its commands run at once and one after the other: it needs no order of its own.
+void LunSim::peer_works() {
+  const uint32_t block = below(kBlocks);
+  const uint64_t epoch = cluster_.epoch();
+  uint32_t seen = 0;
+  EXPECT_TRUE(cluster_.read(block, seen, epoch, 0));
+  check_seen(block, seen, newest_[block]);
+  writes_.push_back({.submitted = clock_, .answered = clock_});
+  EXPECT_TRUE(cluster_.write(block, ++last_id_, epoch, 0));
+  acknowledge(block, last_id_);
+}
+
+// --- the end ---
+
+void LunSim::heal() {
+  peer_alive_ = false;
+  for (int round = 0; round < 4000 && !(open_.empty() && device_.idle()); ++round) {
+    ++clock_;
+    for (FakeInstance& instance : cluster_.instances()) {
+      while (instance.gave_up() != 0) instance.late(0);
+      while (instance.pending() != 0) device_.on_done(instance.finish(0, false), now_);
+    }
+    run_job(true);
+    pass_time();
+  }
+  EXPECT_TRUE(open_.empty()) << open_.size() << " commands were never answered";
+  EXPECT_TRUE(device_.idle());
+  EXPECT_EQ(device_.detached(), 0u);
+  EXPECT_EQ(kernel_.kept(), 0u) << "buffers were never freed";
+  EXPECT_EQ(kernel_.on_ring(), 0u);
+  EXPECT_EQ(kernel_.violations(), std::vector<std::string>{});
+  for (uint32_t block = 0; block < kBlocks; ++block)
+    check_seen(block, cluster_.content()[block], newest_[block]);
+}
+
+}  // namespace tcmurbd::testing
