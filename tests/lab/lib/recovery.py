@@ -101,7 +101,7 @@ class RecoveryTestCase(testing.LabTestCase):
             return None
         tool = os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl")
         output = (gateway or self.gateway).output(f"{tool} status --json")
-        return next(each for each in json.loads(output)["devices"] if each["name"] == device.name)
+        return next(each for each in json.loads(output)["devices"] if each["name"].endswith(f"/{device.name}"))
 
     def _report_status(self, device):
         if self.failed() and device.gateway.reachable():
