@@ -80,6 +80,11 @@ bool FakeInstance::changes_pending() const {
   return !gave_up_.empty() || std::ranges::any_of(pending_, changes);
 }
 
+bool FakeInstance::touches(uint32_t block) const {
+  const ByteRange range{uint64_t{block} * kBlockBytes, kBlockBytes};
+  return std::ranges::any_of(pending_, [&](const Op& op) { return op.op.range.overlaps(range); });
+}
+
 void FakeInstance::take_newest_map() { epoch_ = cluster_.epoch(); }
 
 FakeInstance& FakeCluster::open() { return instances_.emplace_back(*this, epoch_); }

@@ -38,6 +38,8 @@ class FakeInstance final : public Image {
   size_t gave_up() const { return gave_up_.size(); }
   // Whether a change of it may still be applied.
   bool changes_pending() const;
+  // Whether one of its ops that have not been reported touches the block.
+  bool touches(uint32_t block) const;
   // Executes pending op `index` and reports it. A blocklisted instance may be told -ESHUTDOWN for
   // what was applied.
   OpDone finish(size_t index, bool may_lie);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "common/check.h"
@@ -206,10 +207,14 @@ void LunSim::end_some_op() {
   if (which >= instance.pending()) {
     instance.late(which - instance.pending());
   } else if (chance(300)) {
-    device_.on_done(instance.time_out(which), now_);
+    report_done(instance.time_out(which));
   } else {
-    device_.on_done(instance.finish(which, chance(2)), now_);
+    report_done(instance.finish(which, chance(2)));
   }
+}
+
+void LunSim::report_done(const OpDone& done) {
+  if (done.token != kPeersOp) device_.on_done(done, now_);
 }
 
 void LunSim::run_job(bool friendly) {
@@ -234,8 +239,8 @@ void LunSim::acquire(bool friendly) {
   if (!friendly && chance(10)) return device_.on_acquire_failed(false, now_);
   if (mine_->blocklisted()) return device_.on_acquire_failed(true, now_);
   FakeInstance* const owner = cluster_.lock_owner;
-  if (owner == peer_ && (!peer_alive_ || chance(8))) {
-    cluster_.blocklist(*peer_);  // It did not answer.
+  if (owner == peer_ && (!peer_alive_ || peer_->changes_pending() || chance(8))) {
+    cluster_.blocklist(*peer_);  // It did not answer, or said that writes of its own hang.
     peer_ = &cluster_.open();
   } else if (owner != nullptr && owner != mine_ && owner != peer_) {
     cluster_.blocklist(*owner);
@@ -300,6 +305,8 @@ void LunSim::peer_takes() {
 // Its commands run at once and one after the other: it needs no order of its own.
 void LunSim::peer_works() {
   const uint32_t block = below(kBlocks);
+  if (peer_->touches(block)) return;  // It holds what it left behind, as we do.
+  if (chance(8)) return peer_leaves_a_write_behind(block);
   const uint64_t epoch = cluster_.epoch();
   uint32_t seen = 0;
   EXPECT_TRUE(cluster_.read(block, seen, epoch, 0));
@@ -307,6 +314,17 @@ void LunSim::peer_works() {
   writes_.push_back({.submitted = clock_, .answered = clock_});
   EXPECT_TRUE(cluster_.write(block, ++last_id_, epoch, 0));
   acknowledge(block, last_id_);
+}
+
+// Aborted at once, and on its way for as long as the cluster likes.
+void LunSim::peer_leaves_a_write_behind(uint32_t block) {
+  if (peer_->pending() == kImageOpsMax) return;
+  writes_.push_back({.submitted = clock_, .answered = clock_});
+  std::array<uint8_t, kBlockBytes> data{};
+  std::memcpy(data.data(), &++last_id_, sizeof last_id_);
+  const iovec iov{data.data(), data.size()};
+  peer_->submit({OpKind::kWrite, {uint64_t{block} * kBlockBytes, kBlockBytes}, {&iov, 1}},
+                kPeersOp);
 }
 
 // --- the end ---
@@ -317,7 +335,7 @@ void LunSim::heal() {
     ++clock_;
     for (FakeInstance& instance : cluster_.instances()) {
       while (instance.gave_up() != 0) instance.late(0);
-      while (instance.pending() != 0) device_.on_done(instance.finish(0, false), now_);
+      while (instance.pending() != 0) report_done(instance.finish(0, false));
     }
     run_job(true);
     pass_time();

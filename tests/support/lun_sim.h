@@ -39,6 +39,7 @@ class LunSim {
   static constexpr uint32_t kBlocks = 64;
   static constexpr uint32_t kBlocksPerGroup = 8;
   static constexpr uint64_t kNever = UINT64_MAX;
+  static constexpr OpToken kPeersOp = UINT32_MAX;
 
   struct Write {
     uint64_t submitted = 0;
@@ -65,6 +66,7 @@ class LunSim {
   // The daemon's edges, and the cluster.
   void run_device();
   void pass_time();
+  void report_done(const OpDone& done);
   void end_some_op();
   void run_job(bool friendly);
   void acquire(bool friendly);
@@ -77,6 +79,7 @@ class LunSim {
   void peer_takes();
   void peer_breaks();
   void peer_works();
+  void peer_leaves_a_write_behind(uint32_t block);
 
   std::mt19937 random_;
   FakeKernel kernel_;
