@@ -24,9 +24,9 @@ void apply_log_settings(const Config::Log& settings) {
   Log::set_limits({settings.burst, settings.per_minute});
 }
 
-Daemon::Daemon(Config config, std::string config_path)
+Daemon::Daemon(Config config, ReadConfig read_config)
     : config_(std::move(config)),
-      config_path_(std::move(config_path)),
+      read_config_(std::move(read_config)),
       signals_(control_, SIGTERM, SIGINT, SIGHUP),
       netlink_wait_(control_) {}
 
@@ -235,7 +235,7 @@ void Daemon::reload() {
              static_cast<long long>(std::chrono::duration_cast<std::chrono::microseconds>(
                                         std::chrono::steady_clock::now().time_since_epoch())
                                         .count()));
-  auto fresh = load_config(config_path_);
+  auto fresh = read_config_();
   if (!fresh) {
     log_.error("reload refused, the old settings stay: {}", fresh.error());
   } else {
@@ -246,7 +246,7 @@ void Daemon::reload() {
     config_.device = fresh->device;
     apply_log_settings(config_.log);
     for (const auto& [minor, lun] : luns_) lun->reconfigure(config_);
-    log_.info("settings read again from {}", config_path_);
+    log_.info("settings read again");
   }
   sd_notify(0, "READY=1");
 }

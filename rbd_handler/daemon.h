@@ -9,6 +9,8 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <expected>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -27,8 +29,9 @@ void apply_log_settings(const Config::Log& settings);
 
 class Daemon {
  public:
-  // `config_path` is read again on SIGHUP.
-  Daemon(Config config, std::string config_path);
+  // `read_config` is asked at SIGHUP, on the control thread.
+  using ReadConfig = std::function<std::expected<Config, std::string>()>;
+  Daemon(Config config, ReadConfig read_config);
   ~Daemon();
 
   // Serves until SIGTERM or SIGINT. Returns the process's exit code; the caller must then end it
@@ -58,7 +61,7 @@ class Daemon {
   void answer_control(std::string_view request, admin::ControlSocket::Reply reply);
 
   Config config_;
-  const std::string config_path_;
+  const ReadConfig read_config_;
   Log log_;
   boost::asio::io_context control_;
   std::vector<std::unique_ptr<Reactor>> reactors_;

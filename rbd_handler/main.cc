@@ -68,7 +68,7 @@ int run(int argc, char** argv) {
     return 1;
   }
   prepare_process();
-  Daemon daemon(*config, path);
+  Daemon daemon(*config, [path, named = named->count() != 0] { return read_config(path, named); });
   const int code = daemon.run();
   // No destructors, no exit handlers: threads may hang in librbd until an OSD comes back.
   unlink(config->paths.control_socket.c_str());
