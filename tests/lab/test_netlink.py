@@ -68,7 +68,7 @@ class NetlinkTest(testing.LabTestCase):
     def test_enabled_while_no_daemon_runs(self):
         self.cluster.create_image("early", 16 * MIB)
         device = Device(self.gateway, "early", "rbd/rbd/early", 16 * MIB).create()
-        self.addCleanup(self._quietly, device.delete)
+        self._remove_later(self.gateway, device.delete)
         self.assertEqual(self.daemon.stop(), 0)  # which tells the kernel not to wait for answers
         device.enable(RELEASE_SECONDS)
         self.daemon.start()
