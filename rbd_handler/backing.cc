@@ -40,6 +40,11 @@ LockChannel::Answer to_wire(lock::PeerAnswer answer) {
   return LockChannel::Answer::kNotOwner;
 }
 
+// Empty: there is none.
+std::string address_of(const ceph::RbdImage* image) {
+  return image != nullptr ? image->address() : std::string{};
+}
+
 }  // namespace
 
 Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
@@ -70,6 +75,7 @@ void Backing::tell(Event event) {
 }
 
 void Backing::start(lock::Job job) {
+  if (closed_) return;
   switch (job) {
     case lock::Job::kAcquire:
       return acquire();
@@ -227,7 +233,7 @@ void Backing::on_peer_asks(LockChannel::Request request) {
 
 void Backing::answer_peer(const lock::PeerReply& reply) {
   const auto found = requests_.find(reply.request);
-  if (found == requests_.end() || !opened_.channel) return;
+  if (closed_ || found == requests_.end()) return;
   opened_.channel->answer(found->second, to_wire(reply.answer));
   requests_.erase(found);
   log_->info("lock: a peer asked for it, answered: {}",
@@ -237,7 +243,7 @@ void Backing::answer_peer(const lock::PeerReply& reply) {
 }
 
 void Backing::locate(const ByteRange& range) {
-  if (locating_ || !opened_.image) return;
+  if (closed_ || locating_) return;
   locating_ = true;
   const ceph::ImageInfo& info = image().info();
   const std::string object =
@@ -275,12 +281,15 @@ void Backing::refresh_size(uint64_t device_bytes) {
 }
 
 void Backing::abandon(std::function<void()> done) {
-  if (!opened_.image || !opened_.control) return done();
+  // A close under way has the rest on its own thread.
+  const auto control = closed_ ? fencer_.lock() : opened_.control;
+  const auto channel = closed_ ? nullptr : opened_.channel;
+  const std::string address = closed_ ? closing_address_ : address_of(opened_.image.get());
+  if (!control || address.empty()) return done();
   auto fenced = std::make_shared<std::expected<void, LockFailure>>();
-  const std::string address = image().address();
   // On a thread of its own: the kernel's writer of rmdir waits for it.
   std::make_shared<reactor::Jobs>(control_)->run(
-      [control = opened_.control, channel = opened_.channel, address, fenced] {
+      [control, channel, address, fenced] {
         *fenced = control->blocklist(address);
         if (*fenced && channel) ceph::free_lock(channel->record(), address);
       },
@@ -298,9 +307,12 @@ void Backing::abandon(std::function<void()> done) {
 
 void Backing::close(std::function<void()> done) {
   tell_ = nullptr;
+  closed_ = true;
+  fencer_ = opened_.control;
+  closing_address_ = address_of(opened_.image.get());
   jobs_->run(
       [this, self = shared_from_this()] {
-        const std::string address = opened_.image ? opened_.image->address() : "";
+        const std::string address = address_of(opened_.image.get());
         opened_.image.reset();  // It gives the lock up. Its pending reads use the mapping.
         opened_.channel.reset();
         opened_.control.reset();

@@ -82,6 +82,9 @@ class Backing : public std::enable_shared_from_this<Backing> {
   std::vector<std::string> fenced_;  // Our own instances that are on the blocklist for sure.
   size_t given_up_ = 0;              // Instances that are not closed yet.
   bool locating_ = false;
+  bool closed_ = false;  // What still comes from the reactor has nothing to work on.
+  std::weak_ptr<ceph::ControlClient> fencer_;  // For an image whose closing hangs,
+  std::string closing_address_;                // and its instance.
   uint64_t last_request_ = 0;
   std::map<uint64_t, ceph::LockChannel::Request> requests_;  // Not answered yet.
 };
