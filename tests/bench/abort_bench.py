@@ -118,7 +118,11 @@ class Served:
         stuck = self.break_it(how, gateway, here)
         started = time.monotonic()
         seconds = until(lambda: recovery.write(there, self.healthy_lba, b"t" * PAGE, PATIENCE_SECONDS), started)
-        self.mend_it(how, gateway, here, stuck)
+        if how == "stuck":
+            self.victim.resume()
+            here.poll(lambda: all(each.done for each in stuck), PATIENCE_SECONDS)
+        elif how == "frozen":
+            gateway.kill()  # tcmu-runner answers BUSY for minutes when it goes on
         self.stop()
         return seconds
 
@@ -134,14 +138,6 @@ class Served:
         elif how == "dead":
             gateway.kill()
         return stuck
-
-    def mend_it(self, how, gateway, session, stuck):
-        if how == "stuck":
-            self.victim.resume()
-            session.poll(lambda: all(each.done for each in stuck), PATIENCE_SECONDS)
-        elif how == "frozen":
-            gateway.thaw()
-            recovery.read(session, self.healthy_lba, BLOCKS, PATIENCE_SECONDS)
 
 
 def until(action, started):
