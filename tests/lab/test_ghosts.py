@@ -8,7 +8,7 @@ LAB_GHOST_ROUNDS=N makes the hunt longer. Each round's choices follow from LAB_S
 import os
 import threading
 
-from lib import recovery, testing
+from lib import network, recovery, testing
 from lib.ghosts import PAGE, Hunt
 from lib.placement import image_beside_an_osd
 from lib.recovery import MIB
@@ -16,7 +16,8 @@ from lib.recovery import MIB
 ROUNDS = int(os.environ.get("LAB_GHOST_ROUNDS", "4"))
 SIZE = 64 * MIB
 OBJECT_PAGES = MIB // PAGE
-# More than the sockets on the way hold while the OSD doesn't read: the last of it is sent when the OSD has gone on already.
+# More than the sockets on the way hold while the OSD doesn't read: the last of it comes to the OSD behind the newer writes, and
+# only their order by the fence keeps it from being a ghost.
 OLD_OBJECTS, OLD_PAGES = 8, 64
 NEWER = 12
 NEWER_SECONDS = 60
@@ -29,6 +30,7 @@ class GhostTest(recovery.RecoveryTestCase):
 
     def prepare(self, object_map_there=False, pool="rbd"):
         """An image, a gateway or two that serve it, and the OSD that is going to hang."""
+        network.limit_receive_buffers()
         names = (f"{self.image_name()}" for _ in range(200))
         name, victim, self.placement = image_beside_an_osd(
             self.cluster, names, SIZE, object_map_there, pool=pool, object_size=MIB)
@@ -79,7 +81,7 @@ class GhostTest(recovery.RecoveryTestCase):
         self.hunt.write_all(session, [self.hunt.change(page, 1) for page in self.newer_pages], NEWER_SECONDS)
 
     def resume_at_random(self, *osds):
-        timer = threading.Timer(self.random.uniform(0, 1.5), lambda: self.resume(*osds))
+        timer = threading.Timer(self.random.uniform(0, 2), lambda: self.resume(*osds))
         self.addCleanup(timer.join)
         timer.start()
         return timer

@@ -35,3 +35,9 @@ def create_tap(number):
 def set_link(number, up):
     """Pulls the gateway's network cable, or plugs it in again."""
     _ip("link", "set", f"tap{number}", "up" if up else "down")
+
+
+def limit_receive_buffers():
+    """New connections to this side, the OSDs' among them, hold little that was not read yet: the rest stays with its sender."""
+    with open("/proc/sys/net/ipv4/tcp_rmem", "w", encoding="ascii") as limits:  # of the lab's own namespace
+        limits.write("4096 131072 262144")
