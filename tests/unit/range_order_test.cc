@@ -27,6 +27,11 @@ class RangeOrderTest : public ::testing::Test {
     order_.leave(owner, ready);
     return ready;
   }
+  std::vector<uint32_t> hold(uint32_t owner) {
+    std::vector<uint32_t> ready;
+    order_.hold(owner, ready);
+    return ready;
+  }
   RangeOrder order_;
 };
 
@@ -89,6 +94,61 @@ TEST_F(RangeOrderTest, AClaimOfManyRangesWaitsForAllOfThem) {
 }
 
 // Against the plain definition: an op may run when no earlier one that is still there conflicts
+TEST_F(RangeOrderTest, AFlushWaitsNoLongerForAHeldWrite) {
+  EXPECT_TRUE(write(1, 0, 10));
+  EXPECT_TRUE(write(2, 50, 10));
+  EXPECT_FALSE(flush(3));
+  EXPECT_FALSE(flush(4));
+  EXPECT_EQ(hold(1), Owners{});
+  EXPECT_EQ(hold(2), (Owners{3, 4}));
+  EXPECT_TRUE(flush(5)) << "nor does one that comes later";
+  EXPECT_EQ(leave(1), Owners{});
+  EXPECT_EQ(leave(2), Owners{});
+  EXPECT_TRUE(order_.empty());
+}
+
+TEST_F(RangeOrderTest, WhatOverlapsAHeldWriteWaitsForItsEnd) {
+  EXPECT_TRUE(write(1, 0, 10));
+  EXPECT_FALSE(write(2, 9, 10));
+  EXPECT_FALSE(read(3, 0, 1));
+  EXPECT_EQ(hold(1), Owners{});
+  EXPECT_FALSE(read(4, 5, 1));
+  EXPECT_FALSE(write(5, 0, 1));
+  EXPECT_TRUE(write(6, 20, 1)) << "elsewhere nobody waits";
+  EXPECT_EQ(leave(1), (Owners{2, 3, 4}));
+  EXPECT_EQ(leave(3), Owners{5});
+}
+
+TEST_F(RangeOrderTest, AFlushStillWaitsForWhatWaitsBehindAHeldWrite) {
+  EXPECT_TRUE(write(1, 0, 10));
+  EXPECT_FALSE(write(2, 0, 10));
+  EXPECT_FALSE(flush(3));
+  EXPECT_EQ(hold(1), Owners{}) << "the second one is live";
+  EXPECT_EQ(leave(1), Owners{2});
+  EXPECT_EQ(leave(2), Owners{3});
+  EXPECT_TRUE(order_.empty());
+}
+
+TEST_F(RangeOrderTest, AHeldWriteOfManyRangesFreesAFlushOnce) {
+  const ByteRange ranges[]{{0, 10}, {100, 10}, {200, 10}};
+  EXPECT_TRUE(order_.enter(1, ranges, Access::kWrite));
+  EXPECT_FALSE(flush(2));
+  EXPECT_FALSE(write(3, 205, 10));
+  EXPECT_EQ(hold(1), Owners{2});
+  EXPECT_EQ(leave(1), Owners{3});
+  EXPECT_EQ(leave(3), Owners{});
+  EXPECT_TRUE(order_.empty());
+}
+
+TEST_F(RangeOrderTest, AnEarlierFlushGainsNothingFromALaterHold) {
+  EXPECT_TRUE(write(1, 0, 10));
+  EXPECT_FALSE(flush(2));
+  EXPECT_TRUE(write(3, 50, 10));
+  EXPECT_EQ(hold(3), Owners{});
+  EXPECT_EQ(leave(3), Owners{});
+  EXPECT_EQ(leave(1), Owners{2});
+}
+
 // with it.
 TEST(RangeOrderRandom, AgreesWithTheDefinition) {
   const unsigned seed = std::random_device{}();
