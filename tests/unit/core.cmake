@@ -1,6 +1,6 @@
 unit_test(iov_test SOURCES iov_test.cc LIBS tcmurbd_common)
 unit_test(log_test SOURCES log_test.cc LIBS tcmurbd_common)
-unit_test(lock_test SOURCES ladder_table_test.cc lock_state_test.cc LIBS tcmurbd_lock tcmurbd_task)
+unit_test(lock_test SOURCES gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc LIBS tcmurbd_lock tcmurbd_task)
 unit_test(range_order_test SOURCES range_order_test.cc LIBS tcmurbd_task)
 unit_test(device_test SOURCES device_test.cc device_compare_test.cc device_ladder_test.cc device_random_test.cc LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)
 unit_test(inbox_test SOURCES inbox_test.cc LIBS tcmurbd_reactor LABELS threaded)

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// A long life of one gate: anything that can happen, in any order.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "rbd_handler/lock/gate.h"
+
+namespace tcmurbd::lock {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class GateRandom : public ::testing::Test {
+ protected:
+  void end(Job job, bool well) {
+    switch (job) {
+      case Job::kNone:
+        return;
+      case Job::kAcquire:
+        return well ? gate_.on_acquired(now_) : gate_.on_acquire_failed(random_() % 2 == 0, now_);
+      case Job::kRelease:
+        return well ? gate_.on_released(now_) : gate_.on_release_failed();
+      case Job::kFence:
+        return well ? gate_.on_fence_done() : gate_.on_fence_failed(now_);
+      case Job::kReopen:
+        return well ? gate_.on_reopened(now_) : gate_.on_reopen_failed(now_);
+    }
+  }
+  void happen() {
+    switch (random_() % 64) {
+      case 0:
+        return gate_.must_fence();
+      case 1:
+        return gate_.on_lost();
+      case 2:
+        return gate_.on_lun_reset(now_);
+      case 3:
+      case 4:
+      case 5:
+        gate_.on_peer_asks(answers_.size());
+        answers_.push_back(0);
+        return;
+      default:
+        break;
+    }
+    if (random_() % 4 == 0) return end(std::exchange(job_, Job::kNone), random_() % 4 != 0);
+    now_ += milliseconds(random_() % 128);
+    gate_.advance(now_, {.waiting_changes = static_cast<uint32_t>(random_() % 2),
+                         .live_changes = static_cast<uint32_t>(random_() % 2),
+                         .detached_changes = static_cast<uint32_t>(random_() % 8 == 0),
+                         .oldest_detached = seconds(random_() % 512 == 0 ? 100 : 0)});
+  }
+  void collect() {
+    if (const Job job = gate_.take_job(); job != Job::kNone) {
+      ASSERT_EQ(job_, Job::kNone) << "two jobs at a time";
+      job_ = job;
+    }
+    std::vector<PeerReply> replies;
+    gate_.take_replies(replies);
+    for (const PeerReply& reply : replies) ++answers_.at(reply.request);
+  }
+
+  TimePoint now_{std::chrono::hours(1)};
+  Gate gate_{GateSettings{}};
+  std::mt19937 random_;
+  Job job_ = Job::kNone;
+  std::vector<int> answers_;  // By request.
+};
+
+TEST_F(GateRandom, NoRequestIsLostOrAnsweredTwice) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(::testing::Message() << "seed " << seed);
+  random_.seed(seed);
+  for (int step = 0; step < 50'000 && !HasFatalFailure(); ++step) {
+    happen();
+    collect();
+  }
+  for (int step = 0; step < 100; ++step) {
+    end(std::exchange(job_, Job::kNone), true);
+    collect();
+    now_ += milliseconds(100);
+    gate_.advance(now_, {});
+    collect();
+  }
+  EXPECT_FALSE(gate_.needs_time());
+  EXPECT_GT(answers_.size(), 1000u);
+  EXPECT_EQ(answers_, std::vector<int>(answers_.size(), 1));
+}
+
+}  // namespace
+}  // namespace tcmurbd::lock

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gate with time, peers and load: when the lock is taken, handed over and fenced, and what
+// peers are told. The times are those of GateSettings as it stands.
+#include "rbd_handler/lock/gate.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tcmurbd::lock {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Replies = std::vector<PeerReply>;
+
+constexpr Load kIdle{};
+constexpr Load kWaiting{.waiting_changes = 1};
+constexpr Load kLive{.live_changes = 1};
+constexpr Load kDetached{.detached_changes = 1};
+
+class GateTest : public ::testing::Test {
+ protected:
+  // Time passes, and what the gate wants done then.
+  Job after(Duration duration, const Load& load) {
+    now_ += duration;
+    return advance(load);
+  }
+  Job advance(const Load& load) {
+    gate_.advance(now_, load);
+    return gate_.take_job();
+  }
+  Replies replies() {
+    Replies all;
+    gate_.take_replies(all);
+    return all;
+  }
+  void own() {
+    ASSERT_EQ(advance(kWaiting), Job::kAcquire);
+    gate_.on_acquired(now_);
+    ASSERT_EQ(gate_.state(), State::kOwned);
+  }
+  // For so long that hold_min matters no more.
+  void own_for_long() {
+    own();
+    now_ += seconds(1);
+  }
+  void fence_well() {
+    gate_.on_fence_done();
+    ASSERT_EQ(gate_.take_job(), Job::kReopen);
+    gate_.on_reopened(now_);
+    ASSERT_EQ(gate_.state(), State::kUnowned);
+  }
+  // From a fresh gate.
+  void enter(State state) {
+    if (state == State::kUnowned) return;
+    if (state == State::kAcquiring) {
+      ASSERT_EQ(advance(kWaiting), Job::kAcquire);
+      return;
+    }
+    own_for_long();
+    if (state == State::kDraining || state == State::kReleasing) {
+      gate_.on_lun_reset(now_);
+      advance(state == State::kDraining ? kLive : kIdle);
+    }
+    if (state == State::kFencing || state == State::kReopening || state == State::kStuck) {
+      gate_.must_fence();
+      ASSERT_EQ(gate_.take_job(), Job::kFence);
+    }
+    if (state == State::kReopening) gate_.on_fence_done();
+    if (state == State::kStuck) gate_.on_fence_failed(now_);
+    gate_.take_job();
+    ASSERT_EQ(gate_.state(), state);
+  }
+
+  TimePoint now_{std::chrono::hours(1)};
+  Gate gate_{GateSettings{}};
+};
+
+class GateInState : public GateTest, public ::testing::WithParamInterface<State> {};
+
+constexpr State kAll[]{State::kUnowned,   State::kAcquiring, State::kOwned,     State::kDraining,
+                       State::kReleasing, State::kFencing,   State::kReopening, State::kStuck};
+
+INSTANTIATE_TEST_SUITE_P(Each, GateInState, ::testing::ValuesIn(kAll),
+                         [](const auto& state) { return std::string(name(state.param)); });
+
+TEST_P(GateInState, LetsThroughWhatIsSafe) {
+  enter(GetParam());
+  const std::map<State, std::pair<bool, bool>> expected{
+      // Reads, changes.
+      {State::kUnowned, {true, false}},    {State::kAcquiring, {true, false}},
+      {State::kOwned, {true, true}},       {State::kDraining, {true, false}},
+      {State::kReleasing, {true, false}},  {State::kFencing, {false, false}},
+      {State::kReopening, {false, false}}, {State::kStuck, {true, true}}};
+  EXPECT_EQ(gate_.lets_through(false), expected.at(GetParam()).first);
+  EXPECT_EQ(gate_.lets_through(true), expected.at(GetParam()).second);
+}
+
+TEST_P(GateInState, APeerIsAnsweredAtOnceOrWhenItIsKnown) {
+  enter(GetParam());
+  gate_.on_peer_asks(7);
+  switch (GetParam()) {
+    case State::kUnowned:
+      EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kNotOwner}}));
+      break;
+    case State::kFencing:
+    case State::kReopening:
+    case State::kStuck:
+      EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+      break;
+    case State::kAcquiring:
+      EXPECT_EQ(replies(), Replies{});
+      gate_.on_acquired(now_);
+      EXPECT_EQ(after(milliseconds(199), kIdle), Job::kNone) << "it has only just got it";
+      EXPECT_EQ(after(milliseconds(1), kIdle), Job::kRelease);
+      break;
+    case State::kOwned:
+    case State::kDraining:
+      EXPECT_EQ(replies(), Replies{});
+      EXPECT_EQ(advance(kIdle), Job::kRelease);
+      break;
+    case State::kReleasing:
+      break;
+  }
+  if (gate_.state() == State::kReleasing) {
+    EXPECT_EQ(replies(), Replies{});
+    gate_.on_released(now_);
+    EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
+  }
+  EXPECT_EQ(replies(), Replies{});
+}
+
+TEST_P(GateInState, AnOpsLossOpensAnewUnlessAJobWillTell) {
+  enter(GetParam());
+  gate_.take_given_up();
+  gate_.on_lost();
+  const bool busy = GetParam() == State::kAcquiring || GetParam() == State::kReleasing ||
+                    GetParam() == State::kFencing || GetParam() == State::kReopening;
+  EXPECT_EQ(gate_.take_job(), busy ? Job::kNone : Job::kReopen);
+  EXPECT_EQ(gate_.state(), busy ? GetParam() : State::kReopening);
+  EXPECT_EQ(gate_.take_given_up(), !busy);
+  EXPECT_FALSE(gate_.take_given_up());
+}
+
+TEST_P(GateInState, ALunResetMeansTheOwnerOnly) {
+  enter(GetParam());
+  gate_.on_lun_reset(now_);
+  EXPECT_EQ(advance(kDetached), Job::kNone);
+  EXPECT_EQ(gate_.state(), GetParam() == State::kOwned ? State::kDraining : GetParam());
+}
+
+// --- hand-over ---
+
+TEST_F(GateTest, AnIdleOwnerHandsOverAtOnce) {
+  own_for_long();
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(advance(kIdle), Job::kRelease);
+  EXPECT_EQ(replies(), Replies{}) << "not before it is done";
+  gate_.on_released(now_);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
+  EXPECT_EQ(gate_.state(), State::kUnowned);
+  EXPECT_FALSE(gate_.take_given_up());
+}
+
+TEST_F(GateTest, LiveWritesMayEndFirst) {
+  own_for_long();
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(advance(kLive), Job::kNone);
+  EXPECT_EQ(gate_.state(), State::kDraining);
+  EXPECT_EQ(after(milliseconds(699), kLive), Job::kNone);
+  EXPECT_EQ(advance(kIdle), Job::kRelease);
+  gate_.on_released(now_);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
+}
+
+TEST_F(GateTest, LiveWritesThatDoNotEndAreFenced) {
+  own_for_long();
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(advance(kLive), Job::kNone);
+  EXPECT_EQ(after(milliseconds(699), kLive), Job::kNone);
+  EXPECT_EQ(replies(), Replies{});
+  EXPECT_EQ(after(milliseconds(1), kLive), Job::kFence);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}})) << "it need not wait for ours";
+  fence_well();
+  EXPECT_EQ(replies(), Replies{});
+}
+
+TEST_F(GateTest, WithADetachedWriteThePeerIsToldAtOnce) {
+  own();  // Not even hold_min counts.
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(advance(kDetached), Job::kFence);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+}
+
+TEST_F(GateTest, AWriteDetachedWhileDrainingTellsThePeerAtOnce) {
+  own_for_long();
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(advance(kLive), Job::kNone);
+  EXPECT_EQ(after(milliseconds(10), kDetached), Job::kFence);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+}
+
+TEST_F(GateTest, AReleaseThatFailedIsFencedAndThePeerTold) {
+  own_for_long();
+  gate_.on_peer_asks(7);
+  ASSERT_EQ(advance(kIdle), Job::kRelease);
+  gate_.on_release_failed();
+  EXPECT_EQ(gate_.take_job(), Job::kFence);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+}
+
+TEST_F(GateTest, AnOwnerKeepsTheLockForAWhile) {
+  own();
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(advance(kIdle), Job::kNone);
+  EXPECT_EQ(after(milliseconds(199), kIdle), Job::kNone);
+  EXPECT_TRUE(gate_.lets_through(true)) << "it is used meanwhile";
+  EXPECT_EQ(after(milliseconds(1), kIdle), Job::kRelease);
+}
+
+TEST_F(GateTest, AfterAHandOverTheTakerHasItForAWhile) {
+  own_for_long();
+  gate_.on_peer_asks(7);
+  ASSERT_EQ(advance(kIdle), Job::kRelease);
+  gate_.on_released(now_);
+  EXPECT_EQ(advance(kWaiting), Job::kNone);
+  EXPECT_FALSE(gate_.refuses()) << "it is a short wait";
+  EXPECT_EQ(after(milliseconds(199), kWaiting), Job::kNone);
+  EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kAcquire);
+}
+
+TEST_F(GateTest, EveryPeerIsAnsweredOnce) {
+  enter(State::kAcquiring);
+  gate_.on_peer_asks(1);
+  gate_.on_acquired(now_);
+  gate_.on_peer_asks(2);
+  EXPECT_EQ(after(milliseconds(200), kLive), Job::kNone);
+  gate_.on_peer_asks(3);
+  EXPECT_EQ(advance(kIdle), Job::kRelease);
+  gate_.on_peer_asks(4);
+  EXPECT_EQ(replies(), Replies{});
+  gate_.on_released(now_);
+  gate_.on_peer_asks(5);
+  EXPECT_EQ(replies(), (Replies{{1, PeerAnswer::kReleased},
+                                {2, PeerAnswer::kReleased},
+                                {3, PeerAnswer::kReleased},
+                                {4, PeerAnswer::kReleased},
+                                {5, PeerAnswer::kNotOwner}}));
+  EXPECT_EQ(replies(), Replies{});
+}
+
+// --- LUN RESET ---
+
+TEST_F(GateTest, ALunResetReleasesWhenIdle) {
+  own();
+  gate_.on_lun_reset(now_);
+  EXPECT_EQ(advance(kIdle), Job::kRelease) << "hold_min is for peers";
+  gate_.on_released(now_);
+  EXPECT_EQ(advance(kWaiting), Job::kAcquire) << "nobody asked for it";
+}
+
+TEST_F(GateTest, ALunResetFencesWhatDoesNotEnd) {
+  own();
+  gate_.on_lun_reset(now_);
+  EXPECT_EQ(advance(kDetached), Job::kNone);
+  EXPECT_EQ(gate_.state(), State::kDraining);
+  now_ += milliseconds(100);
+  gate_.on_lun_reset(now_);  // Does not start the wait anew.
+  EXPECT_EQ(after(milliseconds(149), kDetached), Job::kNone);
+  EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
+  fence_well();
+  own();
+  EXPECT_EQ(advance(kIdle), Job::kNone) << "the reset is over";
+}
+
+TEST_F(GateTest, ALunResetWaitsForWhatEndsInTime) {
+  own();
+  gate_.on_lun_reset(now_);
+  EXPECT_EQ(advance(kDetached), Job::kNone);
+  EXPECT_EQ(after(milliseconds(249), kIdle), Job::kRelease);
+}
+
+// --- acquiring ---
+
+TEST_F(GateTest, AFailedAcquireRefusesUntilTheNextAttempt) {
+  enter(State::kAcquiring);
+  EXPECT_FALSE(gate_.refuses());
+  gate_.on_peer_asks(7);
+  gate_.on_acquire_failed(false, now_);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kNotOwner}}));
+  EXPECT_TRUE(gate_.refuses());
+  EXPECT_EQ(after(milliseconds(299), kWaiting), Job::kNone);
+  EXPECT_TRUE(gate_.refuses());
+  EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kAcquire);
+  EXPECT_FALSE(gate_.refuses());
+}
+
+TEST_F(GateTest, ALostAcquireOpensAnewAndRefusesNobody) {
+  enter(State::kAcquiring);
+  gate_.on_peer_asks(7);
+  gate_.on_acquire_failed(true, now_);
+  EXPECT_EQ(gate_.state(), State::kReopening);
+  EXPECT_EQ(gate_.take_job(), Job::kReopen);
+  EXPECT_FALSE(gate_.refuses());
+  EXPECT_TRUE(gate_.take_given_up());
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kNotOwner}}));
+  gate_.on_reopened(now_);
+  EXPECT_EQ(advance(kWaiting), Job::kAcquire) << "at once";
+}
+
+// --- fencing ---
+
+TEST_F(GateTest, AFenceGivesTheInstanceUpOnceItIsDone) {
+  enter(State::kFencing);
+  EXPECT_FALSE(gate_.take_given_up());
+  gate_.must_fence();
+  EXPECT_EQ(gate_.take_job(), Job::kNone) << "one is under way";
+  gate_.on_fence_done();
+  EXPECT_EQ(gate_.take_job(), Job::kReopen);
+  EXPECT_TRUE(gate_.take_given_up());
+  EXPECT_FALSE(gate_.take_given_up());
+  gate_.on_reopened(now_);
+  EXPECT_EQ(gate_.state(), State::kUnowned);
+  EXPECT_FALSE(gate_.take_given_up());
+}
+
+TEST_F(GateTest, StuckEndsWhenTheDetachedWritesDo) {
+  enter(State::kStuck);
+  EXPECT_FALSE(gate_.refuses()) << "what overlaps nothing is served";
+  EXPECT_EQ(after(milliseconds(100), kDetached), Job::kNone);
+  EXPECT_EQ(gate_.state(), State::kStuck);
+  EXPECT_EQ(advance(kLive), Job::kNone);
+  EXPECT_EQ(gate_.state(), State::kOwned);
+  EXPECT_FALSE(gate_.take_given_up()) << "the instance is as good as before";
+}
+
+TEST_F(GateTest, StuckTriesAgainAfterAWhile) {
+  enter(State::kStuck);
+  gate_.must_fence();
+  EXPECT_EQ(gate_.take_job(), Job::kNone) << "not as fast as it can";
+  EXPECT_EQ(after(milliseconds(4999), kDetached), Job::kNone);
+  EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
+  gate_.on_fence_failed(now_);
+  EXPECT_EQ(after(milliseconds(4999), kDetached), Job::kNone);
+  EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
+  fence_well();
+}
+
+TEST_F(GateTest, AFailedReopenRefusesAndIsTriedAgain) {
+  enter(State::kReopening);
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    EXPECT_EQ(after(seconds(60), kWaiting), Job::kNone) << "one is under way";
+    gate_.on_reopen_failed(now_);
+    EXPECT_TRUE(gate_.refuses());
+    EXPECT_EQ(after(milliseconds(4999), kWaiting), Job::kNone);
+    EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kReopen);
+    EXPECT_TRUE(gate_.refuses());
+  }
+  gate_.on_reopened(now_);
+  EXPECT_FALSE(gate_.refuses());
+  EXPECT_EQ(advance(kWaiting), Job::kAcquire);
+}
+
+// --- age ---
+
+constexpr Load aged(Duration age) { return {.detached_changes = 1, .oldest_detached = age}; }
+
+TEST_F(GateTest, EachFenceForAgeDoublesTheLimit) {
+  for (const int limit : {5, 10, 20, 40, 80, 80, 80}) {
+    own_for_long();
+    EXPECT_EQ(advance(aged(seconds(limit) - milliseconds(1))), Job::kNone) << limit;
+    EXPECT_EQ(advance(aged(seconds(limit))), Job::kFence) << limit;
+    fence_well();
+  }
+  own();
+  now_ += minutes(2) - seconds(1);
+  EXPECT_EQ(advance(aged(seconds(79))), Job::kNone) << "not calm for long enough";
+  now_ += seconds(1);
+  EXPECT_EQ(advance(aged(milliseconds(4999))), Job::kNone);
+  EXPECT_EQ(advance(aged(seconds(5))), Job::kFence) << "calm makes it as at first";
+}
+
+TEST_F(GateTest, AFenceForAnotherReasonDoublesNothing) {
+  own_for_long();
+  gate_.must_fence();
+  ASSERT_EQ(gate_.take_job(), Job::kFence);
+  fence_well();
+  own_for_long();
+  EXPECT_EQ(advance(aged(seconds(5))), Job::kFence);
+}
+
+TEST_F(GateTest, HungReadsAreFencedWithoutTheLockToo) {
+  EXPECT_EQ(advance({.oldest_detached = milliseconds(4999)}), Job::kNone);
+  EXPECT_EQ(advance({.oldest_detached = seconds(5)}), Job::kFence);
+}
+
+// --- time ---
+
+TEST_P(GateInState, NeedsTimeWhereTimeChangesSomething) {
+  enter(GetParam());
+  EXPECT_EQ(gate_.needs_time(),
+            GetParam() == State::kDraining || GetParam() == State::kStuck ||
+                GetParam() == State::kReleasing);  // It came there through a LUN RESET.
+}
+
+TEST_F(GateTest, NeedsTimeForPeersResetsAndAttempts) {
+  EXPECT_FALSE(gate_.needs_time());
+  enter(State::kAcquiring);
+  EXPECT_FALSE(gate_.needs_time());
+  gate_.on_acquire_failed(false, now_);
+  EXPECT_TRUE(gate_.needs_time()) << "until it refuses no more";
+  EXPECT_EQ(after(milliseconds(300), kIdle), Job::kNone);
+  EXPECT_FALSE(gate_.needs_time());
+  own();
+  EXPECT_FALSE(gate_.needs_time());
+  gate_.on_peer_asks(7);
+  EXPECT_TRUE(gate_.needs_time());
+  ASSERT_EQ(after(milliseconds(200), kIdle), Job::kRelease);
+  gate_.on_released(now_);
+  EXPECT_FALSE(gate_.needs_time());
+  now_ += seconds(1);
+  own();
+  gate_.on_lun_reset(now_);
+  EXPECT_TRUE(gate_.needs_time());
+  ASSERT_EQ(advance(kLive), Job::kNone);
+  ASSERT_EQ(after(milliseconds(250), kLive), Job::kFence);
+  EXPECT_FALSE(gate_.needs_time()) << "the job will tell";
+  gate_.on_fence_done();
+  ASSERT_EQ(gate_.take_job(), Job::kReopen);
+  EXPECT_FALSE(gate_.needs_time());
+  gate_.on_reopen_failed(now_);
+  EXPECT_TRUE(gate_.needs_time());
+  ASSERT_EQ(after(seconds(5), kIdle), Job::kReopen);
+  gate_.on_reopened(now_);
+  EXPECT_FALSE(gate_.needs_time());
+}
+
+}  // namespace
+}  // namespace tcmurbd::lock
