@@ -11,3 +11,4 @@ add_test(NAME house_rules COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/h
 set_tests_properties(house_rules PROPERTIES LABELS unit)
 unit_test(device_allocation_test SOURCES device_allocation_test.cc LIBS tcmurbd_device tcmurbd_fake_kernel)
 unit_test(device_sim_test SOURCES device_sim_test.cc LIBS tcmurbd_lun_sim)
+unit_test(device_interleavings_test SOURCES device_interleavings_test.cc LIBS tcmurbd_lun_sim)
