@@ -41,8 +41,9 @@ TEST(LadderTable, EveryPairIsAsWrittenHere) {
   size_t pairs = 0;
   for (const Row& row : kTable) {
     for (size_t i = 0; i < std::size(kEvents); ++i) {
-      if (!row.of[i]) continue;
-      EXPECT_EQ(ladder_step(row.state, kEvents[i]), *row.of[i])
+      const std::optional<LadderStep>& expected = row.of[i];
+      if (!expected) continue;
+      EXPECT_EQ(ladder_step(row.state, kEvents[i]), *expected)
           << "state " << int{static_cast<uint8_t>(row.state)} << ", event " << i;
       ++pairs;
     }

@@ -67,10 +67,11 @@ TEST(LockState, EveryPairIsAsWrittenHere) {
   size_t pairs = 0;
   for (const Row& row : kTable) {
     for (size_t i = 0; i < std::size(kStates); ++i) {
-      if (!row.of[i]) continue;
+      const std::optional<Step>& expected = row.of[i];
+      if (!expected) continue;
       const Step got = step(kStates[i], row.event);
-      EXPECT_EQ(got.state, row.of[i]->state) << pair_of(kStates[i], row.event);
-      EXPECT_EQ(got.job, row.of[i]->job) << pair_of(kStates[i], row.event);
+      EXPECT_EQ(got.state, expected->state) << pair_of(kStates[i], row.event);
+      EXPECT_EQ(got.job, expected->job) << pair_of(kStates[i], row.event);
       ++pairs;
     }
   }
