@@ -5,6 +5,7 @@
 import time
 
 from lib import cdb, cluster, recovery, testing
+from lib.initiator import Fio
 from lib.libiscsi import GOOD, Session
 from lib.placement import image_beside_an_osd
 from lib.recovery import MIB
@@ -20,6 +21,7 @@ PATIENCE_SECONDS = 60
 SETTLED_SECONDS = 0.5
 HOPS = 20
 ISID = 0x123456
+BEYOND_FIO_LBA = 32 * MIB // 512
 
 
 class FailoverTest(recovery.RecoveryTestCase):
@@ -94,6 +96,21 @@ class FailoverTest(recovery.RecoveryTestCase):
         here = self.verifying_load(self.here, self.healthy_lba + 1024, 5)
         self.tell(f"both at once, for 5 s: {here} and {there.result()} writes")
         self.assertEqual(self.cluster.blocklist(), blocklist, "a healthy gateway was blocklisted")
+
+    def test_ten_times_beside_fio(self):
+        """A host's disk under a verifying load, while the other gateway takes the lock ten times."""
+        self.serve_twice()
+        blocklist = self.cluster.blocklist()
+        disk = self.loop(self.lun_device).disk()
+        load = Fio(self.gateway, disk, name="beside", bssplit="4k/70:64k/30", size="12M", iodepth=16,
+                   randseed=self.random.getrandbits(30)).start()
+        for number in range(10):
+            self.timed_write(self.there, BEYOND_FIO_LBA + BLOCKS * number, f"beside fio, {number + 1}")
+            self.here.linger(SETTLED_SECONDS)
+        load.finish(120)
+        load.verify(120)
+        self.assertEqual(self.cluster.blocklist(), blocklist, "a healthy gateway was blocklisted")
+        self.assertNotIn("I/O error", self.gateway.output("dmesg"))
 
     @staticmethod
     def verifying_load(session, lba, seconds):
