@@ -191,4 +191,5 @@ class GhostTest(recovery.RecoveryTestCase):
 
 
 if __name__ == "__main__":
-    testing.main(osds=3)
+    # The OSD that takes over from one that was marked down waits for that one's read lease to end: Ceph's own is enough here.
+    testing.main(osds=3, lease_ratio=0.8)

@@ -119,13 +119,15 @@ class CephProcess:
 
 
 class Cluster(Images):
-    def __init__(self, directory, osds=1, mgr=False, store="memstore", placement_groups=32, capacity=4 * _GIB):
+    def __init__(self, directory, osds=1, mgr=False, store="memstore", placement_groups=32, capacity=4 * _GIB,
+                 lease_ratio=_LEASE_RATIO):
         super().__init__(f"{directory}/ceph.conf")
         self.directory = directory
         self.fsid = str(uuid.uuid4())
         self.store = store
         self.placement_groups = placement_groups
         self._capacity = capacity
+        self._lease_ratio = lease_ratio
         self._rados = self._no_object = None
         self.mon = CephProcess(self, "ceph-mon", "a")
         self.mgr = CephProcess(self, "ceph-mgr", "x") if mgr else None
@@ -165,7 +167,7 @@ class Cluster(Images):
     def write_conf(self, path, **changes):
         """Writes a ceph.conf; `changes` replace its values (mon_host, keyring), for clients that are configured wrongly."""
         text = _CONF.format(fsid=self.fsid, mons=_MON_ADDRESSES.format(ip=network.HOST_ADDRESS), ip=network.HOST_ADDRESS,
-                            dir=self.directory, store=self.store, capacity=self._capacity, lease_ratio=_LEASE_RATIO)
+                            dir=self.directory, store=self.store, capacity=self._capacity, lease_ratio=self._lease_ratio)
         for key, value in changes.items():
             name = key.replace("_", " ")
             text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value}", text)
