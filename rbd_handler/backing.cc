@@ -145,8 +145,9 @@ void Backing::fence() {
     tell([](Device& device, TimePoint now) { device.on_fenced(false, now); });
     return;
   }
-  log_->warning("fence: blocklisting our instance {}, {}", image().address(),
-                "so that what hangs can't land after what comes next");
+  log_->warning(
+      "fence: blocklisting our instance {}, so that what hangs can't land after what comes next",
+      image().address());
   auto fenced = std::make_shared<std::expected<void, LockFailure>>();
   auto watch = std::make_shared<Stopwatch>();
   jobs_->run([this, self = shared_from_this(),

@@ -2,6 +2,7 @@
 #include "rbd_handler/reactor/serving.h"
 
 #include <boost/asio/post.hpp>
+#include <tuple>
 #include <utility>
 
 namespace tcmurbd::reactor {
@@ -75,8 +76,9 @@ void Serving::run() {
 void Serving::hand_out() {
   device_.take_freed_buffers(freed_);
   for (const uint16_t id : freed_) {
-    // It fails only for a device that was removed, whose buffers go with the mapping.
-    if (!kept_buffers_.free(id)) break;
+    // It fails for a device that was removed, whose buffers go with the mapping. Any other failure
+    // is of this one id, and the next ones are freed all the same.
+    std::ignore = kept_buffers_.free(id);  // NOLINT(bugprone-unused-return-value)
   }
   freed_.clear();
   if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) hooks_.lock_job(job);

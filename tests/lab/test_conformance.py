@@ -11,8 +11,8 @@ from lib.libiscsi import Session
 MIB = 1 << 20
 SUITE_SECONDS = 400
 TESTS = 230
-# The kernel's own: its iSCSI target takes wrong sequence numbers, and it tells residuals of disks only that it parses the CDBs of
-# itself, not of those behind TCMU. tcmu-runner 1.5.4 fails 69 tests on the same kernel.
+# Taken for the kernel's own, by what the failing assertions say and not from its source: its iSCSI target takes wrong sequence numbers,
+# and tells residuals only of disks whose CDBs it parses itself. tcmu-runner 1.5.4 fails 69 tests on the same kernel.
 KNOWN_FAILURES = {"iSCSIDataSnInvalid", "Read10Invalid", "Read10Residuals", "Read12Residuals", "Read16Residuals", "Write10Residuals",
                   "Write12Residuals", "Write16Residuals"}
 
