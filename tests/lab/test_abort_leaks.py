@@ -15,7 +15,10 @@ AT_ONCE = 48
 HUNG_SECONDS = 2.5
 # All that is aborted in two of such spells fills the ring's data area if it is kept: the third would hang for ever.
 CONTROL = "max_data_area_mb=8"
-READ_BLOCKS, WRITE_BLOCKS = 128, 8
+READ_BLOCKS, WRITE_BLOCKS = 96, 8
+FUNCTION_COMPLETE = 0
+# What an OSD still does while it stops may end before its abort arrives.
+LEAST_ABORTED = 0.9
 ROUND_SECONDS = 30
 # malloc's arenas and librbd's caches find their size in the first hundreds.
 GROWTH_MIB = 24
@@ -32,6 +35,7 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
         recovery.write(self.outside, 0, bytes(MIB))
         self.longest_hang = 0
         self.slowest = 0
+        self.aborted = 0
 
     def commands(self, count):
         """Half reads, whose buffers the daemon has to keep, half writes, each range of which is held."""
@@ -46,12 +50,14 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
         managements = [self.outside.abort(each) for each in commands if not each.done]
         self.outside.poll(lambda: all(each.done for each in managements), ROUND_SECONDS, f"{count} ABORT TASKs are answered")
         self.slowest = max(self.slowest, *(each.seconds for each in managements))
+        self.aborted += sum(each.response == FUNCTION_COMPLETE for each in managements)
         self.assertNotIn(GOOD, {each.status for each in commands})
         self.outside.forget(*commands)
 
     def aborts(self, count):
         """That many aborts, with an OSD that hangs for a while, works for a while."""
         started, done = time.monotonic(), 0
+        self.aborted = 0
         while done < count:
             self.new_session()
             osd, hung = self.cluster.osds[0], time.monotonic()
@@ -64,7 +70,8 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
             self.resume(osd)
             self.longest_hang = max(self.longest_hang, time.monotonic() - hung)
             self.assert_serving()
-        self.tell(f"{count} aborts in {time.monotonic() - started:.0f} s, the slowest of a batch {1000 * self.slowest:.0f} ms")
+        self.assertGreater(self.aborted, LEAST_ABORTED * count - 1, "aborts that found their command")
+        self.tell(f"{self.aborted} of {count} aborts in {time.monotonic() - started:.0f} s, the slowest of a batch {1000 * self.slowest:.0f} ms")
 
     def new_session(self):
         self.outside.close()

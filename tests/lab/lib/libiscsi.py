@@ -21,6 +21,7 @@ CANCELLED = 0x0F000000  # the library's own: the command was dropped by a task m
 _NORMAL_SESSION = 2
 _XFER_NONE, _XFER_READ, _XFER_WRITE = 0, 1, 2
 _LOGOUT_SECONDS = 10
+_SEND_SECONDS = 30
 _TMF_LUN_RESET, _NO_TASK_TAG = 5, 0xFFFFFFFF
 
 _lib = ctypes.CDLL("libiscsi.so.7")
@@ -72,6 +73,7 @@ _command = _declare("iscsi_scsi_command_async", c_int, c_void_p, c_int, ctypes.P
                     ctypes.POINTER(_Data), c_void_p)
 _abort = _declare("iscsi_task_mgmt_abort_task_async", c_int, c_void_p, ctypes.POINTER(_Task), _CALLBACK, c_void_p)
 _manage = _declare("iscsi_task_mgmt_async", c_int, c_void_p, c_int, c_int, c_uint32, c_uint32, _CALLBACK, c_void_p)
+_out_queue_length = _declare("iscsi_out_queue_length", c_int, c_void_p)
 _cancel = _declare("iscsi_scsi_cancel_task", c_int, c_void_p, ctypes.POINTER(_Task))
 _set_isid = _declare("iscsi_set_isid_random", c_int, c_void_p, c_uint32, c_uint32)
 
@@ -173,11 +175,13 @@ class Session:
 
     def abort(self, pending):
         """ABORT TASK; its `response` is the target's (0: function complete). The command itself stays: see forget()."""
+        self.send_all()
         management = self._start(f"ABORT TASK of {pending.what}")
         _abort(self._context, pending.task, self._done, self._number)
         return management
 
     def lun_reset(self, lun=None):
+        self.send_all()
         # The library's own call for it would cancel all commands here before the target has said a word.
         management = self._start("LUN RESET")
         _manage(self._context, self.lun if lun is None else lun, _TMF_LUN_RESET, _NO_TASK_TAG, 0, self._done, self._number)
@@ -185,6 +189,7 @@ class Session:
 
     def forget(self, *commands):
         """No answer is awaited any more for what was aborted; what has one keeps it, the others become CANCELLED."""
+        self.send_all()  # The library would drop a command of which a part is sent already, and the target lose its place.
         for pending in commands:
             if not pending.done:
                 _cancel(self._context, pending.task)
@@ -213,6 +218,11 @@ class Session:
             ready = poller.poll(min(left, 0.5) * 1000)
             if _service(self._context, ready[0][1] if ready else 0) < 0:
                 raise LabError(f"{what}: the connection is lost: {self._error()}")
+
+    def send_all(self):
+        """What was submitted is with the target: the library lets task managements pass all commands that still wait here."""
+        self.poll(lambda: not _out_queue_length(self._context) and not _which_events(self._context) & select.POLLOUT, _SEND_SECONDS,
+                  "the session's command window has room for what was submitted")
 
     def linger(self, seconds):
         """Takes what comes in for a while."""
