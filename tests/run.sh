@@ -64,7 +64,7 @@ if [ -z "$lab_only" ]; then
   build build-tsan "$(threaded_tests)" -DCMAKE_BUILD_TYPE=Debug -DTCMU_RBD_SANITIZE=thread
   check "threaded tests with TSan" --test-dir build-tsan -L threaded -j "$jobs"
 fi
-[ -n "$quick" ] || check "lab" --test-dir build -L lab -R "$regex"
+[ -n "$quick" ] || check "lab" --test-dir build -L lab -R "$regex" -j "$(( jobs < 2 ? 1 : 2 ))"
 
 say "summary"
 printf '%s\n' "${summary[@]}" | grep .
