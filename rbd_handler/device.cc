@@ -179,8 +179,8 @@ void Device::submit(uint32_t index) {
   live_changes_ += writes;
   uint64_t bytes = 0;
   for (const auto& op : task.plan.ops) {
-    bytes += op.range.length;
-    image_->submit({op.kind, op.range, op_data(index, op)}, index);
+    if (op.kind != OpKind::kBlockStatus) bytes += op.range.length;
+    image_->submit({op.kind, op.range, op_data(index, op), &task.mapped}, index);
   }
   (writes ? counters_.writes : counters_.reads) += 1;
   (writes ? counters_.write_bytes : counters_.read_bytes) += bytes;
@@ -188,7 +188,7 @@ void Device::submit(uint32_t index) {
 
 IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
   Task& task = tasks_[index];
-  if (op.kind == OpKind::kWriteZeroes) return {};
+  if (op.kind == OpKind::kWriteZeroes || op.kind == OpKind::kBlockStatus) return {};
   if (op.kind != OpKind::kRead || ring_.supports_keep_buffer()) return task.entry.iov;
   // This kernel takes the data area back with the answer, and an abandoned read would land in
   // another command's memory.
@@ -223,9 +223,17 @@ void Device::end_image_ops(uint32_t index) {
   order_.leave(index, ready_);
   if (op.kind == OpKind::kRead && !ring_.supports_keep_buffer())
     copy_to_iov(task.entry.iov, 0, task.own_buffer);
-  const bool short_read = op.kind == OpKind::kRead && op.range.length < task.entry.data_length;
-  respond(index, task.result, short_read ? static_cast<uint32_t>(op.range.length) : 0);
-  tasks_.release(index);
+  if (op.kind == OpKind::kBlockStatus) {
+    data_in_.clear();
+    if (task.result == scsi::Result::good())
+      scsi::lba_status(task.command, disk_, {task.entry.data_length}, op.range, task.mapped,
+                       data_in_);
+    answer(index, task.result, data_in_);
+  } else {
+    const bool short_read = op.kind == OpKind::kRead && op.range.length < task.entry.data_length;
+    respond(index, task.result, short_read ? static_cast<uint32_t>(op.range.length) : 0);
+    tasks_.release(index);
+  }
   submit_ready();
   start_backlog();
 }

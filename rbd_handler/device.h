@@ -123,6 +123,7 @@ class Device {
   void respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
                bool keep_buffer = false);
   bool changes(uint32_t index);
+  bool reads_into_ring(uint32_t index);
   IovSpan op_data(uint32_t index, const scsi::ImageOps::Op& op);
 
   // --- the abort ladder (device_ladder.cc) ---

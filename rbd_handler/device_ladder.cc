@@ -31,6 +31,11 @@ bool Device::changes(uint32_t index) {
   return !ops.empty() && changes_image(ops.front().kind);
 }
 
+// Its end will still write to the command's data area.
+bool Device::reads_into_ring(uint32_t index) {
+  return tasks_[index].plan.ops.front().kind == OpKind::kRead && ring_.supports_keep_buffer();
+}
+
 void Device::on_tmr(const ring::TmrEntry& tmr) {
   ++counters_.task_managements;
   const bool reset = tmr.type == kTmrLunReset || tmr.type == kTmrLunResetPro;
@@ -103,7 +108,7 @@ void Device::detach(uint32_t index, const scsi::Result& result) {
     // Whatever it reads now, nobody gets it: nothing has to wait for it.
     ++detached_reads_;
     order_.leave(index, ready_);
-    task.buffer_kept = ring_.supports_keep_buffer();
+    task.buffer_kept = reads_into_ring(index);
   }
   respond(index, result, 0, task.buffer_kept);
   task.state = TaskState::kDetached;
@@ -136,7 +141,7 @@ void Device::orphan(uint32_t index) {
   if (writes || live) order_.leave(index, ready_);
   ops_claimed_ -= task.plan.ops.size();
   if (live) {
-    task.buffer_kept = !writes && ring_.supports_keep_buffer();
+    task.buffer_kept = reads_into_ring(index);
     respond(index, scsi::Result::busy(), 0, task.buffer_kept);
     task.answered = now_;
   }

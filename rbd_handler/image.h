@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <vector>
 
 #include "common/iov.h"
 #include "common/units.h"
@@ -19,9 +20,17 @@ enum class OpKind : uint8_t {
   // `data` is the block that is expected, then the block that replaces it. Nothing is written
   // unless the range holds what is expected.
   kCompareAndWrite,
+  // Finds which bytes of the range may hold data: `mapped` is filled in. All others read as zeroes.
+  kBlockStatus,
 };
 
-constexpr bool changes_image(OpKind kind) { return kind != OpKind::kRead; }
+constexpr bool changes_image(OpKind kind) {
+  return kind != OpKind::kRead && kind != OpKind::kBlockStatus;
+}
+
+// Objects of the image that one kBlockStatus may touch. Each is asked for its size, all at once, so
+// this bounds what one op of kImageOpsMax comes to; with 4 MiB objects it is 256 MiB.
+inline constexpr uint64_t kBlockStatusObjectsMax = 64;
 
 struct ImageOp {
   OpKind kind = OpKind::kRead;
@@ -29,6 +38,9 @@ struct ImageOp {
   // Read: filled in until the completion. Write: taken from at submit. WriteSame: one block.
   // Else empty. kRead/kWrite: iov_bytes(data) == range.length; kCompareAndWrite: twice that.
   IovSpan data;
+  // kBlockStatus: the runs that may hold data, in order, merged, within the range; none: all of it
+  // reads as zeroes. What can't be told is mapped. Counts if the op succeeds. Else not used.
+  std::vector<ByteRange>* mapped = nullptr;
 };
 
 // Names an op to its completion. Chosen by the core, opaque to the Image.
@@ -58,8 +70,8 @@ class Image {
   // since librbd does not), and at most kImageOpsMax ops are in flight with it. A kCompareAndWrite
   // is one block, and nobody else changes the image meanwhile: a block of more than 512 bytes is
   // read, compared and written, which only the range and the exclusive lock make one step.
-  // Ownership: the iovec array and, for reads, its memory stay valid until the OpDone. The memory
-  // of a write is free again when submit returns.
+  // Ownership: the iovec array, `mapped` and, for reads, the iovecs' memory stay valid until the
+  // OpDone. The memory of a write is free again when submit returns.
   virtual void submit(const ImageOp& op, OpToken token) = 0;
 };
 

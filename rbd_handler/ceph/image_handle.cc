@@ -26,7 +26,8 @@ std::expected<std::unique_ptr<ImageHandle>, std::string> ImageHandle::open(const
   handle->client_ = std::move(*client);
   constexpr std::array kSteps{&ImageHandle::open_pool,      &ImageHandle::open_image,
                               &ImageHandle::check_features, &ImageHandle::check_settings,
-                              &ImageHandle::read_info,      &ImageHandle::watch_header};
+                              &ImageHandle::read_info,      &ImageHandle::read_layout,
+                              &ImageHandle::watch_header};
   for (const auto step : kSteps)
     if (auto done = (*handle.*step)(); !done) return std::unexpected(done.error());
   return handle;
@@ -35,6 +36,7 @@ std::expected<std::unique_ptr<ImageHandle>, std::string> ImageHandle::open(const
 ImageHandle::~ImageHandle() {
   if (watching_) rbd_update_unwatch(image_, watch_);
   if (image_ != nullptr) rbd_close(image_);
+  data_objects_.reset();
   if (pool_ != nullptr) rados_ioctx_destroy(pool_);
 }
 
@@ -127,6 +129,30 @@ ImageHandle::Step ImageHandle::read_info() {
            .read_only = !spec_.snapshot.empty(),
            .exclusive_lock = (features_ & RBD_FEATURE_EXCLUSIVE_LOCK) != 0,
            .id = id.data()};
+  return {};
+}
+
+ImageHandle::Step ImageHandle::read_layout() {
+  DataLayout layout{.pool = rbd_get_data_pool_id(image_),
+                    .name_space = spec_.name_space,
+                    .object_bytes = info_.object_bytes};
+  std::array<char, kImageIdBytesMax> prefix{};
+  uint64_t snapshot = 0;
+  uint64_t stripe_objects = 0;
+  int r = rbd_get_block_name_prefix(image_, prefix.data(), prefix.size());
+  if (r >= 0) r = rbd_get_stripe_count(image_, &stripe_objects);
+  if (r >= 0) r = rbd_get_overlap(image_, &layout.parent_bytes);
+  if (r == -ENOENT) r = 0;  // It has no parent.
+  if (r >= 0 && info_.read_only) {
+    r = rbd_snap_get_id(image_, spec_.snapshot.c_str(), &snapshot);
+    layout.snapshot = snapshot;
+  }
+  if (r < 0) return refuse_image("layout: " + failure_text(r));
+  layout.object_prefix = prefix.data();
+  layout.plain = stripe_objects == 1 && (features_ & RBD_FEATURE_MIGRATING) == 0;
+  auto objects = DataObjects::open(client_->handle(), std::move(layout));
+  if (!objects) return refuse_image("data pool: " + failure_text(objects.error()));
+  data_objects_ = std::move(*objects);
   return {};
 }
 

@@ -13,6 +13,7 @@
 
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/client.h"
+#include "rbd_handler/ceph/data_objects.h"
 #include "rbd_handler/ceph/rbd_image.h"
 
 namespace tcmurbd::ceph {
@@ -29,6 +30,7 @@ class ImageHandle {
   rbd_image_t handle() const { return image_; }
   const Client& client() const { return *client_; }
   const ImageInfo& info() const { return info_; }
+  const DataObjects& data_objects() const { return *data_objects_; }
 
   // The size after a round trip to the image's header, or a negative errno. The round trip tells a
   // handle that was fenced without noticing, whose own idea of the size is old.
@@ -54,6 +56,7 @@ class ImageHandle {
   Step check_features();
   Step check_settings();
   Step read_info();
+  Step read_layout();
   Step watch_header();
   std::unexpected<std::string> refuse(const std::string& what, const std::string& reason) const;
   std::unexpected<std::string> refuse_image(const std::string& reason) const;
@@ -62,6 +65,7 @@ class ImageHandle {
   std::unique_ptr<Client> client_;
   rados_ioctx_t pool_ = nullptr;
   rbd_image_t image_ = nullptr;
+  std::unique_ptr<DataObjects> data_objects_;
   uint64_t features_ = 0;
   uint64_t watch_ = 0;
   bool watching_ = false;

@@ -49,6 +49,7 @@ bool needs_bounce(const ImageOp& op, bool late) {
     case OpKind::kCompareAndWrite:
       return late || op.data.size() != 1 || compares_itself(op);
     case OpKind::kWriteZeroes:
+    case OpKind::kBlockStatus:
       return false;
   }
   return false;
@@ -141,6 +142,9 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
 }
 
 void RbdImage::start(OpSlot& slot) {
+  if (slot.op.kind == OpKind::kBlockStatus)
+    return handle_->data_objects().find_mapped(slot.op.range, *slot.op.mapped,
+                                               [&slot](int32_t r) { slot.image->ended(slot, r); });
   rbd_completion_t completion = nullptr;
   if (const int r = rbd_aio_create_completion(&slot, &RbdImage::on_complete, &completion); r < 0)
     return finish(slot, r);
@@ -169,6 +173,8 @@ int RbdImage::call_librbd(OpSlot& slot, void* completion) {
       return rbd_aio_writesame(image, offset, length, piece, iov_bytes(data), completion, 0);
     case OpKind::kCompareAndWrite:
       return call_compare_and_write(slot, completion);
+    case OpKind::kBlockStatus:
+      break;  // Not of librbd's.
   }
   return -EINVAL;
 }

@@ -33,6 +33,7 @@ ParsedCommand parse_write_same16(CdbBytes cdb);
 ParsedCommand parse_compare_and_write(CdbBytes cdb);
 ParsedCommand parse_read_capacity10(CdbBytes cdb);
 ParsedCommand parse_read_capacity16(CdbBytes cdb);
+ParsedCommand parse_get_lba_status(CdbBytes cdb);
 
 // parse_primary.cc
 ParsedCommand parse_test_unit_ready(CdbBytes cdb);

@@ -99,6 +99,13 @@ struct CompareAndWrite {
   uint64_t blocks = 0;  // 0 = nothing is compared, nothing written.
 };
 
+// All provisioning states are told: a REPORT TYPE (SBC-4) that leaves some out does not pass
+// parse().
+struct GetLbaStatus {
+  uint64_t lba = 0;
+  uint32_t allocation_length = 0;
+};
+
 struct ReportTargetPortGroups {
   bool extended_header = false;
   uint32_t allocation_length = 0;
@@ -113,10 +120,10 @@ struct ReportSupportedOperationCodes {
   uint32_t allocation_length = 0;
 };
 
-using Command =
-    std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16, ModeSense,
-                 ModeSelect, StartStopUnit, Read, Write, SynchronizeCache, Unmap, WriteSame,
-                 CompareAndWrite, ReportTargetPortGroups, ReportSupportedOperationCodes>;
+using Command = std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16,
+                             ModeSense, ModeSelect, StartStopUnit, Read, Write, SynchronizeCache,
+                             Unmap, WriteSame, CompareAndWrite, GetLbaStatus,
+                             ReportTargetPortGroups, ReportSupportedOperationCodes>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
 // ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:

@@ -11,7 +11,7 @@ namespace tcmurbd::scsi {
 
 // The disk's own shape. Changes by resize only. Kept by the Device; reactor thread.
 // REQUIRES: block_size is a power of two from 512 on; blocks * block_size fits in 64 bits;
-// object_bytes is not 0.
+// object_bytes is a multiple of it.
 struct DiskFacts {
   uint32_t block_size = 512;  // Bytes per logical block: hw_block_size of the TCMU device.
   uint64_t blocks = 0;        // Capacity in logical blocks: dev_size / block_size.

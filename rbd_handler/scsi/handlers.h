@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "rbd_handler/scsi/plan.h"
@@ -27,6 +28,11 @@ inline uint8_t* append(std::vector<uint8_t>& out, size_t bytes) {
   out.resize(out.size() + bytes);
   return out.data() + out.size() - bytes;
 }
+
+// lba_status.cc: the descriptors of `range`, which is whole blocks.
+void append_lba_status(uint32_t block_size, const ByteRange& range,
+                       std::span<const ByteRange> mapped, std::vector<uint8_t>& out);
+Plan plan_command(const GetLbaStatus& command, const Context& context);
 
 // unit_status.cc
 Plan plan_command(const TestUnitReady& command, const Context& context);

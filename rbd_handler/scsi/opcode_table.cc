@@ -55,6 +55,8 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
      parse_write_same16},
     {0x9e, 0x10, "READ CAPACITY(16)", 16, usage("00 ffffffffffffffff ffffffff 01 04"),
      parse_read_capacity16},
+    {0x9e, 0x12, "GET LBA STATUS", 16, usage("00 ffffffffffffffff ffffffff ff 04"),
+     parse_get_lba_status},
     {0xa3, 0x0a, "REPORT TARGET PORT GROUPS", 12, usage("e0 00000000 ffffffff 00 04"),
      parse_report_target_port_groups},
     {0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", 12, usage("00 87 ffffff ffffffff 00 04"),

@@ -101,5 +101,9 @@ ParsedCommand parse_read_capacity16(CdbBytes cdb) {
                         .partial = (cdb[14] & 0x01) != 0,
                         .allocation_length = load_big_u32(&cdb[10])};
 }
+ParsedCommand parse_get_lba_status(CdbBytes cdb) {
+  if (cdb[14] != 0) return std::unexpected(kInvalidFieldInCdb);  // REPORT TYPE
+  return GetLbaStatus{.lba = load_big_u64(&cdb[2]), .allocation_length = load_big_u32(&cdb[10])};
+}
 
 }  // namespace tcmurbd::scsi

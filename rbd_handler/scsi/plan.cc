@@ -21,6 +21,12 @@ uint64_t allocation_length(const Command& command) {
       command);
 }
 
+void cut(const Command& command, const Request& request, std::vector<uint8_t>& data_in) {
+  const uint64_t limit =
+      std::min({allocation_length(command), request.data_length, uint64_t{kDataInBytesMax}});
+  if (data_in.size() > limit) data_in.resize(limit);
+}
+
 }  // namespace
 
 bool needs_target_facts(const Command& command) {
@@ -47,10 +53,16 @@ Plan plan(const Command& command, const DiskFacts& disk, const TargetFacts& targ
     data_in.clear();
     return plan;
   }
-  const uint64_t limit =
-      std::min({allocation_length(command), request.data_length, uint64_t{kDataInBytesMax}});
-  if (data_in.size() > limit) data_in.resize(limit);
+  cut(command, request, data_in);
   return plan;
+}
+
+void lba_status(const Command& command, const DiskFacts& disk, const Request& request,
+                const ByteRange& range, std::span<const ByteRange> mapped,
+                std::vector<uint8_t>& data_in) {
+  CHECK(data_in.empty());
+  append_lba_status(disk.block_size, range, mapped, data_in);
+  cut(command, request, data_in);
 }
 
 }  // namespace tcmurbd::scsi

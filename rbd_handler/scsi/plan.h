@@ -44,7 +44,8 @@ struct ImageOps {
   // data is then the first range.length bytes, and the rest a residual underflow). kWriteSame has
   // one, whose data is the data-out: exactly one block. kCompareAndWrite has one, of one block,
   // whose data is the data-out: exactly two. kWriteZeroes has no data; there may be
-  // several, which do not overlap.
+  // several, which do not overlap. kBlockStatus has one, whose findings lba_status() makes the
+  // Data-In of.
   boost::container::static_vector<Op, kUnmapDescriptorsMax> ops;
 };
 
@@ -78,5 +79,11 @@ inline constexpr size_t kDataInBytesMax = 64 * kKiB;
 // only.
 Plan plan(const Command& command, const DiskFacts& disk, const TargetFacts& target,
           const Request& request, std::vector<uint8_t>& data_in);
+
+// The Data-In of a GET LBA STATUS whose kBlockStatus over `range` has ended well: `mapped` is what
+// it found. REQUIRES: data_in is empty.
+void lba_status(const Command& command, const DiskFacts& disk, const Request& request,
+                const ByteRange& range, std::span<const ByteRange> mapped,
+                std::vector<uint8_t>& data_in);
 
 }  // namespace tcmurbd::scsi

@@ -35,6 +35,7 @@ struct Task {
   // Where a read lands if the kernel can't keep a buffer beyond the answer; else not used.
   std::vector<uint8_t> own_buffer;
   iovec own_iov{};
+  std::vector<ByteRange> mapped{};  // What its kBlockStatus finds.
   TaskState state = TaskState::kFree;
 };
 

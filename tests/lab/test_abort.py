@@ -22,6 +22,7 @@ KINDS = {
     "READ16": lambda lba, data: (cdb.read16(lba, BLOCKS), SIZE, b""),
     "UNMAP": lambda lba, data: (cdb.unmap(), 0, cdb.unmap_parameters(lba, BLOCKS)),
     "COMPARE AND WRITE": lambda lba, data: (cdb.compare_and_write(lba), 0, bytes(512) + data[:512]),
+    "GET LBA STATUS": lambda lba, data: (cdb.get_lba_status(lba), SIZE, b""),
 }
 
 

@@ -29,7 +29,7 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
     copy_from_iov(op.data, 0, first);
     std::memcpy(&entry.id, first.data(), first.size());
     entry.op.data = {};
-  } else {
+  } else if (op.kind == OpKind::kRead) {
     CHECK(iov_bytes(op.data) == op.range.length);
   }
   // librbd refuses it itself, unless it has not heard yet that the lock is gone.
@@ -41,6 +41,7 @@ bool FakeInstance::execute(const Op& op) {
   const auto first = static_cast<uint32_t>(op.op.range.offset / kBlockBytes);
   const auto count = static_cast<uint32_t>(op.op.range.length / kBlockBytes);
   bool all = true;
+  if (op.op.kind == OpKind::kBlockStatus) op.op.mapped->clear();
   for (uint32_t i = 0; i < count; ++i) {
     if (changes_image(op.op.kind)) {
       all &= cluster_.write(first + i, op.id, epoch_, blocklisted_at_);
@@ -48,6 +49,10 @@ bool FakeInstance::execute(const Op& op) {
     }
     uint32_t id = 0;
     if (!cluster_.read(first + i, id, epoch_, blocklisted_at_)) return false;
+    if (op.op.kind == OpKind::kBlockStatus) {
+      if (id != 0) op.op.mapped->push_back({uint64_t{first + i} * kBlockBytes, kBlockBytes});
+      continue;
+    }
     std::array<uint8_t, kBlockBytes> block{};
     std::memcpy(block.data(), &id, sizeof id);
     copy_to_iov(op.op.data, uint64_t{i} * kBlockBytes, block);

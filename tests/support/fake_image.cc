@@ -21,6 +21,8 @@ void FakeImage::submit(const ImageOp& op, OpToken token) {
     entry.data.resize(iov_bytes(op.data));
     copy_from_iov(op.data, 0, entry.data);
     CHECK(op.kind != OpKind::kCompareAndWrite || entry.data.size() == 2 * op.range.length);
+  } else if (op.kind == OpKind::kBlockStatus) {
+    CHECK(op.mapped != nullptr);
   } else {
     CHECK(iov_bytes(op.data) == op.range.length);
   }
@@ -56,9 +58,21 @@ OpDone FakeImage::finish(size_t index, int32_t result) {
         std::copy(replacement, entry.data.end(), target);
         break;
       }
+      case OpKind::kBlockStatus:
+        find_mapped(entry.op);
+        break;
     }
   }
   return {entry.token, result};
+}
+
+void FakeImage::find_mapped(const ImageOp& op) const {
+  op.mapped->clear();
+  for (uint64_t at = op.range.offset; at < op.range.end(); ++at) {
+    if (content[at] == 0) continue;
+    if (op.mapped->empty() || op.mapped->back().end() != at) op.mapped->push_back({at, 0});
+    ++op.mapped->back().length;
+  }
 }
 
 }  // namespace tcmurbd::testing

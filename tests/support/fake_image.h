@@ -33,6 +33,10 @@ class FakeImage final : public Image {
   std::vector<uint8_t> content;
   std::vector<Pending> pending;  // Oldest first.
   bool overlap_seen = false;
+
+ private:
+  // To the byte: all that is not zero.
+  void find_mapped(const ImageOp& op) const;
 };
 
 }  // namespace tcmurbd::testing

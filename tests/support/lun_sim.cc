@@ -88,7 +88,7 @@ void LunSim::step() {
 void LunSim::issue() {
   Pending command{.block = below(kBlocks), .count = 0, .id = 0, .newest = {}};
   command.count = 1 + below(std::min(6u, kBlocks - command.block));
-  const uint32_t kind = below(8);
+  const uint32_t kind = below(9);
   FakeCommand request{.scattered = chance(2)};
   if (kind == 0) {  // SYNCHRONIZE CACHE
     command.count = 0;
@@ -96,8 +96,14 @@ void LunSim::issue() {
   } else if (kind < 3) {
     request.cdb = cdb10(0x28, command.block, command.count);
     request.data_in_bytes = command.count * kBlockBytes;
-    command.newest.assign(newest_.begin() + command.block,
-                          newest_.begin() + command.block + command.count);
+    remember_newest(command);
+  } else if (kind == 8) {
+    command.status = true;
+    command.count = kBlocks - command.block;
+    request.cdb = {0x9e, 0x12, 0,    0, 0, 0, 0, 0, 0, static_cast<uint8_t>(command.block),
+                   0,    0,    0x10, 0, 0, 0};
+    request.data_in_bytes = 4096;
+    remember_newest(command);
   } else {  // WRITE(10), and WRITE SAME(10) with one block for all.
     const bool same = kind == 3;
     command.id = ++last_id_;
@@ -108,6 +114,11 @@ void LunSim::issue() {
       std::memcpy(&request.data_out[at], &command.id, sizeof command.id);
   }
   open_[kernel_.queue(std::move(request))] = std::move(command);
+}
+
+void LunSim::remember_newest(Pending& command) const {
+  command.newest.assign(newest_.begin() + command.block,
+                        newest_.begin() + command.block + command.count);
 }
 
 void LunSim::abort_one() {
@@ -135,6 +146,7 @@ void LunSim::answered(const Pending& command, const FakeResult& result) {
   }
   if (command.id != 0) writes_[command.id].answered = clock_;
   if (!good) return;
+  if (command.status) return check_status(command, result.data_in);
   for (uint32_t i = 0; i < command.count; ++i) {
     if (command.id != 0) {
       acknowledge(command.block + i, command.id);
@@ -145,6 +157,19 @@ void LunSim::answered(const Pending& command, const FakeResult& result) {
     std::memcpy(&seen, &result.data_in[i * kBlockBytes], sizeof seen);
     check_seen(command.block + i, seen, command.newest[i]);
   }
+}
+
+// A block that is told to be deallocated is one that reads as zeroes.
+void LunSim::check_status(const Pending& command, const std::vector<uint8_t>& data) {
+  uint32_t block = command.block;
+  for (size_t at = 8; at < data.size(); at += 16) {
+    ASSERT_EQ(uint32_t{data[at + 7]}, block) << "a descriptor does not follow the one before";
+    for (uint32_t i = 0; i < data[at + 11]; ++i, ++block) {
+      ASSERT_LT(block, kBlocks);
+      if (data[at + 12] == 1) check_seen(block, 0, command.newest[block - command.block]);
+    }
+  }
+  EXPECT_EQ(block, kBlocks);
 }
 
 void LunSim::acknowledge(uint32_t block, uint32_t id) {

@@ -48,7 +48,8 @@ class LunSim {
   struct Pending {
     uint32_t block = 0;
     uint32_t count = 0;
-    uint32_t id = 0;               // Of a write; 0: a read.
+    uint32_t id = 0;               // Of a write; 0: it changes nothing.
+    bool status = false;           // GET LBA STATUS.
     std::vector<uint64_t> newest;  // Of a read, for each block: see newest_.
   };
 
@@ -60,6 +61,8 @@ class LunSim {
   void abort_one();
   void collect();
   void answered(const Pending& command, const FakeResult& result);
+  void remember_newest(Pending& command) const;
+  void check_status(const Pending& command, const std::vector<uint8_t>& data);
   void acknowledge(uint32_t block, uint32_t id);
   void check_seen(uint32_t block, uint32_t id, uint64_t newest);
 

@@ -35,8 +35,8 @@ const Served kServed[] = {
     {0x15, -1, 6},  {0x1a, -1, 6},    {0x1b, -1, 6},    {0x25, -1, 10},   {0x28, -1, 10},
     {0x2a, -1, 10}, {0x35, -1, 10},   {0x41, -1, 10},   {0x42, -1, 10},   {0x55, -1, 10},
     {0x5a, -1, 10}, {0x88, -1, 16},   {0x89, -1, 16},   {0x8a, -1, 16},   {0x91, -1, 16},
-    {0x93, -1, 16}, {0x9e, 0x10, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12}, {0xa8, -1, 12},
-    {0xaa, -1, 12},
+    {0x93, -1, 16}, {0x9e, 0x10, 16}, {0x9e, 0x12, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12},
+    {0xa8, -1, 12}, {0xaa, -1, 12},
 };
 
 TEST_F(ScsiOpcodes, ListsAllCommands) {
@@ -49,9 +49,9 @@ TEST_F(ScsiOpcodes, ListsAllCommands) {
             Bytes{s.opcode, 0, 0, action, 0, static_cast<uint8_t>(servactv | 2), 0, s.length} +
             Bytes{0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   }
-  // 26 commands of 8 bytes; with timeouts 20.
-  EXPECT_EQ(ask(report(0x00)).data_in, (Bytes{0, 0, 0, 208}) + plain);
-  EXPECT_EQ(ask(report(0x80)).data_in, (Bytes{0, 0, 0x02, 0x08}) + timed);
+  // 27 commands of 8 bytes; with timeouts 20.
+  EXPECT_EQ(ask(report(0x00)).data_in, (Bytes{0, 0, 0, 216}) + plain);
+  EXPECT_EQ(ask(report(0x80)).data_in, (Bytes{0, 0, 0x02, 0x1c}) + timed);
 }
 
 TEST_F(ScsiOpcodes, TellsTheUsageOfOne) {

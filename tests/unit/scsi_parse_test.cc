@@ -35,7 +35,7 @@ TEST_F(ScsiParse, AnswersEveryOpcodeWithEveryServiceAction) {
       const Outcome out = send(cdb, data_);
       ASSERT_TRUE(answered(out));
       if (kServiceActionOpcodes.contains(opcode)) {
-        const bool served = (opcode == 0x9e && action == 0x10) ||
+        const bool served = (opcode == 0x9e && (action == 0x10 || action == 0x12)) ||
                             (opcode == 0xa3 && (action == 0x0a || action == 0x0c));
         if (served) {
           EXPECT_TRUE(out.good);

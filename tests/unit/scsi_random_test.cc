@@ -85,7 +85,7 @@ class ScsiRandom : public ScsiTest {
       cdb[0] = static_cast<uint8_t>(opcode);
       cdb[1] = pick<uint8_t>({0x00, 0x01, 0x08, 0x10, static_cast<uint8_t>(random_())});
       if (opcode == 0xa3) cdb[1] = pick<uint8_t>({0x0a, 0x0c, 0x2a});
-      if (opcode == 0x9e) cdb[1] = 0x10;
+      if (opcode == 0x9e) cdb[1] = pick<uint8_t>({0x10, 0x12});
     }
     return cdb;
   }
@@ -152,7 +152,7 @@ class ScsiRandom : public ScsiTest {
       ASSERT_EQ(op.offset % disk.block_size, 0u);
       ASSERT_EQ(op.length % disk.block_size, 0u);
       ASSERT_EQ(op.kind, out.ops.front().kind);
-      ASSERT_FALSE(disk.read_only && op.kind != OpKind::kRead);
+      ASSERT_FALSE(disk.read_only && op.kind != OpKind::kRead && op.kind != OpKind::kBlockStatus);
       if (&op != &out.ops.front()) {
         ASSERT_GT(op.offset, end_before) << "overlaps or touches";
       }
@@ -181,6 +181,12 @@ class ScsiRandom : public ScsiTest {
         ASSERT_LE(out.ops.size(), 64u);
         ASSERT_LE(sum, zeroing_bytes_max());
         break;
+      case OpKind::kBlockStatus: {
+        ASSERT_EQ(out.ops.size(), 1u);
+        const uint64_t first = out.ops.front().offset / disk.object_bytes;
+        ASSERT_LT((end_before - 1) / disk.object_bytes - first, 64u);
+        break;
+      }
     }
   }
 
@@ -226,7 +232,7 @@ TEST_F(ScsiRandom, EveryAnswerKeepsWithinItsBounds) {
   }
   // Else the bounds were not tried.
   for (const OpKind kind : {OpKind::kRead, OpKind::kWrite, OpKind::kWriteZeroes, OpKind::kWriteSame,
-                            OpKind::kCompareAndWrite}) {
+                            OpKind::kCompareAndWrite, OpKind::kBlockStatus}) {
     EXPECT_GT(planned[static_cast<int>(kind)], 100) << static_cast<int>(kind) << ", seed " << seed_;
   }
 }

@@ -32,8 +32,8 @@ TEST(ScsiSense, EncodesDescriptorFormat) {
                    0x00, 0x0a, 0x80, 0x00, 0, 0, 0, 0,    0x12, 0x34, 0x56, 0x78}));
 }
 
-constexpr OpKind kAllKinds[] = {OpKind::kRead, OpKind::kWrite, OpKind::kWriteZeroes,
-                                OpKind::kWriteSame, OpKind::kCompareAndWrite};
+constexpr OpKind kAllKinds[] = {OpKind::kRead,      OpKind::kWrite,           OpKind::kWriteZeroes,
+                                OpKind::kWriteSame, OpKind::kCompareAndWrite, OpKind::kBlockStatus};
 
 TEST(ScsiErrno, IsGoodWithoutAnError) {
   for (const OpKind kind : kAllKinds) {
@@ -50,7 +50,8 @@ TEST(ScsiErrno, EveryErrnoHasItsOutcome) {
   };
   const std::set<int> busy = {-ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EAGAIN, -EBUSY};
   for (const OpKind kind : kAllKinds) {
-    const Check otherwise = kind == OpKind::kRead ? Check{0x3, 0x11, 0x00} : Check{0x3, 0x0c, 0x00};
+    const bool reads = kind == OpKind::kRead || kind == OpKind::kBlockStatus;
+    const Check otherwise = reads ? Check{0x3, 0x11, 0x00} : Check{0x3, 0x0c, 0x00};
     for (int error = -1; error > -5000; --error) {
       const Result result = result_from_errno(error, kind);
       SCOPED_TRACE(error);

@@ -60,3 +60,7 @@ def unmap_parameters(lba, blocks):
 
 def compare_and_write(lba, blocks=1):
     return bytes([0x89, 0]) + lba.to_bytes(8, "big") + bytes(3) + bytes([blocks]) + bytes(2)
+
+
+def get_lba_status(lba, length=4096):
+    return bytes([0x9E, 0x12]) + lba.to_bytes(8, "big") + length.to_bytes(4, "big") + bytes(2)

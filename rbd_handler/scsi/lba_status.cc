@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// SBC-3: GET LBA STATUS. What is mapped is found by an op of the image (kBlockStatus); a block is
+// deallocated if none of its bytes may hold data, and reads as zeroes then (LBPRZ).
+#include <algorithm>
+#include <boost/endian/conversion.hpp>
+
+#include "rbd_handler/scsi/handlers.h"
+
+namespace tcmurbd::scsi {
+namespace {
+
+using boost::endian::store_big_u32;
+using boost::endian::store_big_u64;
+
+// PROVISIONING STATUS.
+enum class Provisioning : uint8_t { kMapped = 0x0, kDeallocated = 0x1 };
+
+constexpr size_t kLengthBytes = 4;  // PARAMETER DATA LENGTH, which does not count itself.
+
+void append_descriptor(uint64_t lba, uint64_t blocks, Provisioning status,
+                       std::vector<uint8_t>& out) {
+  if (blocks == 0) return;
+  uint8_t* descriptor = append(out, 16);
+  store_big_u64(&descriptor[0], lba);
+  store_big_u32(&descriptor[8], static_cast<uint32_t>(blocks));
+  descriptor[12] = static_cast<uint8_t>(status);
+}
+
+}  // namespace
+
+void append_lba_status(uint32_t block_size, const ByteRange& range,
+                       std::span<const ByteRange> mapped, std::vector<uint8_t>& out) {
+  const size_t start = out.size();
+  append(out, 8);
+  uint64_t told = range.offset / block_size;
+  for (auto run = mapped.begin(); run != mapped.end();) {
+    const uint64_t first = run->offset / block_size;
+    uint64_t end = first;
+    // Those that touch the same block, or neighbours.
+    for (; run != mapped.end() && run->offset / block_size <= end; ++run)
+      end = (run->end() + block_size - 1) / block_size;
+    append_descriptor(told, first - told, Provisioning::kDeallocated, out);
+    append_descriptor(first, end - first, Provisioning::kMapped, out);
+    told = end;
+  }
+  append_descriptor(told, range.end() / block_size - told, Provisioning::kDeallocated, out);
+  store_big_u32(&out[start], static_cast<uint32_t>(out.size() - start - kLengthBytes));
+}
+
+// The answer may be shorter than the rest of the disk (SBC-3 5.4): it stops where the objects end
+// that one op may ask for.
+Plan plan_command(const GetLbaStatus& command, const Context& context) {
+  const DiskFacts& disk = context.disk;
+  if (command.lba >= disk.blocks) return check(kLbaOutOfRange);
+  if (command.allocation_length == 0) return good();
+  const uint64_t offset = command.lba * disk.block_size;
+  const uint64_t told = kBlockStatusObjectsMax * disk.object_bytes - offset % disk.object_bytes;
+  const uint64_t left = (disk.blocks - command.lba) * disk.block_size;
+  ImageOps ops;
+  ops.ops.push_back({OpKind::kBlockStatus, {offset, std::min(told, left)}});
+  return ops;
+}
+
+}  // namespace tcmurbd::scsi

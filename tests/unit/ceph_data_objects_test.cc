@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the sizes of objects to what of a range may hold data.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "rbd_handler/ceph/data_objects.h"
+
+namespace tcmurbd {
+// For messages.
+static void PrintTo(const ByteRange& range, std::ostream* out) {
+  *out << range.offset << " + " << range.length;
+}
+}  // namespace tcmurbd
+
+namespace tcmurbd::ceph {
+namespace {
+
+using Objects = std::vector<std::optional<uint64_t>>;
+using testing::ElementsAre;
+using testing::IsEmpty;
+constexpr std::nullopt_t kNone = std::nullopt;
+
+DataLayout layout(uint64_t parent_bytes = 0) {
+  return {.object_bytes = 1000, .parent_bytes = parent_bytes, .plain = true};
+}
+
+TEST(MappedRuns, WhatDoesNotExistHoldsNothing) {
+  EXPECT_THAT(mapped_runs(layout(), {0, 3000}, Objects{kNone, kNone, kNone}), IsEmpty());
+  EXPECT_THAT(mapped_runs(layout(), {0, 3000}, Objects{kNone, 1000, kNone}),
+              ElementsAre(ByteRange{1000, 1000}));
+  EXPECT_THAT(mapped_runs(layout(), {0, 3000}, Objects{1000, kNone, 1000}),
+              ElementsAre(ByteRange{0, 1000}, ByteRange{2000, 1000}));
+}
+
+TEST(MappedRuns, NeighboursAreOneRun) {
+  EXPECT_THAT(mapped_runs(layout(), {0, 3000}, Objects{1000, 1000, 1000}),
+              ElementsAre(ByteRange{0, 3000}));
+  EXPECT_THAT(mapped_runs(layout(), {0, 3000}, Objects{999, 1000, 1}),
+              ElementsAre(ByteRange{0, 999}, ByteRange{1000, 1001}));
+}
+
+TEST(MappedRuns, AnObjectHoldsNothingBeyondItsSize) {
+  EXPECT_THAT(mapped_runs(layout(), {0, 1000}, Objects{0}), IsEmpty());
+  EXPECT_THAT(mapped_runs(layout(), {0, 1000}, Objects{1}), ElementsAre(ByteRange{0, 1}));
+  EXPECT_THAT(mapped_runs(layout(), {500, 100}, Objects{500}), IsEmpty());
+  EXPECT_THAT(mapped_runs(layout(), {500, 100}, Objects{501}), ElementsAre(ByteRange{500, 1}));
+  // Larger than an object can be: not of our making, and no reason to tell of its neighbour.
+  EXPECT_THAT(mapped_runs(layout(), {0, 2000}, Objects{5000, kNone}),
+              ElementsAre(ByteRange{0, 1000}));
+}
+
+TEST(MappedRuns, KeepsWithinTheRange) {
+  EXPECT_THAT(mapped_runs(layout(), {5400, 1200}, Objects{1000, 1000}),
+              ElementsAre(ByteRange{5400, 1200}));
+  EXPECT_THAT(mapped_runs(layout(), {5400, 1200}, Objects{kNone, 400}),
+              ElementsAre(ByteRange{6000, 400}));
+  EXPECT_THAT(mapped_runs(layout(), {5400, 1200}, Objects{kNone, 900}),
+              ElementsAre(ByteRange{6000, 600}));
+}
+
+TEST(MappedRuns, WhatIsMissingMayBeTheParents) {
+  EXPECT_THAT(mapped_runs(layout(1500), {0, 3000}, Objects{kNone, kNone, kNone}),
+              ElementsAre(ByteRange{0, 1500}));
+  // An object hides the parent, an empty one too.
+  EXPECT_THAT(mapped_runs(layout(1500), {0, 3000}, Objects{0, kNone, 10}),
+              ElementsAre(ByteRange{1000, 500}, ByteRange{2000, 10}));
+  EXPECT_THAT(mapped_runs(layout(1500), {1600, 100}, Objects{kNone}), IsEmpty());
+}
+
+}  // namespace
+}  // namespace tcmurbd::ceph
