@@ -111,6 +111,7 @@ void Device::plan_and_run(uint32_t index) {
   scsi::Request request{task.entry.data_length, task.entry.iov};
   if (scsi::is_request_sense(task.command))
     request.pending_sense = std::exchange(unit_attention_, std::nullopt);
+  if (scsi::needs_access_counters(task.command)) request.counters = access_counters();
   scsi::Plan plan = scsi::plan(task.command, disk_, target_, request, data_in_);
   if (const auto* done = std::get_if<scsi::Answer>(&plan)) {
     answer(index, done->result, data_in_);
@@ -121,6 +122,15 @@ void Device::plan_and_run(uint32_t index) {
     CHECK(!task.plan.ops.empty() && task.plan.ops.size() <= kImageOpsMax);
     start_image_ops(index);
   }
+}
+
+scsi::AccessCounters Device::access_counters() const {
+  return {.reads = counters_.reads,
+          .writes = counters_.writes - counters_.zeroings,
+          .read_bytes = counters_.read_bytes,
+          .write_bytes = counters_.write_bytes - counters_.zeroed_bytes,
+          .read_errors = counters_.read_errors,
+          .write_errors = counters_.write_errors};
 }
 
 void Device::start_image_ops(uint32_t index) {
@@ -184,6 +194,10 @@ void Device::submit(uint32_t index) {
   }
   (writes ? counters_.writes : counters_.reads) += 1;
   (writes ? counters_.write_bytes : counters_.read_bytes) += bytes;
+  if (task.plan.ops.front().kind == OpKind::kWriteZeroes) {
+    ++counters_.zeroings;
+    counters_.zeroed_bytes += bytes;
+  }
 }
 
 IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
@@ -307,6 +321,8 @@ void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_l
   std::array<uint8_t, scsi::kSenseBytes> sense;
   if (result.status == scsi::ScsiStatus::kCheckCondition) {
     ++counters_.check_conditions;
+    if (result.sense.key == scsi::kMediumError)
+      ++(changes(index) ? counters_.write_errors : counters_.read_errors);
     sense = scsi::encode_fixed(result.sense);
     response.sense = sense;
   }

@@ -18,6 +18,10 @@ struct DeviceCounters {
   uint64_t read_bytes = 0;
   uint64_t writes = 0;  // Commands that change the image.
   uint64_t write_bytes = 0;
+  uint64_t zeroings = 0;  // Of these, the ones that only zero, which UNMAP does too.
+  uint64_t zeroed_bytes = 0;
+  uint64_t read_errors = 0;  // Commands that ended with MEDIUM ERROR.
+  uint64_t write_errors = 0;
   uint64_t check_conditions = 0;
   uint64_t busy = 0;
   uint64_t image_errors = 0;  // Ops that librbd ended with an error.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SBC-3: READ, WRITE, WRITE SAME, COMPARE AND WRITE and SYNCHRONIZE CACHE.
+// SBC-3: READ, WRITE, WRITE SAME, COMPARE AND WRITE, SYNCHRONIZE CACHE and PRE-FETCH.
 #include <algorithm>
 
 #include "rbd_handler/scsi/handlers.h"
@@ -58,6 +58,13 @@ Plan plan_command(const SynchronizeCache& command, const Context& context) {
   if (!range) return check(range.error());
   if (command.immediate) return good();
   return Flush{};
+}
+
+// GOOD and not CONDITION MET, which would say that the blocks are in the cache now (SBC-3,
+// PRE-FETCH).
+Plan plan_command(const PreFetch& command, const Context& context) {
+  const auto range = range_within(context.disk, command.lba, command.blocks);
+  return range ? good() : check(range.error());
 }
 
 Plan plan_command(const WriteSame& command, const Context& context) {

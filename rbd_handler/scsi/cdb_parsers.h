@@ -27,6 +27,8 @@ ParsedCommand parse_write12(CdbBytes cdb);
 ParsedCommand parse_write16(CdbBytes cdb);
 ParsedCommand parse_synchronize_cache10(CdbBytes cdb);
 ParsedCommand parse_synchronize_cache16(CdbBytes cdb);
+ParsedCommand parse_pre_fetch10(CdbBytes cdb);
+ParsedCommand parse_pre_fetch16(CdbBytes cdb);
 ParsedCommand parse_unmap(CdbBytes cdb);
 ParsedCommand parse_write_same10(CdbBytes cdb);
 ParsedCommand parse_write_same16(CdbBytes cdb);
@@ -34,6 +36,8 @@ ParsedCommand parse_compare_and_write(CdbBytes cdb);
 ParsedCommand parse_read_capacity10(CdbBytes cdb);
 ParsedCommand parse_read_capacity16(CdbBytes cdb);
 ParsedCommand parse_get_lba_status(CdbBytes cdb);
+ParsedCommand parse_read_defect_data10(CdbBytes cdb);
+ParsedCommand parse_read_defect_data12(CdbBytes cdb);
 
 // parse_primary.cc
 ParsedCommand parse_test_unit_ready(CdbBytes cdb);
@@ -43,6 +47,7 @@ ParsedCommand parse_mode_sense6(CdbBytes cdb);
 ParsedCommand parse_mode_sense10(CdbBytes cdb);
 ParsedCommand parse_mode_select6(CdbBytes cdb);
 ParsedCommand parse_mode_select10(CdbBytes cdb);
+ParsedCommand parse_log_sense(CdbBytes cdb);
 ParsedCommand parse_start_stop_unit(CdbBytes cdb);
 ParsedCommand parse_report_target_port_groups(CdbBytes cdb);
 ParsedCommand parse_report_supported_operation_codes(CdbBytes cdb);

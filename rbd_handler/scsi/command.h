@@ -81,6 +81,12 @@ struct SynchronizeCache {
   bool immediate = false;
 };
 
+// There is no cache to fetch into. IMMED is not kept: it takes no time.
+struct PreFetch {
+  uint64_t lba = 0;
+  uint64_t blocks = 0;  // 0 = to the end of the disk.
+};
+
 struct Unmap {
   uint32_t parameter_list_length = 0;  // Bytes.
 };
@@ -106,6 +112,22 @@ struct GetLbaStatus {
   uint32_t allocation_length = 0;
 };
 
+struct ReadDefectData {
+  bool twelve = false;      // READ DEFECT DATA(12): the long header.
+  bool primary = false;     // REQ_PLIST
+  bool grown = false;       // REQ_GLIST
+  uint8_t list_format = 0;  // One that SBC-3 defines: all of them are the same for an empty list.
+  uint32_t allocation_length = 0;
+};
+
+struct LogSense {
+  uint8_t page_control = 0;
+  uint8_t page_code = 0;
+  uint8_t subpage_code = 0;
+  uint16_t parameter_pointer = 0;
+  uint32_t allocation_length = 0;
+};
+
 struct ReportTargetPortGroups {
   bool extended_header = false;
   uint32_t allocation_length = 0;
@@ -122,8 +144,8 @@ struct ReportSupportedOperationCodes {
 
 using Command = std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16,
                              ModeSense, ModeSelect, StartStopUnit, Read, Write, SynchronizeCache,
-                             Unmap, WriteSame, CompareAndWrite, GetLbaStatus,
-                             ReportTargetPortGroups, ReportSupportedOperationCodes>;
+                             PreFetch, Unmap, WriteSame, CompareAndWrite, ReadDefectData, LogSense,
+                             GetLbaStatus, ReportTargetPortGroups, ReportSupportedOperationCodes>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
 // ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:

@@ -21,6 +21,16 @@ struct DiskFacts {
   uint32_t max_transfer_bytes = 0;  // 0 = no limit told; else from hw_max_sectors, for VPD B0 only.
 };
 
+// What the disk has done since the daemon started, for LOG SENSE. Kept by the Device.
+struct AccessCounters {
+  uint64_t reads = 0;        // Commands.
+  uint64_t writes = 0;       // Commands; not those that only zero or unmap.
+  uint64_t read_bytes = 0;   // From the medium, by `reads`.
+  uint64_t write_bytes = 0;  // To the medium, by `writes`.
+  uint64_t read_errors = 0;  // Commands that ended with MEDIUM ERROR.
+  uint64_t write_errors = 0;
+};
+
 // An ALUA target port group of configfs core/user_N/DEV/alua/GROUP/.
 struct PortGroup {
   uint16_t id = 0;  // tg_pt_gp_id

@@ -51,8 +51,13 @@ Plan plan_command(const ModeSelect& command, const Context& context);
 Plan plan_command(const Read& command, const Context& context);
 Plan plan_command(const Write& command, const Context& context);
 Plan plan_command(const SynchronizeCache& command, const Context& context);
+Plan plan_command(const PreFetch& command, const Context& context);
 Plan plan_command(const WriteSame& command, const Context& context);
 Plan plan_command(const CompareAndWrite& command, const Context& context);
+// defect_data.cc
+Plan plan_command(const ReadDefectData& command, const Context& context);
+// log_sense.cc
+Plan plan_command(const LogSense& command, const Context& context);
 // unmap.cc
 Plan plan_command(const Unmap& command, const Context& context);
 // alua.cc

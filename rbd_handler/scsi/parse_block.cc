@@ -48,6 +48,20 @@ ParsedCommand synchronize_cache(CdbBytes cdb, Extent extent) {
       .lba = extent.lba, .blocks = extent.blocks, .immediate = (cdb[1] & 0x02) != 0};
 }
 
+ParsedCommand pre_fetch(Extent extent) { return PreFetch{extent.lba, extent.blocks}; }
+
+// `request`: the byte with REQ_PLIST, REQ_GLIST and DEFECT LIST FORMAT. Format 6 is vendor
+// specific, 7 is reserved.
+ParsedCommand read_defect_data(uint8_t request, bool twelve, uint32_t allocation_length) {
+  const uint8_t list_format = request & 0x07;
+  if (list_format > 5) return std::unexpected(kInvalidFieldInCdb);
+  return ReadDefectData{.twelve = twelve,
+                        .primary = (request & 0x10) != 0,
+                        .grown = (request & 0x08) != 0,
+                        .list_format = list_format,
+                        .allocation_length = allocation_length};
+}
+
 // ANCHOR: B2 says ANC_SUP=0. PBDATA and LBDATA (obsolete since SBC-3) ask for an address in each
 // block: an initiator that sets them would get other data than it means.
 constexpr uint8_t kWriteSameRefused = 0x10 | 0x04 | 0x02;
@@ -75,6 +89,9 @@ ParsedCommand parse_synchronize_cache10(CdbBytes cdb) {
 ParsedCommand parse_synchronize_cache16(CdbBytes cdb) {
   return synchronize_cache(cdb, extent16(cdb));
 }
+
+ParsedCommand parse_pre_fetch10(CdbBytes cdb) { return pre_fetch(extent10(cdb)); }
+ParsedCommand parse_pre_fetch16(CdbBytes cdb) { return pre_fetch(extent16(cdb)); }
 
 ParsedCommand parse_unmap(CdbBytes cdb) {
   if (cdb[1] & 0x01) return std::unexpected(kInvalidFieldInCdb);  // ANCHOR
@@ -104,6 +121,13 @@ ParsedCommand parse_read_capacity16(CdbBytes cdb) {
 ParsedCommand parse_get_lba_status(CdbBytes cdb) {
   if (cdb[14] != 0) return std::unexpected(kInvalidFieldInCdb);  // REPORT TYPE
   return GetLbaStatus{.lba = load_big_u64(&cdb[2]), .allocation_length = load_big_u32(&cdb[10])};
+}
+
+ParsedCommand parse_read_defect_data10(CdbBytes cdb) {
+  return read_defect_data(cdb[2], false, load_big_u16(&cdb[7]));
+}
+ParsedCommand parse_read_defect_data12(CdbBytes cdb) {
+  return read_defect_data(cdb[1], true, load_big_u32(&cdb[6]));
 }
 
 }  // namespace tcmurbd::scsi

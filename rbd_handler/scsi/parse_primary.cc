@@ -61,6 +61,16 @@ ParsedCommand parse_mode_sense10(CdbBytes cdb) { return mode_sense(cdb, true); }
 ParsedCommand parse_mode_select6(CdbBytes cdb) { return mode_select(cdb, false); }
 ParsedCommand parse_mode_select10(CdbBytes cdb) { return mode_select(cdb, true); }
 
+ParsedCommand parse_log_sense(CdbBytes cdb) {
+  // SP: nothing is saved. PPC, obsolete: only the parameters that changed, which nobody notes.
+  if (cdb[1] & 0x03) return std::unexpected(kInvalidFieldInCdb);
+  return LogSense{.page_control = static_cast<uint8_t>(cdb[2] >> 6),
+                  .page_code = static_cast<uint8_t>(cdb[2] & 0x3f),
+                  .subpage_code = cdb[3],
+                  .parameter_pointer = load_big_u16(&cdb[5]),
+                  .allocation_length = load_big_u16(&cdb[7])};
+}
+
 ParsedCommand parse_start_stop_unit(CdbBytes cdb) {
   const bool start = (cdb[4] & 0x01) != 0;
   const bool load_eject = (cdb[4] & 0x02) != 0;

@@ -34,6 +34,10 @@ bool needs_target_facts(const Command& command) {
          std::holds_alternative<ReportTargetPortGroups>(command);
 }
 
+bool needs_access_counters(const Command& command) {
+  return std::holds_alternative<LogSense>(command);
+}
+
 bool takes_unit_attention(const Command& command) {
   return !std::holds_alternative<Inquiry>(command);
 }

@@ -60,11 +60,16 @@ struct Request {
   IovSpan data{};            // Data-out for commands that have parameter data; read by plan() only.
   // For REQUEST SENSE, which tells it in the format that was asked for; else not looked at.
   std::optional<Sense> pending_sense{};
+  // For LOG SENSE, see needs_access_counters(); else not looked at.
+  AccessCounters counters{};
 };
 
 // INQUIRY and REPORT TARGET PORT GROUPS tell what configfs says now; the caller fetches fresh
 // TargetFacts before it plans these.
 bool needs_target_facts(const Command& command);
+
+// LOG SENSE tells what the disk has done.
+bool needs_access_counters(const Command& command);
 
 // A pending unit attention ends this command (SAM-5, unit attention condition). Not INQUIRY; REPORT
 // LUNS never comes.

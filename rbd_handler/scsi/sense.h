@@ -40,6 +40,8 @@ struct Result {
   static constexpr Result check(Sense sense) { return {ScsiStatus::kCheckCondition, sense}; }
 };
 
+inline constexpr uint8_t kMediumError = 0x03;  // Sense key.
+
 inline constexpr Sense kInvalidOpcode{0x05, 0x20, 0x00};
 inline constexpr Sense kInvalidFieldInCdb{0x05, 0x24, 0x00};
 inline constexpr Sense kLbaOutOfRange{0x05, 0x21, 0x00};
@@ -51,8 +53,8 @@ inline constexpr Sense kInvalidFieldInInformationUnit{0x05, 0x0e, 0x03};
 inline constexpr Sense kWriteProtected{0x07, 0x27, 0x00};
 inline constexpr Sense kSpaceAllocationFailed{0x07, 0x27, 0x07};
 inline constexpr Sense kInternalTargetFailure{0x04, 0x44, 0x00};
-inline constexpr Sense kWriteError{0x03, 0x0c, 0x00};
-inline constexpr Sense kReadError{0x03, 0x11, 0x00};
+inline constexpr Sense kWriteError{kMediumError, 0x0c, 0x00};
+inline constexpr Sense kReadError{kMediumError, 0x11, 0x00};
 inline constexpr Sense kMiscompareDuringVerify{0x0e, 0x1d, 0x00};
 inline constexpr Sense kCapacityChanged{0x06, 0x2a, 0x09};
 inline constexpr Sense kNotReady{0x02, 0x04, 0x00};

@@ -122,6 +122,35 @@ TEST(Device, ErrorsOfTheImageBecomeSense) {
   EXPECT_EQ(lun.device.counters().image_errors, 2u);
 }
 
+TEST(Device, LogSenseTellsWhatTheImageDid) {
+  DeviceFixture lun;
+  lun.write(0, Bytes(1024, 1));
+  lun.finish(0);
+  lun.read(0, 4);
+  lun.finish(0);
+  lun.read(0, 1);
+  lun.finish(0, -EIO);
+  // UNMAP of 8 blocks: no write, and no bytes received.
+  lun.send(
+      {.cdb = {0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0},
+       .data_out = {0, 22, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0}});
+  lun.finish(0);
+  const auto page = [&](uint8_t code) {
+    return lun.data_of(
+        lun.send({.cdb = {0x4d, 0, code, 0, 0, 0, 0, 1, 0, 0}, .data_in_bytes = 256}));
+  };
+  const auto at = [](const Bytes& data, size_t byte) {
+    return byte < data.size() ? data[byte] : -1;
+  };
+  const Bytes statistics = page(0x40 | 0x19);
+  EXPECT_EQ(at(statistics, 8 + 7), 2) << "reads";
+  EXPECT_EQ(at(statistics, 16 + 7), 1) << "writes";
+  EXPECT_EQ(at(statistics, 24 + 7), 2) << "blocks received";
+  EXPECT_EQ(at(statistics, 32 + 7), 5) << "blocks transmitted";
+  EXPECT_EQ(at(page(0x40 | 0x03), 4 + 12 + 4 + 7), 1) << "uncorrected read errors";
+  EXPECT_EQ(at(page(0x40 | 0x02), 4 + 12 + 4 + 7), 0) << "uncorrected write errors";
+}
+
 TEST(Device, UnmapOfManyRangesReportsTheFirstErrorAndNeverGood) {
   DeviceFixture lun;
   Bytes list{0, 46, 0, 32, 0, 0, 0, 0,  // Lengths: 46 follow, 32 of descriptors.

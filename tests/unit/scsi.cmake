@@ -4,8 +4,10 @@ unit_test(scsi_test
     scsi_block_test.cc
     scsi_capacity_test.cc
     scsi_compare_and_write_test.cc
+    scsi_defect_data_test.cc
     scsi_inquiry_test.cc
     scsi_lba_status_test.cc
+    scsi_log_test.cc
     scsi_mode_test.cc
     scsi_opcodes_test.cc
     scsi_parse_test.cc

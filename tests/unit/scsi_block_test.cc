@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// READ, WRITE and SYNCHRONIZE CACHE: fields, ranges, lengths.
+// READ, WRITE, SYNCHRONIZE CACHE and PRE-FETCH: fields, ranges, lengths.
 #include "tests/unit/scsi_fixture.h"
 
 namespace tcmurbd::scsi {
@@ -201,6 +201,18 @@ TEST_F(ScsiBlock, FlushesForSynchronizeCache) {
   EXPECT_TRUE(run(transfer16(0x91, 0, 0x200000), 0).flush);
   EXPECT_EQ(run(transfer16(0x91, 0, 0x200001), 0).check, (Check{0x5, 0x21, 0x00}));
   EXPECT_EQ(run(transfer16(0x91, 0xffffffffffffffff, 1), 0).check, (Check{0x5, 0x21, 0x00}));
+}
+
+TEST_F(ScsiBlock, ChecksTheRangeOfAPreFetchAndHasNothingToDo) {
+  const Bytes ten = {0x34, 0, 0x00, 0x1f, 0xff, 0xff, 0, 0, 1, 0};  // The last block.
+  for (const uint8_t immediate : {0x00, 0x02}) {
+    EXPECT_TRUE(run(with(ten, 1, immediate), 0).good);
+    EXPECT_TRUE(run(with(with(ten, 1, immediate), 8, 0), 0).good) << "to the end";
+    EXPECT_EQ(run(with(with(ten, 1, immediate), 8, 2), 0).check, (Check{0x5, 0x21, 0x00}));
+  }
+  EXPECT_TRUE(run(transfer16(0x90, 0, 0x200000), 0).good);
+  EXPECT_EQ(run(transfer16(0x90, 0, 0x200001), 0).check, (Check{0x5, 0x21, 0x00}));
+  EXPECT_EQ(run(transfer16(0x90, 0xffffffffffffffff, 1), 0).check, (Check{0x5, 0x21, 0x00}));
 }
 
 TEST_F(ScsiBlock, FlushesAReadOnlyDiskToo) {

@@ -71,6 +71,7 @@ class ScsiTest : public ::testing::Test {
   DiskFacts disk{.block_size = 512, .blocks = 0x200000};
   TargetFacts target{};
   std::optional<Sense> pending_sense{};
+  AccessCounters counters{};
 
   // `data_length` is what the fabric expects to transfer.
   Outcome run(const Bytes& cdb, uint64_t data_length, const Bytes& data_out = {}) const {
@@ -83,8 +84,8 @@ class ScsiTest : public ::testing::Test {
       return out;
     }
     const DataOut data(data_out);
-    const Plan plan =
-        scsi::plan(*command, disk, target, {data_length, data.iov(), pending_sense}, out.data_in);
+    const Plan plan = scsi::plan(*command, disk, target,
+                                 {data_length, data.iov(), pending_sense, counters}, out.data_in);
     if (const auto* answer = std::get_if<Answer>(&plan)) {
       out.good = answer->result.status == ScsiStatus::kGood;
       if (answer->result.status == ScsiStatus::kCheckCondition) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // REPORT SUPPORTED OPERATION CODES and REPORT TARGET PORT GROUPS.
+#include <random>
+
 #include "rbd_handler/scsi/opcode_table.h"
 #include "tests/unit/scsi_fixture.h"
 
@@ -31,12 +33,13 @@ struct Served {
   uint8_t length;
 };
 const Served kServed[] = {
-    {0x00, -1, 6},  {0x03, -1, 6},    {0x08, -1, 6},    {0x0a, -1, 6},    {0x12, -1, 6},
-    {0x15, -1, 6},  {0x1a, -1, 6},    {0x1b, -1, 6},    {0x25, -1, 10},   {0x28, -1, 10},
-    {0x2a, -1, 10}, {0x35, -1, 10},   {0x41, -1, 10},   {0x42, -1, 10},   {0x55, -1, 10},
-    {0x5a, -1, 10}, {0x88, -1, 16},   {0x89, -1, 16},   {0x8a, -1, 16},   {0x91, -1, 16},
-    {0x93, -1, 16}, {0x9e, 0x10, 16}, {0x9e, 0x12, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12},
-    {0xa8, -1, 12}, {0xaa, -1, 12},
+    {0x00, -1, 6},    {0x03, -1, 6},    {0x08, -1, 6},    {0x0a, -1, 6},    {0x12, -1, 6},
+    {0x15, -1, 6},    {0x1a, -1, 6},    {0x1b, -1, 6},    {0x25, -1, 10},   {0x28, -1, 10},
+    {0x2a, -1, 10},   {0x34, -1, 10},   {0x35, -1, 10},   {0x37, -1, 10},   {0x41, -1, 10},
+    {0x42, -1, 10},   {0x4d, -1, 10},   {0x55, -1, 10},   {0x5a, -1, 10},   {0x88, -1, 16},
+    {0x89, -1, 16},   {0x8a, -1, 16},   {0x90, -1, 16},   {0x91, -1, 16},   {0x93, -1, 16},
+    {0x9e, 0x10, 16}, {0x9e, 0x12, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12}, {0xa8, -1, 12},
+    {0xaa, -1, 12},   {0xb7, -1, 12},
 };
 
 TEST_F(ScsiOpcodes, ListsAllCommands) {
@@ -49,9 +52,12 @@ TEST_F(ScsiOpcodes, ListsAllCommands) {
             Bytes{s.opcode, 0, 0, action, 0, static_cast<uint8_t>(servactv | 2), 0, s.length} +
             Bytes{0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   }
-  // 27 commands of 8 bytes; with timeouts 20.
-  EXPECT_EQ(ask(report(0x00)).data_in, (Bytes{0, 0, 0, 216}) + plain);
-  EXPECT_EQ(ask(report(0x80)).data_in, (Bytes{0, 0, 0x02, 0x1c}) + timed);
+  // Commands of 8 bytes; with timeouts 20.
+  const auto length = [](size_t bytes) {
+    return Bytes{0, 0, static_cast<uint8_t>(bytes >> 8), static_cast<uint8_t>(bytes)};
+  };
+  EXPECT_EQ(ask(report(0x00)).data_in, length(8 * std::size(kServed)) + plain);
+  EXPECT_EQ(ask(report(0x80)).data_in, length(20 * std::size(kServed)) + timed);
 }
 
 TEST_F(ScsiOpcodes, TellsTheUsageOfOne) {
@@ -110,6 +116,40 @@ TEST_F(ScsiOpcodes, TellsWhatIsNotSupported) {
 TEST_F(ScsiOpcodes, RefusesReservedOptions) {
   for (uint8_t options = 4; options < 8; ++options) {
     EXPECT_EQ(ask(report(options, 0x28)).check, (Check{0x5, 0x24, 0x00}));
+  }
+}
+
+// A bit that the usage map calls not looked at really is not: GROUP NUMBER, DPO and whatever is
+// reserved. From many CDBs, refused ones too, since a bit may count only with others.
+TEST_F(ScsiOpcodes, IgnoresEveryBitThatIsNotInTheUsageMap) {
+  std::mt19937 random(1);
+  target.unit_serial = "8d6d3a3e";
+  target.groups = {{.id = 1, .relative_ports = {1}}};
+  const Bytes data(1024, 0);
+  for (const Served& s : kServed) {
+    const auto action = static_cast<uint16_t>(s.service_action < 0 ? 0 : s.service_action);
+    const Bytes usage = cut(ask(report(3, s.opcode, action)).data_in, 4, s.length);
+    for (int round = 0; round < 200; ++round) {
+      Bytes cdb(s.length);
+      // Few bits, so that lengths and ranges often fit.
+      for (int bit = 0; bit < round % 8; ++bit) {
+        const size_t at = random() % cdb.size();
+        cdb[at] |= static_cast<uint8_t>((1u << random() % 8) & usage[at]);
+      }
+      cdb[0] = s.opcode;
+      cdb[1] = static_cast<uint8_t>((cdb[1] & ~(s.service_action < 0 ? 0 : 0x1f)) | action);
+      const Outcome plain = run(cdb, 512, data);
+      for (size_t at = 1; at < cdb.size(); ++at) {
+        const auto ignored =
+            static_cast<uint8_t>(~usage[at] & (at == 1 && s.service_action >= 0 ? 0xe0 : 0xff));
+        const Outcome other = run(with(cdb, at, cdb[at] | ignored), 512, data);
+        ASSERT_EQ(other.good, plain.good) << int{s.opcode} << " byte " << at;
+        ASSERT_EQ(other.check, plain.check) << int{s.opcode} << " byte " << at;
+        ASSERT_EQ(other.ops, plain.ops) << int{s.opcode} << " byte " << at;
+        ASSERT_EQ(other.flush, plain.flush) << int{s.opcode} << " byte " << at;
+        ASSERT_EQ(other.data_in, plain.data_in) << int{s.opcode} << " byte " << at;
+      }
+    }
   }
 }
 
