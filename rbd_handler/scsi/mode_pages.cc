@@ -7,6 +7,14 @@
 namespace tcmurbd::scsi {
 namespace {
 
+// SBC-3, read-write error recovery mode page. What an OSD can't read or write it repairs from its
+// peers, unasked; there are no retries here to be counted or limited.
+constexpr std::array<uint8_t, 12> kErrorRecovery = {
+    0x01,        0x0a,  // PAGE CODE, PAGE LENGTH
+    0x80 | 0x40,        // AWRE=1, ARRE=1
+    0,           0,    0, 0, 0, 0, 0, 0, 0,
+};
+
 // SBC-3, caching mode page. WCE=0: there is no volatile cache. RCD=0 promises nothing about reads.
 constexpr std::array<uint8_t, 20> kCaching = {
     0x08, 0x12,  // PAGE CODE, PAGE LENGTH
@@ -33,7 +41,21 @@ constexpr std::array<uint8_t, 12> kControl = {
     0,
 };
 
-constexpr auto kPages = std::to_array<ModePage>({{0x08, kCaching}, {0x0a, kControl}});
+// SPC-4, informational exceptions control mode page.
+constexpr std::array<uint8_t, 12> kInformationalExceptions = {
+    0x1c, 0x0a,  // PAGE CODE, PAGE LENGTH
+    0x08,        // DEXCPT=1: none is ever reported.
+    0x00,        // MRIE
+    0,    0,    0, 0, 0, 0, 0, 0,
+};
+
+// Ascending, as MODE SENSE has to tell them.
+constexpr auto kPages = std::to_array<ModePage>({
+    {0x01, kErrorRecovery},
+    {0x08, kCaching},
+    {0x0a, kControl},
+    {0x1c, kInformationalExceptions},
+});
 
 }  // namespace
 

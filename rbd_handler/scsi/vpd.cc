@@ -31,6 +31,14 @@ void append_device_identification(const Context& context) {
   append_designators(context.target, context.data_in);
 }
 
+// 86. SIMPSUP and no more: the kernel takes ORDERED and HEAD OF QUEUE too, but does not tell us, so
+// they order nothing. No groups (GROUP NUMBER is ignored), no priorities, no protection; V_SUP=0:
+// no volatile cache. The kernel keeps the unit attentions that LUICLR speaks of.
+void append_extended_inquiry(const Context& context) {
+  uint8_t* page = append(context.data_in, 60) - kHeaderBytes;
+  page[5] = 0x01;
+}
+
 // B0. Field names and byte numbers as in SBC-3, counted from the page's first byte.
 void append_block_limits(const Context& context) {
   const DiskFacts& disk = context.disk;
@@ -78,6 +86,7 @@ constexpr auto kPages = std::to_array<VpdPage>({
     {0x00, append_supported_pages},
     {0x80, append_serial_number},
     {0x83, append_device_identification},
+    {0x86, append_extended_inquiry},
     {0xb0, append_block_limits},
     {0xb1, append_block_characteristics},
     {0xb2, append_logical_block_provisioning},

@@ -8,8 +8,10 @@ namespace {
 
 using ScsiMode = ScsiTest;
 
-const Bytes kCaching = {0x08, 0x12, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0,  // WCE=0, RCD=0
-                        0x20, 0,    0,    0, 0, 0, 0, 0};             // DRA=1
+const Bytes kRecovery = {0x01, 0x0a, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0};    // AWRE=1, ARRE=1
+const Bytes kExceptions = {0x1c, 0x0a, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0};  // DEXCPT=1
+const Bytes kCaching = {0x08, 0x12, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0,      // WCE=0, RCD=0
+                        0x20, 0,    0,    0, 0, 0, 0, 0};                 // DRA=1
 const Bytes kControl = {0x0a, 0x0a,
                         0x02,        // D_SENSE=0, GLTSD=1
                         0x10,        // unrestricted reordering
@@ -29,13 +31,16 @@ Bytes header6(uint8_t length, uint8_t descriptors = 0) { return {length, 0x00, 0
 TEST_F(ScsiMode, TellsOnePageOrAll) {
   EXPECT_EQ(ask(sense6(0x08)).data_in, header6(23) + kCaching);
   EXPECT_EQ(ask(sense6(0x0a)).data_in, header6(15) + kControl);
-  EXPECT_EQ(ask(sense6(0x3f)).data_in, header6(35) + kCaching + kControl);
+  EXPECT_EQ(ask(sense6(0x01)).data_in, header6(15) + kRecovery);
+  EXPECT_EQ(ask(sense6(0x1c)).data_in, header6(15) + kExceptions);
+  const Bytes all = kRecovery + kCaching + kControl + kExceptions;
+  EXPECT_EQ(ask(sense6(0x3f)).data_in, header6(59) + all);
   EXPECT_EQ(ask(sense10(0x3f)).data_in,
-            (Bytes{0x00, 38, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00}) + kCaching + kControl);
+            (Bytes{0x00, 62, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00}) + all);
 }
 
 TEST_F(ScsiMode, TellsAllSubpagesAsThePagesThemselves) {
-  for (const uint8_t page : {0x08, 0x0a, 0x3f}) {
+  for (const uint8_t page : {0x01, 0x08, 0x0a, 0x1c, 0x3f}) {
     EXPECT_EQ(ask(sense6(page, 0xff)).data_in, ask(sense6(page)).data_in);
     for (const uint8_t subpage : {0x01, 0x02, 0xdf, 0xfe}) {
       EXPECT_EQ(ask(sense6(page, subpage)).check, (Check{0x5, 0x24, 0x00}));
@@ -46,7 +51,7 @@ TEST_F(ScsiMode, TellsAllSubpagesAsThePagesThemselves) {
 
 TEST_F(ScsiMode, RefusesAllOtherPages) {
   for (uint8_t page = 0; page < 0x3f; ++page) {
-    if (page == 0x08 || page == 0x0a) continue;
+    if (page == 0x01 || page == 0x08 || page == 0x0a || page == 0x1c) continue;
     for (const uint8_t subpage : {0x00, 0x01, 0xff}) {
       EXPECT_EQ(ask(sense6(page, subpage)).check, (Check{0x5, 0x24, 0x00})) << int{page};
     }
@@ -57,8 +62,11 @@ TEST_F(ScsiMode, TellsThatNothingCanBeChangedOrSaved) {
   // PC 01b: changeable, 10b: default, 11b: saved.
   EXPECT_EQ(ask(sense6(0x40 | 0x08)).data_in, (header6(23) + Bytes{0x08, 0x12} + Bytes(18)));
   EXPECT_EQ(ask(sense6(0x40 | 0x0a)).data_in, (header6(15) + Bytes{0x0a, 0x0a} + Bytes(10)));
+  const Bytes masks = Bytes{0x01, 0x0a} + Bytes(10) + Bytes{0x08, 0x12} + Bytes(18) +
+                      Bytes{0x0a, 0x0a} + Bytes(10) + Bytes{0x1c, 0x0a} + Bytes(10);
+  EXPECT_EQ(ask(sense6(0x40 | 0x3f)).data_in, header6(59) + masks);
   EXPECT_EQ(ask(sense6(0x80 | 0x3f)).data_in, ask(sense6(0x3f)).data_in);
-  for (const uint8_t page : {0x08, 0x0a, 0x3f, 0x01}) {
+  for (const uint8_t page : {0x01, 0x08, 0x0a, 0x1c, 0x3f, 0x02}) {
     EXPECT_EQ(ask(sense6(0xc0 | page)).check, (Check{0x5, 0x39, 0x00}));
     EXPECT_EQ(ask(sense10(0xc0 | page)).check, (Check{0x5, 0x39, 0x00}));
   }
@@ -87,7 +95,7 @@ TEST_F(ScsiMode, TellsWriteProtection) {
 }
 
 TEST_F(ScsiMode, CutsToTheAllocationLengthButTellsTheWhole) {
-  EXPECT_EQ(ask({0x1a, 0x08, 0x3f, 0, 4, 0}).data_in, header6(35));
+  EXPECT_EQ(ask({0x1a, 0x08, 0x3f, 0, 4, 0}).data_in, header6(59));
   EXPECT_EQ(ask({0x1a, 0x08, 0x3f, 0, 0, 0}).data_in, Bytes());
 }
 
@@ -110,7 +118,7 @@ Bytes select10(const Bytes& list) {
 
 TEST_F(ScsiMode, AcceptsWhatModeSenseTold) {
   for (const uint8_t flags : {0x00, 0x08}) {
-    for (const uint8_t page : {0x08, 0x0a, 0x3f}) {
+    for (const uint8_t page : {0x01, 0x08, 0x0a, 0x1c, 0x3f}) {
       const Bytes list6 = ask({0x1a, flags, page, 0, 0xff, 0}).data_in;
       EXPECT_TRUE(send(select6(list6), list6).good);
       const Bytes list10 = ask({0x5a, flags, page, 0, 0, 0, 0, 1, 0, 0}).data_in;
@@ -135,7 +143,7 @@ TEST_F(ScsiMode, AcceptsAListThatSaysNothing) {
 }
 
 TEST_F(ScsiMode, RefusesEachOtherBitOfAPage) {
-  for (const Bytes& page : {kCaching, kControl}) {
+  for (const Bytes& page : {kRecovery, kCaching, kControl, kExceptions}) {
     for (size_t at = 0; at < page.size(); ++at) {
       for (int bit = 0; bit < 8; ++bit) {
         const uint8_t changed = page[at] ^ static_cast<uint8_t>(1 << bit);

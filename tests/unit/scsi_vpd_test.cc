@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// VPD 00, B0, B1 and B2.
+// VPD 00, 86, B0, B1 and B2.
 #include <set>
 
 #include "tests/unit/scsi_fixture.h"
@@ -13,11 +13,11 @@ Bytes page(uint8_t code) { return {0x12, 0x01, code, 0x02, 0x00, 0x00}; }
 
 TEST_F(ScsiVpd, ListsItsPages) {
   EXPECT_EQ(ask(page(0x00)).data_in,
-            (Bytes{0x00, 0x00, 0x00, 0x06, 0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2}));
+            (Bytes{0x00, 0x00, 0x00, 0x07, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2}));
 }
 
 TEST_F(ScsiVpd, RefusesAllOtherPages) {
-  const std::set<int> served = {0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2};
+  const std::set<int> served = {0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2};
   for (int code = 0; code < 256; ++code) {
     const Outcome out = ask(page(static_cast<uint8_t>(code)));
     if (served.contains(code)) {
@@ -28,6 +28,14 @@ TEST_F(ScsiVpd, RefusesAllOtherPages) {
       EXPECT_EQ(out.check, (Check{0x5, 0x24, 0x00})) << code;
     }
   }
+}
+
+TEST_F(ScsiVpd, ClaimsSimpleTasksOnly) {
+  Bytes expected(64);
+  expected[1] = 0x86;
+  expected[3] = 0x3c;
+  expected[5] = 0x01;  // SIMPSUP; GROUP_SUP=0, HEADSUP=0, ORDSUP=0. Byte 6: V_SUP=0.
+  EXPECT_EQ(ask(page(0x86)).data_in, expected);
 }
 
 TEST_F(ScsiVpd, TellsBlockLimits) {
