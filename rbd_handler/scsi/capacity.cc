@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "rbd_handler/scsi/handlers.h"
+#include "rbd_handler/scsi/limits.h"
 
 namespace tcmurbd::scsi {
 namespace {
@@ -39,8 +40,9 @@ Plan plan_command(const ReadCapacity16& command, const Context& context) {
   uint8_t* data = append(context.data_in, 32);
   store_big_u64(&data[0], disk.blocks - 1);
   store_big_u32(&data[8], disk.block_size);
-  // Byte 12: no protection information. 13: one logical block for each physical one. 14: LBPME=1
-  // and LBPRZ=1, as in VPD B2; lowest aligned LBA 0.
+  // Byte 12: no protection information. 14: LBPME=1 and LBPRZ=1, as in VPD B2; lowest aligned LBA
+  // 0.
+  data[13] = physical_block_exponent(disk);
   data[14] = 0x80 | 0x40;
   return good();
 }
