@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4: REPORT SUPPORTED OPERATION CODES, from the table. It tells what this program serves; what
-// the kernel answers before us (REPORT LUNS, reservations) is not in it, since only the kernel
-// knows how it is set.
+// SPC-4: REPORT SUPPORTED OPERATION CODES, from the table. It tells what this program serves. What
+// the kernel answers before us is not in it: REPORT LUNS, which every host knows to be there, and
+// the reservations, of which only the kernel knows whether it is set to serve them, and which hold
+// at one gateway only: a host that asks before it relies on them is better told that there are
+// none. Neither ESXi nor libiscsi's suite looks for them here.
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
 
@@ -15,8 +17,9 @@ using boost::endian::store_big_u16;
 using boost::endian::store_big_u32;
 using Options = ReportSupportedOperationCodes::Options;
 
-// Command timeouts descriptor. Zeroes: no time is told. The daemon's deadline is a setting of its
-// own, and bounds what it takes to be answered, not what the work takes.
+// Command timeouts descriptor. Zeroes: no time is told. There is no nominal time of a cluster's. A
+// recommended one would be the daemon's deadline and some more, but that is a setting of each
+// gateway, and answers BUSY: a host that waits longer than its own timeout gains nothing by it.
 void append_timeouts(std::vector<uint8_t>& out) {
   constexpr size_t kBytes = 12;
   store_big_u16(append(out, kBytes), kBytes - 2);  // DESCRIPTOR LENGTH
