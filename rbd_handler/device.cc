@@ -317,7 +317,10 @@ void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_l
   ring::Response response{.cmd_id = task.entry.cmd_id,
                           .scsi_status = static_cast<uint8_t>(result.status),
                           .keep_buffer = keep_buffer};
-  if (ring_.supports_read_length()) response.read_length = read_length;
+  // With another status READ_LEN would have the kernel send that much of the data area beside the
+  // sense, and nobody has filled it (tcmu_handle_completion, SCF_TREAT_READ_AS_NORMAL).
+  if (ring_.supports_read_length() && result.status == scsi::ScsiStatus::kGood)
+    response.read_length = read_length;
   std::array<uint8_t, scsi::kSenseBytes> sense;
   if (result.status == scsi::ScsiStatus::kCheckCondition) {
     ++counters_.check_conditions;
