@@ -28,6 +28,8 @@ struct OpcodeRow {
   // cdb_usage().
   std::array<uint8_t, kCdbUsageMax - 1> usage_after_opcode;
   ParsedCommand (*parse)(CdbBytes);  // REQUIRES: exactly cdb_length bytes.
+  // What is special about it here, for COMMANDS.md, which a test holds to this table.
+  std::string_view remark{};
 };
 
 // All rows, by operation code and service action.

@@ -3,6 +3,7 @@ unit_test(scsi_test
   SOURCES
     scsi_block_test.cc
     scsi_capacity_test.cc
+    scsi_commands_page_test.cc
     scsi_compare_and_write_test.cc
     scsi_defect_data_test.cc
     scsi_inquiry_test.cc
@@ -16,4 +17,6 @@ unit_test(scsi_test
     scsi_unmap_test.cc
     scsi_vpd_test.cc
     scsi_write_same_test.cc
-  LIBS tcmurbd_scsi)
+  LIBS tcmurbd_scsi fmt::fmt)
+target_compile_definitions(scsi_test
+  PRIVATE COMMANDS_PAGE="${CMAKE_SOURCE_DIR}/rbd_handler/scsi/COMMANDS.md")
