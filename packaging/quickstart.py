@@ -183,7 +183,7 @@ def _how_to_go_on():
 def _wait_for_the_end(pid):
     print(f"\nStop it, and it leaves nothing behind: Ctrl-C, or  kill {pid}", flush=True)
     while True:
-        signal.pause()
+        time.sleep(0.5)  # not pause(): one of librados' threads may take the signal, and only this one's Python acts on it
 
 
 def _tell_failure(main_job):
