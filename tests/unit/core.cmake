@@ -2,7 +2,16 @@ unit_test(iov_test SOURCES iov_test.cc LIBS tcmurbd_common)
 unit_test(log_test SOURCES log_test.cc LIBS tcmurbd_common)
 unit_test(lock_test SOURCES gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc LIBS tcmurbd_lock tcmurbd_task)
 unit_test(range_order_test SOURCES range_order_test.cc LIBS tcmurbd_task)
-unit_test(device_test SOURCES device_test.cc device_answers_test.cc device_compare_test.cc device_ladder_test.cc device_lba_status_test.cc device_random_test.cc LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)
+unit_test(device_test
+  SOURCES
+    device_test.cc
+    device_answers_test.cc
+    device_compare_test.cc
+    device_ladder_test.cc
+    device_lba_status_test.cc
+    device_random_test.cc
+    esxi_probe_test.cc
+  LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)
 unit_test(inbox_test SOURCES inbox_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(jobs_test SOURCES jobs_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(control_socket_test SOURCES control_socket_test.cc LIBS tcmurbd_admin LABELS threaded)
