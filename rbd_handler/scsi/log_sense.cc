@@ -58,23 +58,25 @@ void append_read_errors(const LogSense& command, const Context& context) {
   append_error_counters(command, counters.read_bytes, counters.read_errors, context.data_in);
 }
 
-// 19. The processing intervals are not measured and stay 0, as on many disks; then no interval
-// length is told either.
+// 19. No times are measured: processing and idle intervals stay 0, as on many disks, and their
+// length is told as 0 seconds. They are told, since sg_logs takes no page without them.
 void append_statistics(const LogSense& command, const Context& context) {
   const AccessCounters& counters = context.request.counters;
-  uint8_t* bytes = append_parameter(command, 0x0001, kBinaryList, 64, context.data_in);
-  if (!bytes) return;
-  store_big_u64(&bytes[0], counters.reads);
-  store_big_u64(&bytes[8], counters.writes);
-  store_big_u64(&bytes[16], counters.write_bytes / context.disk.block_size);  // Received.
-  store_big_u64(&bytes[24], counters.read_bytes / context.disk.block_size);   // Transmitted.
+  if (uint8_t* bytes = append_parameter(command, 0x0001, kBinaryList, 64, context.data_in)) {
+    store_big_u64(&bytes[0], counters.reads);
+    store_big_u64(&bytes[8], counters.writes);
+    store_big_u64(&bytes[16], counters.write_bytes / context.disk.block_size);  // Received.
+    store_big_u64(&bytes[24], counters.read_bytes / context.disk.block_size);   // Transmitted.
+  }
+  append_parameter(command, 0x0002, kBinaryList, 8, context.data_in);  // Idle intervals.
+  append_parameter(command, 0x0003, kBinaryList, 8, context.data_in);  // Length of an interval.
 }
 
-// 2F. No exception is pending: none is ever found (mode page 1C). MOST RECENT TEMPERATURE READING
-// FFh: there is none.
+// 2F. No exception is pending: none is ever found (mode page 1C). FFh: there is no temperature, nor
+// one at which the disk would trip (the last byte, vendor specific, has it on most disks).
 void append_informational_exceptions(const LogSense& command, const Context& context) {
   if (uint8_t* bytes = append_parameter(command, 0x0000, kBinaryList, 4, context.data_in))
-    bytes[2] = 0xff;
+    bytes[2] = bytes[3] = 0xff;
 }
 
 struct LogPage {

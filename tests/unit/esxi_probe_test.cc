@@ -136,7 +136,7 @@ TEST_F(EsxiProbe, KnowsItsModesAndLogs) {
       {"the health",
        {0x4d, 0, 0x6f, 0, 0, 0, 0, 0, 0xff, 0},
        255,
-       {0xaf, 0, 0, 8, 0, 0, 0x23, 4, 0x00, 0x00, 0xff, 0x00}},
+       {0xaf, 0, 0, 8, 0, 0, 0x23, 4, 0x00, 0x00, 0xff, 0xff}},
       {"a temperature", {0x4d, 0, 0x4d, 0, 0, 0, 0, 0, 0xff, 0}, 255, {}, kInvalidField},
       {"ATA PASS-THROUGH(16), IDENTIFY",
        {0x85, 0x08, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xec, 0},

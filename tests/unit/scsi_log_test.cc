@@ -68,23 +68,25 @@ TEST_F(ScsiLog, TellsErrorsAndBytes) {
 TEST_F(ScsiLog, TellsStatisticsInBlocks) {
   const Bytes commands = {0x99, 0x00, 0, 68, 0x00, 0x01, 0x23, 64,  //
                           0,    0,    0, 0,  0,    0,    0x01, 0x02, 0, 0, 0, 0, 0, 0, 0x03, 0x04};
+  const Bytes times = {0x00, 0x02, 0x23, 8, 0, 0, 0, 0, 0, 0, 0, 0,  // idle
+                       0x00, 0x03, 0x23, 8, 0, 0, 0, 0, 0, 0, 0, 0};
   const Bytes blocks = {0, 0, 0, 0, 0, 0, 0x2b, 0x3c, 0, 0, 0, 0, 0, 0, 0x09, 0x1a};
-  EXPECT_EQ(ask(page(0x19)).data_in, commands + blocks + Bytes(32));
+  EXPECT_EQ(ask(page(0x19)).data_in, commands + blocks + Bytes(32) + times);
   disk.block_size = 4096;
   const Bytes large = {0, 0, 0, 0, 0, 0, 0x05, 0x67, 0, 0, 0, 0, 0, 0, 0x01, 0x23};
-  EXPECT_EQ(ask(page(0x19)).data_in, commands + large + Bytes(32));
+  EXPECT_EQ(ask(page(0x19)).data_in, commands + large + Bytes(32) + times);
 }
 
 TEST_F(ScsiLog, HasNoExceptionAndNoTemperature) {
   EXPECT_EQ(ask(page(0x2f)).data_in,
-            (Bytes{0xaf, 0x00, 0, 8, 0x00, 0x00, 0x23, 4, 0x00, 0x00, 0xff, 0x00}));
+            (Bytes{0xaf, 0x00, 0, 8, 0x00, 0x00, 0x23, 4, 0x00, 0x00, 0xff, 0xff}));
 }
 
 TEST_F(ScsiLog, BeginsAtTheParameterPointer) {
   EXPECT_EQ(ask(page(0x02, 0, 5)).data_in, ask(page(0x02)).data_in);
   EXPECT_EQ(ask(page(0x02, 0, 6)).data_in,
             (Bytes{0x82, 0x00, 0, 12, 0x00, 0x06, 0x20, 8, 0, 0, 0, 0, 0, 0, 0, 6}));
-  for (const Bytes& beyond : {page(0x02, 0, 7), page(0x19, 0, 2), page(0x2f, 0, 1),
+  for (const Bytes& beyond : {page(0x02, 0, 7), page(0x19, 0, 4), page(0x2f, 0, 1),
                               page(0x00, 0, 1), page(0x00, 0xff, 1), page(0x02, 0, 0xffff)}) {
     const Outcome out = ask(beyond);
     EXPECT_EQ(out.check, (Check{0x5, 0x24, 0x00}));
