@@ -66,7 +66,7 @@ TEST_F(ScsiLog, TellsErrorsAndBytes) {
 }
 
 TEST_F(ScsiLog, TellsStatisticsInBlocks) {
-  const Bytes commands = {0x99, 0x00, 0, 68, 0x00, 0x01, 0x23, 64,  //
+  const Bytes commands = {0x99, 0x00, 0, 92, 0x00, 0x01, 0x23, 64,  //
                           0,    0,    0, 0,  0,    0,    0x01, 0x02, 0, 0, 0, 0, 0, 0, 0x03, 0x04};
   const Bytes times = {0x00, 0x02, 0x23, 8, 0, 0, 0, 0, 0, 0, 0, 0,  // idle
                        0x00, 0x03, 0x23, 8, 0, 0, 0, 0, 0, 0, 0, 0};
