@@ -33,8 +33,9 @@ inline constexpr uint8_t kCompareAndWriteBlocksMax = 1;
 // What is worth aligning to, and the smallest range that zeroing gives back to the pool:
 // BlueStore's allocation unit (4 KiB today, 64 KiB on disks of older clusters). The object size
 // would be too coarse to tell: only whole objects are deleted, but the OSD frees allocation units
-// within them too, VMFS6 reclaims nothing if the granularity is above 1 MiB, and Linux trims
-// nothing smaller than it.
+// within them too (measured, BlueStore of Pacific, within an object of 4 MiB: UNMAP of 64 KiB freed
+// 64 KiB, of 1 MiB 1 MiB, of 4 KiB 4 KiB, of a block nothing), VMFS6 reclaims nothing by itself if
+// the granularity is above 1 MiB, and Linux trims nothing smaller than it.
 inline constexpr uint32_t kGranularityBytes = 64 * kKiB;
 
 inline uint32_t granularity_blocks(const DiskFacts& disk) {
