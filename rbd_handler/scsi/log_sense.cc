@@ -14,7 +14,6 @@ namespace tcmurbd::scsi {
 namespace {
 
 using boost::endian::store_big_u16;
-using boost::endian::store_big_u32;
 using boost::endian::store_big_u64;
 
 constexpr uint8_t kAllSubpages = 0xff;
