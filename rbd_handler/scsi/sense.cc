@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/scsi/sense.h"
 
+#include <algorithm>
 #include <boost/endian/conversion.hpp>
 #include <cerrno>
 
 namespace tcmurbd::scsi {
 
+using boost::endian::store_big_u16;
 using boost::endian::store_big_u32;
 using boost::endian::store_big_u64;
 
@@ -21,6 +23,43 @@ std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense) {
   bytes[12] = sense.asc;
   bytes[13] = sense.ascq;
   return bytes;
+}
+
+Sense third_party_failure(size_t segment, CopyFailure::Who who, const Result& answer) {
+  Sense sense = kThirdPartyDeviceFailure;
+  sense.copy = CopyFailure{.segment = static_cast<uint16_t>(segment),
+                           .field = {},
+                           .who = who,
+                           .status = static_cast<uint8_t>(answer.status),
+                           .key = answer.sense.key,
+                           .asc = answer.sense.asc,
+                           .ascq = answer.sense.ascq};
+  return sense;
+}
+
+// SPC-4: COMMAND-SPECIFIC INFORMATION has the places of the source's and of the destination's
+// status and sense data, then the segment's number; SENSE KEY SPECIFIC points into its descriptor.
+WholeSense encode_whole(const Sense& sense) {
+  WholeSense out;
+  std::ranges::copy(encode_fixed(sense), out.bytes.begin());
+  if (!sense.copy) return out;
+  const CopyFailure& copy = *sense.copy;
+  store_big_u16(&out.bytes[10], copy.segment);
+  if (copy.field) {
+    out.bytes[15] = 0x80 | 0x20;  // SKSV; SD: the pointer is into the segment descriptor.
+    store_big_u16(&out.bytes[16], *copy.field);
+  }
+  if (copy.who == CopyFailure::Who::kNobody) return out;
+  out.bytes[copy.who == CopyFailure::Who::kSource ? 8 : 9] = kSenseBytes;
+  out.bytes[kSenseBytes] = copy.status;
+  out.length = kSenseBytes + 1;
+  if (copy.key != 0) {
+    const auto answer = encode_fixed({copy.key, copy.asc, copy.ascq});
+    std::ranges::copy(answer, out.bytes.begin() + kSenseBytes + 1);
+    out.length += kSenseBytes;
+  }
+  out.bytes[7] = static_cast<uint8_t>(out.length - 8);
+  return out;
 }
 
 DescriptorSense encode_descriptor(const Sense& sense) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "rbd_handler/image.h"
 
@@ -20,12 +21,29 @@ enum class ScsiStatus : uint8_t {
   kTaskAborted = 0x40,
 };
 
-// Sense key, additional sense code and qualifier, with the optional INFORMATION field.
+// What COPY ABORTED tells beside its code (SPC-4 4.5.2.4.6 and 6.4.3.x, errors of third-party copy
+// commands).
+struct CopyFailure {
+  enum class Who : uint8_t { kNobody, kSource, kDestination };
+  uint16_t segment = 0;             // The segment descriptor that was processed.
+  std::optional<uint16_t> field{};  // The byte of that descriptor that is in error.
+  // What the copy source or the copy destination answered: its status, and the sense key and code.
+  Who who = Who::kNobody;
+  uint8_t status = 0;
+  uint8_t key = 0;
+  uint8_t asc = 0;
+  uint8_t ascq = 0;
+  bool operator==(const CopyFailure&) const = default;
+};
+
+// Sense key, additional sense code and qualifier, with the optional INFORMATION field and, with
+// COPY ABORTED, the rest.
 struct Sense {
   uint8_t key = 0;
   uint8_t asc = 0;
   uint8_t ascq = 0;
   std::optional<uint32_t> information{};
+  std::optional<CopyFailure> copy{};
   bool operator==(const Sense&) const = default;
 };
 
@@ -58,10 +76,35 @@ inline constexpr Sense kReadError{kMediumError, 0x11, 0x00};
 inline constexpr Sense kMiscompareDuringVerify{0x0e, 0x1d, 0x00};
 inline constexpr Sense kCapacityChanged{0x06, 0x2a, 0x09};
 inline constexpr Sense kNotReady{0x02, 0x04, 0x00};
+// Of EXTENDED COPY's parameter list,
+inline constexpr Sense kTooManyCscds{0x05, 0x26, 0x06};
+inline constexpr Sense kUnsupportedCscdType{0x05, 0x26, 0x07};
+inline constexpr Sense kTooManySegments{0x05, 0x26, 0x08};
+inline constexpr Sense kUnsupportedSegmentType{0x05, 0x26, 0x09};
+inline constexpr Sense kInlineDataLengthExceeded{0x05, 0x26, 0x0b};
+// and of the copying.
+inline constexpr Sense kCopyAborted{0x0a, 0x00, 0x00};
+inline constexpr Sense kUnreachableCopyTarget{0x0a, 0x08, 0x04};
+inline constexpr Sense kThirdPartyDeviceFailure{0x0a, 0x0d, 0x01};
+inline constexpr Sense kCopyTargetNotReachable{0x0a, 0x0d, 0x02};
+inline constexpr Sense kIncorrectCopyTargetType{0x0a, 0x0d, 0x03};
+inline constexpr Sense kUnexpectedInexactSegment{0x0a, 0x26, 0x0a};
+
+// COPY ABORTED for what the source or destination of `segment` answered to the copy's own command.
+Sense third_party_failure(size_t segment, CopyFailure::Who who, const Result& answer);
 
 inline constexpr size_t kSenseBytes = 18;
 // Fixed format, current error (SPC-5 4.5.3).
 std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense);
+
+// Fixed format with all that COPY ABORTED tells. `length` bytes count: kSenseBytes, or with the
+// status and sense data of a copy source or destination behind them.
+struct WholeSense {
+  std::array<uint8_t, 2 * kSenseBytes + 1> bytes{};
+  size_t length = kSenseBytes;
+  std::span<const uint8_t> span() const { return {bytes.data(), length}; }
+};
+WholeSense encode_whole(const Sense& sense);
 
 inline constexpr size_t kDescriptorSenseBytesMax = 20;
 // Descriptor format, current error (SPC-5 4.5.2), for a REQUEST SENSE that asks for it; else all

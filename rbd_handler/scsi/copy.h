@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// EXTENDED COPY (LID1) as values: what the parameter list asks for, what it comes to on disks that
+// are known, and the limits that RECEIVE COPY RESULTS and VPD 8F tell. Any thread.
+//
+//   read_copy_list:  parameter list -> CopyRequest (who is named, which blocks)
+//   names:           whether a descriptor names a logical unit
+//   plan_copy:       CopyRequest + the disks -> CopyExtents in bytes, all within their disks
+//
+// Served: CSCD descriptors of type E4h (identification descriptor) and segment descriptors of type
+// 02h (block device to block device); hosts send nothing else to disks.
+#pragma once
+
+#include <boost/container/static_vector.hpp>
+#include <cstdint>
+#include <expected>
+#include <span>
+
+#include "common/iov.h"
+#include "common/units.h"
+#include "rbd_handler/scsi/facts.h"
+#include "rbd_handler/scsi/sense.h"
+
+namespace tcmurbd::scsi {
+
+// Hosts name one or two logical units.
+inline constexpr size_t kCopyCscdsMax = 8;
+// ESXi's largest claim rule, 240 MiB, is eight segments of 30 MiB.
+inline constexpr size_t kCopySegmentsMax = 16;
+// 65535 blocks of 512 bytes, as much as a segment can name, fit. With kCopySegmentsMax it bounds
+// how long one command may take.
+inline constexpr uint32_t kCopySegmentBytesMax = 32 * kMiB;
+inline constexpr size_t kCopyHeaderBytes = 16;
+inline constexpr size_t kCscdBytes = 32;
+inline constexpr size_t kSegmentBytes = 28;
+inline constexpr uint32_t kCopyDescriptorBytesMax =
+    kCopyCscdsMax * kCscdBytes + kCopySegmentsMax * kSegmentBytes;
+// Copies that run at a time, of all LUNs together: each has its share of the memory for copies.
+inline constexpr uint32_t kCopiesMax = 8;
+
+// A copy source or copy destination: a designator as VPD 83 tells them.
+struct CopyCscd {
+  uint8_t code_set = 0;
+  uint8_t designator_type = 0;
+  boost::container::static_vector<uint8_t, 20> designator;
+  uint32_t block_bytes = 0;  // DISK BLOCK LENGTH; 0: not told.
+};
+
+struct CopySegment {
+  uint16_t source = 0;  // Place in cscds.
+  uint16_t destination = 0;
+  uint64_t source_lba = 0;
+  uint64_t destination_lba = 0;
+  uint16_t blocks = 0;  // Of the source, or of the destination with DC=1.
+  bool counts_destination_blocks = false;
+};
+
+// LIST ID USAGE.
+enum class CopyListId : uint8_t {
+  kKeep = 0,     // RECEIVE COPY RESULTS may ask for it, also after its end.
+  kDiscard = 2,  // Only while it runs.
+  kNone = 3,
+};
+
+struct CopyRequest {
+  uint8_t list_id = 0;
+  CopyListId usage = CopyListId::kKeep;
+  boost::container::static_vector<CopyCscd, kCopyCscdsMax> cscds;
+  boost::container::static_vector<CopySegment, kCopySegmentsMax> segments;
+};
+
+// `list_length` of the CDB, not 0. Reads nothing beyond it and beyond `data`. Without an error each
+// segment's source and destination are places in cscds.
+std::expected<CopyRequest, Sense> read_copy_list(IovSpan data, uint32_t list_length);
+
+// Whether `cscd` is one of the logical unit's designators in VPD 83. The port's don't count: they
+// name others too.
+bool names(const CopyCscd& cscd, const TargetFacts& target);
+
+// What a segment is on disks that are known.
+struct CopyExtent {
+  uint16_t source = 0;  // Number of a disk, as plan_copy() was told.
+  uint16_t destination = 0;
+  uint64_t from = 0;  // Bytes.
+  uint64_t to = 0;
+  uint64_t length = 0;  // 0: nothing to copy.
+  bool operator==(const CopyExtent&) const = default;
+};
+using CopyExtents = boost::container::static_vector<CopyExtent, kCopySegmentsMax>;
+
+// The disk that a CSCD names. Two that name the same disk have the same number.
+struct CopyDisk {
+  uint16_t number = 0;
+  DiskFacts facts;
+};
+
+// One extent for each segment, in their order. `disks`: one for each CSCD.
+std::expected<CopyExtents, Sense> plan_copy(const CopyRequest& request,
+                                            std::span<const CopyDisk> disks);
+
+}  // namespace tcmurbd::scsi
