@@ -12,7 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # The pure core: no kernel, Ceph, YAML, thread or clock, and no logging.
-PURE = re.compile(r"rbd_handler/((ring|scsi|task|lock)/|device[._]|image\.h)")
+PURE = re.compile(r"rbd_handler/((ring|scsi|task|lock|copy)/|device[._]|image\.h)")
 PURE_FORBIDDEN = re.compile(
     r"<(linux/|rbd/|rados/|yaml-cpp/|thread|mutex|condition_variable|future|atomic>|boost/asio|systemd/|netlink/|spdlog"
     r"|sys/(mman|ioctl|socket|epoll|eventfd)\.h|unistd\.h|fcntl\.h|ctime|time\.h)")
@@ -28,6 +28,7 @@ ALLOWED = {
     "rbd_handler/scsi": ("common", "rbd_handler/image.h"),
     "rbd_handler/task": ("common", "rbd_handler/image.h", "rbd_handler/ring", "rbd_handler/scsi"),
     "rbd_handler/lock": ("common",),
+    "rbd_handler/copy": ("common", "rbd_handler/image.h", "rbd_handler/scsi"),
     "rbd_handler/device": ("common", "rbd_handler/image.h", "rbd_handler/ring", "rbd_handler/scsi", "rbd_handler/task",
                            "rbd_handler/lock"),
     # ring: its layout is held against the uapi header here.
