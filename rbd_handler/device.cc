@@ -108,7 +108,8 @@ bool Device::answer_unit_attention(uint32_t index) {
 void Device::plan_and_run(uint32_t index) {
   Task& task = tasks_[index];
   data_in_.clear();
-  scsi::Request request{task.entry.data_length, task.entry.iov};
+  scsi::Request request{
+      .data_length = task.entry.data_length, .data = task.entry.iov, .copies = &copies_};
   if (scsi::is_request_sense(task.command))
     request.pending_sense = std::exchange(unit_attention_, std::nullopt);
   if (scsi::needs_access_counters(task.command)) request.counters = access_counters();
@@ -117,6 +118,8 @@ void Device::plan_and_run(uint32_t index) {
     answer(index, done->result, data_in_);
   } else if (std::holds_alternative<scsi::Flush>(plan)) {
     order(index);
+  } else if (auto* copy = std::get_if<scsi::CopyRequest>(&plan)) {
+    start_copy(index, std::move(*copy));
   } else {
     task.plan = std::move(std::get<scsi::ImageOps>(plan));
     CHECK(!task.plan.ops.empty() && task.plan.ops.size() <= kImageOpsMax);
@@ -203,7 +206,8 @@ void Device::submit(uint32_t index) {
 IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
   Task& task = tasks_[index];
   if (op.kind == OpKind::kWriteZeroes || op.kind == OpKind::kBlockStatus) return {};
-  if (op.kind != OpKind::kRead || ring_.supports_keep_buffer()) return task.entry.iov;
+  if (op.kind != OpKind::kRead || ring_.supports_keep_buffer() || task.copy != 0)
+    return task.entry.iov;
   // This kernel takes the data area back with the answer, and an abandoned read would land in
   // another command's memory.
   task.own_buffer.resize(op.range.length);
@@ -235,7 +239,7 @@ void Device::end_image_ops(uint32_t index) {
   live_changes_ -= changes(index);
   ops_claimed_ -= task.plan.ops.size();
   order_.leave(index, ready_);
-  if (op.kind == OpKind::kRead && !ring_.supports_keep_buffer())
+  if (op.kind == OpKind::kRead && !ring_.supports_keep_buffer() && task.copy == 0)
     copy_to_iov(task.entry.iov, 0, task.own_buffer);
   if (op.kind == OpKind::kBlockStatus) {
     data_in_.clear();
@@ -314,6 +318,10 @@ void Device::answer(uint32_t index, const scsi::Result& result, std::span<const 
 void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
                      bool keep_buffer) {
   const Task& task = tasks_[index];
+  if (task.copy != 0) {
+    copy_ops_done_.push_back({task.copy, task.copy_token, result});
+    return;
+  }
   ring::Response response{.cmd_id = task.entry.cmd_id,
                           .scsi_status = static_cast<uint8_t>(result.status),
                           .keep_buffer = keep_buffer};
@@ -321,13 +329,13 @@ void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_l
   // sense, and nobody has filled it (tcmu_handle_completion, SCF_TREAT_READ_AS_NORMAL).
   if (ring_.supports_read_length() && result.status == scsi::ScsiStatus::kGood)
     response.read_length = read_length;
-  std::array<uint8_t, scsi::kSenseBytes> sense;
+  scsi::WholeSense sense;
   if (result.status == scsi::ScsiStatus::kCheckCondition) {
     ++counters_.check_conditions;
     if (result.sense.key == scsi::kMediumError)
       ++(changes(index) ? counters_.write_errors : counters_.read_errors);
-    sense = scsi::encode_fixed(result.sense);
-    response.sense = sense;
+    sense = scsi::encode_whole(result.sense);
+    response.sense = sense.span();
   }
   counters_.busy += result.status == scsi::ScsiStatus::kBusy;
   ring_.complete(response);

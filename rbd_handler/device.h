@@ -11,10 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "rbd_handler/copy/copy_op.h"
 #include "rbd_handler/device_report.h"
 #include "rbd_handler/image.h"
 #include "rbd_handler/lock/gate.h"
 #include "rbd_handler/ring/ring.h"
+#include "rbd_handler/scsi/copy_history.h"
 #include "rbd_handler/scsi/plan.h"
 #include "rbd_handler/task/range_order.h"
 #include "rbd_handler/task/task_table.h"
@@ -29,6 +31,19 @@ struct DeviceSettings {
   Duration deadline = std::chrono::seconds(15);
   // Reads wait for the exclusive lock too, instead of being served without it.
   bool reads_need_lock = false;
+};
+
+// An EXTENDED COPY that came to this LUN; `task` names it.
+struct CopyStart {
+  uint32_t task = 0;
+  scsi::CopyRequest request;
+};
+
+// A read or write of a copy has ended, or was answered before its end as a command would be.
+struct CopyOpDone {
+  uint64_t copy = 0;
+  uint32_t token = 0;
+  scsi::Result result;
 };
 
 class Device {
@@ -70,6 +85,23 @@ class Device {
   // and the next one that may tell is answered with unit attention 2A/09 CAPACITY DATA HAS CHANGED.
   // (One per device: the kernel tells a handler nothing of initiators.)
   void on_resized(uint64_t bytes);
+
+  // --- events of copies (device_copy.cc) ---
+  // `task` (see take_copy_starts()) is under way from now on: what it reads and writes has
+  // deadlines of its own. `bound`: how long it may take in all; zero: for ever.
+  void on_copy_begun(uint32_t task, Duration bound, TimePoint now);
+  void on_copy_progress(uint32_t task, uint16_t segments, uint64_t bytes);
+  // None of its reads and writes can touch an image again, but for those that hold their range.
+  // `result`: its own, or that of being cut off where it is.
+  void on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint now);
+  // A read or write for a copy, whichever LUN that came to: it goes the way of every command. Just
+  // one CopyOpDone follows. `copy`: not 0.
+  void on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now);
+  // All that is here of `copy` is aborted, at once.
+  void on_copy_cancelled(uint64_t copy, TimePoint now);
+  // The LUN goes away: copies that came to it get BUSY, those of others find no disk here any more.
+  void on_leaving(TimePoint now);
+
   // The broken ring was reset and mapped anew.
   // REQUIRES: idle().
   void restart(ring::Ring ring);
@@ -89,6 +121,11 @@ class Device {
   // the kernel knows a kept buffer when it has taken the completion.
   void take_freed_buffers(std::vector<uint16_t>& ids);
   void take_reports(std::vector<Report>& reports);
+  // Copies to begin, and some time later to end with on_copy_ended().
+  void take_copy_starts(std::vector<CopyStart>& starts);
+  // Tasks of those that are to end now: see on_copy_ended().
+  void take_copy_cancels(std::vector<uint32_t>& tasks);
+  void take_copy_ops_done(std::vector<CopyOpDone>& done);
   // Set when the ring can't be followed any more: the reason. Nothing is read from it then; ops in
   // flight still end.
   const std::string& broken_reason() const { return broken_; }
@@ -139,6 +176,12 @@ class Device {
   void look_at_clocks();
   void report(Report::Kind kind, uint32_t index, uint8_t tmr_type = 0);
 
+  // --- copies (device_copy.cc) ---
+  void start_copy(uint32_t index, scsi::CopyRequest request);
+  void cancel_copy(uint32_t index, const scsi::Result& result);
+  void abort_copy_ops(uint64_t copy);
+  bool past_deadline(const task::Task& task) const;
+
   // --- the lock's gate (device_gate.cc) ---
   bool gate_open(uint32_t index);
   bool overlaps_parked(uint32_t index);
@@ -173,6 +216,11 @@ class Device {
   Duration oldest_detached_{};             // Age of the oldest one that ought to be fenced.
   bool gate_was_open_[2] = {true, false};  // For reads, for changes: as last acted upon.
   std::optional<scsi::Sense> unit_attention_;
+  scsi::CopyHistory copies_;
+  std::vector<CopyStart> copy_starts_;
+  std::vector<uint32_t> copy_cancels_;
+  std::vector<CopyOpDone> copy_ops_done_;
+  bool leaving_ = false;
   std::vector<uint16_t> freed_buffers_;
   std::vector<Report> reports_;
   ring::TmrEntry tmr_;  // Scratch, like those below.

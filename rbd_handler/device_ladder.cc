@@ -33,7 +33,9 @@ bool Device::changes(uint32_t index) {
 
 // Its end will still write to the command's data area.
 bool Device::reads_into_ring(uint32_t index) {
-  return tasks_[index].plan.ops.front().kind == OpKind::kRead && ring_.supports_keep_buffer();
+  const Task& task = tasks_[index];
+  return task.plan.ops.front().kind == OpKind::kRead && ring_.supports_keep_buffer() &&
+         task.copy == 0;
 }
 
 void Device::on_tmr(const ring::TmrEntry& tmr) {
@@ -48,7 +50,12 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
     report(Report::Kind::kAborted, *index, tmr.type);
     climb(*index, LadderEvent::kAborted, kTaskAborted);
   }
-  if (reset) gate_.on_lun_reset(now_);
+  if (!reset) return;
+  // They are of commands that no id of ours names: those of other LUNs.
+  tasks_.for_each([this](uint32_t index) {
+    if (tasks_[index].copy != 0) climb(index, LadderEvent::kAborted, kTaskAborted);
+  });
+  gate_.on_lun_reset(now_);
 }
 
 void Device::climb(uint32_t index, LadderEvent event, const scsi::Result& result) {
@@ -59,6 +66,8 @@ void Device::climb(uint32_t index, LadderEvent event, const scsi::Result& result
       return drop(index, result);
     case LadderStep::kDetach:
       return detach(index, result);
+    case LadderStep::kCancel:
+      return cancel_copy(index, result);
     case LadderStep::kOrphan:
       return orphan(index);
     case LadderStep::kAnswer:
@@ -221,14 +230,27 @@ void Device::look_at_clocks() {
       }
       return;
     }
-    if (task.state == TaskState::kOrphaned || settings_.deadline == Duration{} ||
-        now_ - task.queued < settings_.deadline) {
-      return;
-    }
+    if (!past_deadline(task)) return;
     ++counters_.deadlines;
     report(Report::Kind::kDeadline, index);
-    climb(index, LadderEvent::kDeadline, scsi::Result::busy());
+    // A copy that takes too long would take as long again.
+    const bool copies = task.copy_by != TimePoint{};
+    climb(index, LadderEvent::kDeadline,
+          copies ? scsi::Result::check(scsi::kCopyAborted) : scsi::Result::busy());
   });
+}
+
+bool Device::past_deadline(const Task& task) const {
+  switch (task.state) {
+    case TaskState::kOrphaned:
+    case TaskState::kCopyCancelled:
+      return false;
+    case TaskState::kCopying:
+      if (task.submitted != TimePoint{}) return task.copy_by != TimePoint{} && now_ >= task.copy_by;
+      [[fallthrough]];
+    default:
+      return settings_.deadline != Duration{} && now_ - task.queued >= settings_.deadline;
+  }
 }
 
 void Device::report(Report::Kind kind, uint32_t index, uint8_t tmr_type) {
@@ -240,7 +262,8 @@ void Device::report(Report::Kind kind, uint32_t index, uint8_t tmr_type) {
   reports_.push_back({.kind = kind,
                       .tmr_type = tmr_type,
                       .cmd_id = task.entry.cmd_id,
-                      .command = scsi::command_name(task.entry.cdb_bytes()),
+                      .command = task.copy != 0 ? "piece of EXTENDED COPY"
+                                                : scsi::command_name(task.entry.cdb_bytes()),
                       .state = task.state,
                       .range = task.plan.ops.empty() ? ByteRange{} : task.plan.ops.front().range,
                       .result = task.error,

@@ -35,6 +35,9 @@ struct DeviceCounters {
   uint64_t detaches = 0;   // Of both, those that were with librbd.
   uint64_t fences = 0;     // Client instances given up.
   uint64_t fence_failures = 0;
+  uint64_t copies = 0;        // EXTENDED COPY commands begun,
+  uint64_t copied_bytes = 0;  // and what was written for them, here and on other LUNs. The reads
+                              // and writes of copies count above too, where they are done.
   uint64_t lock_acquired = 0;
   uint64_t lock_released = 0;
   uint64_t lock_lost = 0;  // Found out by an op that was refused.

@@ -35,6 +35,9 @@ std::string_view stage(task::TaskState state) {
       return "waits-for-range";
     case task::TaskState::kInImage:
       return "in-librbd";
+    case task::TaskState::kCopying:
+    case task::TaskState::kCopyCancelled:
+      return "copying";
     case task::TaskState::kDetached:
       return "detached";
     case task::TaskState::kOrphaned:

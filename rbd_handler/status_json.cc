@@ -47,6 +47,8 @@ nlohmann::json counters_json(const DeviceCounters& counters) {
           {"detaches", counters.detaches},
           {"fences", counters.fences},
           {"fence_failures", counters.fence_failures},
+          {"copies", counters.copies},
+          {"copied_bytes", counters.copied_bytes},
           {"lock_acquired", counters.lock_acquired},
           {"lock_released", counters.lock_released},
           {"lock_lost", counters.lock_lost}};

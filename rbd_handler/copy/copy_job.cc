@@ -197,6 +197,13 @@ bool CopyJob::repeatable() const {
   return true;
 }
 
+scsi::Result CopyJob::result_if_cut_off() const {
+  if (repeatable()) return scsi::Result::busy();
+  scsi::Sense sense = scsi::kCopyAborted;
+  sense.copy = scsi::CopyFailure{.segment = segments_done()};
+  return scsi::Result::check(sense);
+}
+
 scsi::Result CopyJob::result() const {
   CHECK(finished());
   if (!failure_) return scsi::Result::good();

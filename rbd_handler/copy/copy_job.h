@@ -20,11 +20,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "common/units.h"
-#include "rbd_handler/image.h"
+#include "rbd_handler/copy/copy_op.h"
 #include "rbd_handler/scsi/copy.h"
 
 namespace tcmurbd::copy {
@@ -38,15 +37,6 @@ inline constexpr size_t kPiecesMax = 4;
 // Zeroes at a piece's ends are zeroed and not written if they are this many: BlueStore's allocation
 // unit on older clusters, and a multiple of today's.
 inline constexpr uint64_t kZeroRunBytes = 64 * kKiB;
-
-struct Op {
-  uint32_t token = 0;           // For on_done(). Ops with the same token may run side by side.
-  uint16_t disk = 0;            // As the extents number them.
-  OpKind kind = OpKind::kRead;  // kRead, kWrite or kWriteZeroes.
-  ByteRange range;
-  std::span<uint8_t> data;       // Of kRead and kWrite, as long as the range.
-  std::shared_ptr<void> memory;  // Keeps `data`: held until the op has really ended.
-};
 
 class CopyJob {
  public:
@@ -62,6 +52,8 @@ class CopyJob {
   bool finished() const;
   // REQUIRES: finished(). BUSY only if the whole command can be sent again without harm.
   scsi::Result result() const;
+  // What to answer if it is cut off where it is. Like result(), BUSY only if it can be sent again.
+  scsi::Result result_if_cut_off() const;
   // Segments from the first one on that are done, and bytes written in all.
   uint16_t segments_done() const;
   uint64_t bytes_done() const { return bytes_done_; }

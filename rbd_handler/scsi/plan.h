@@ -4,7 +4,7 @@
 // thread.
 //
 //   parse:  bytes -> Command (typed; after it nobody looks at CDB bytes) or the sense to answer
-//   with plan:   Command + facts + data-out -> Answer | ImageOps | Flush
+//   with plan:   Command + facts + data-out -> Answer | ImageOps | Flush | CopyRequest
 #pragma once
 
 #include <boost/container/static_vector.hpp>
@@ -19,6 +19,7 @@
 #include "common/units.h"
 #include "rbd_handler/image.h"
 #include "rbd_handler/scsi/command.h"
+#include "rbd_handler/scsi/copy.h"
 #include "rbd_handler/scsi/facts.h"
 #include "rbd_handler/scsi/sense.h"
 
@@ -52,7 +53,10 @@ struct ImageOps {
 // SYNCHRONIZE CACHE: GOOD once the writes before it have ended.
 struct Flush {};
 
-using Plan = std::variant<Answer, ImageOps, Flush>;
+// EXTENDED COPY: a CopyRequest with at least one segment. GOOD once the copy manager has done it.
+using Plan = std::variant<Answer, ImageOps, Flush, CopyRequest>;
+
+class CopyHistory;
 
 // What a command brings besides its CDB.
 struct Request {
@@ -62,6 +66,8 @@ struct Request {
   std::optional<Sense> pending_sense{};
   // For LOG SENSE, see needs_access_counters(); else not looked at.
   AccessCounters counters{};
+  // For RECEIVE COPY RESULTS, which drops from it what it has told; nullptr: there are none.
+  CopyHistory* copies = nullptr;
 };
 
 // INQUIRY and REPORT TARGET PORT GROUPS tell what configfs says now; the caller fetches fresh

@@ -32,6 +32,20 @@ LadderStep of_running(LadderEvent event) {
   UNREACHABLE();
 }
 
+// What a copy has with librbd are tasks of their own, so nothing but its end concerns it.
+LadderStep of_copying(TaskState state, LadderEvent event) {
+  switch (event) {
+    case LadderEvent::kAborted:
+    case LadderEvent::kDeadline:
+      return state == TaskState::kCopying ? LadderStep::kCancel : LadderStep::kNothing;
+    case LadderEvent::kGivenUp:
+      return LadderStep::kNothing;
+    case LadderEvent::kEnded:
+      break;
+  }
+  UNREACHABLE();
+}
+
 // The kernel knows it no more: an abort can't mean it, and its deadline is met.
 LadderStep of_answered(TaskState state, LadderEvent event) {
   switch (event) {
@@ -57,6 +71,9 @@ LadderStep ladder_step(TaskState state, LadderEvent event) {
       return of_waiting(event);
     case TaskState::kInImage:
       return of_running(event);
+    case TaskState::kCopying:
+    case TaskState::kCopyCancelled:
+      return of_copying(state, event);
     case TaskState::kDetached:
     case TaskState::kOrphaned:
       return of_answered(state, event);

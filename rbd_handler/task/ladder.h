@@ -25,6 +25,8 @@ enum class TaskState : uint8_t {
   kBacklog,        // Waits for room among the image ops in flight.
   kAwaitingRange,  // Waits for earlier ops that overlap, or, a flush, for the writes before it.
   kInImage,        // All its ops are with librbd.
+  kCopying,        // An EXTENDED COPY; its reads and writes are tasks of their own, here and there.
+  kCopyCancelled,  // One that is to be answered as soon as none of these can touch an image again.
   kDetached,       // Answered; ops of it are still with librbd, or their outcome is not known. A
                    // change holds its range.
   kOrphaned,  // Answered; its ops are with an instance that was given up. Holds nothing but its
@@ -42,6 +44,7 @@ enum class LadderStep : uint8_t {
   kNothing,
   kDrop,    // R0: out of whatever it waits in, answered, forgotten.
   kDetach,  // R1, R2: answered; becomes kDetached.
+  kCancel,  // Its reads and writes go down the ladder first, then it is answered.
   kOrphan,  // R3: answered if it is not yet, its range freed; becomes kOrphaned.
   kAnswer,  // The normal end.
   kForget,  // Answered long ago; its range and memory are free now.

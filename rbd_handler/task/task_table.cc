@@ -39,6 +39,10 @@ void TaskTable::release(uint32_t index) {
   task.error = 0;
   task.submitted = task.answered = {};
   task.outcome_unknown = task.buffer_kept = task.hang_told = false;
+  task.copy = 0;
+  task.copy_memory.reset();
+  task.copy_by = {};
+  task.copied_bytes = 0;
   task.state = TaskState::kFree;
   free_.push_back(index);
 }

@@ -32,6 +32,8 @@ const Row kTable[]{
     {kBacklog,       {kDrop,    kDrop,    kNothing, kNever}},
     {kAwaitingRange, {kDrop,    kDrop,    kNothing, kNever}},
     {kInImage,       {kDetach,  kDetach,  kOrphan,  kAnswer}},
+    {kCopying,       {kCancel,  kCancel,  kNothing, kNever}},
+    {kCopyCancelled, {kNothing, kNothing, kNothing, kNever}},
     {kDetached,      {kNothing, kNothing, kOrphan,  kForget}},
     {kOrphaned,      {kNothing, kNothing, kNothing, kForget}},
 };
@@ -48,7 +50,7 @@ TEST(LadderTable, EveryPairIsAsWrittenHere) {
       ++pairs;
     }
   }
-  EXPECT_EQ(pairs, 24u);
+  EXPECT_EQ(pairs, 30u);
 }
 
 TEST(LadderTableDeathTest, WhatCannotHappenIsADefect) {
@@ -62,7 +64,7 @@ TEST(LadderTableDeathTest, WhatCannotHappenIsADefect) {
       ++pairs;
     }
   }
-  EXPECT_EQ(pairs, 12u);
+  EXPECT_EQ(pairs, 14u);
 }
 
 TEST(LadderTable, TheTableHasEveryStateOnce) {

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// One read or write of a copy, on its way from the CopyJob to a LUN.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "common/units.h"
+#include "rbd_handler/image.h"
+
+namespace tcmurbd::copy {
+
+struct Op {
+  uint32_t token = 0;            // For CopyJob::on_done(). Ops with the same one run side by side.
+  uint16_t disk = 0;             // As the extents number them.
+  OpKind kind = OpKind::kRead;   // kRead, kWrite or kWriteZeroes.
+  ByteRange range;               // REQUIRES: not empty.
+  std::span<uint8_t> data;       // Of kRead and kWrite, as long as the range.
+  std::shared_ptr<void> memory;  // Keeps `data`: held until the op has really ended.
+};
+
+}  // namespace tcmurbd::copy
