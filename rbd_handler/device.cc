@@ -248,12 +248,32 @@ void Device::end_image_ops(uint32_t index) {
                        data_in_);
     answer(index, task.result, data_in_);
   } else {
-    const bool short_read = op.kind == OpKind::kRead && op.range.length < task.entry.data_length;
-    respond(index, task.result, short_read ? static_cast<uint32_t>(op.range.length) : 0);
+    respond(index, task.result, length_to_tell(index));
     tasks_.release(index);
   }
   submit_ready();
   start_backlog();
+}
+
+// How much of the data area a GOOD image op gives the initiator: 0 = all of it. The ring does not
+// tell which way data goes. A write whose initiator said that it reads would get its data area
+// back, with what earlier commands left there: it gets one byte, a zero, since less can't be told.
+// For a real write the kernel looks at neither (tcmu_handle_completion).
+uint32_t Device::length_to_tell(uint32_t index) {
+  const Task& task = tasks_[index];
+  const auto& op = task.plan.ops.front();
+  if (op.kind == OpKind::kRead) {
+    const bool is_short = op.range.length < task.entry.data_length;
+    return is_short ? static_cast<uint32_t>(op.range.length) : 0;
+  }
+  if (task.copy != 0 || task.entry.iov.empty()) return 0;
+  if (!ring_.supports_read_length()) {
+    zero_iov(task.entry.iov, 0);
+    return 0;
+  }
+  static constexpr std::array<uint8_t, 1> kZero{};
+  copy_to_iov(task.entry.iov, 0, kZero);
+  return 1;
 }
 
 void Device::start_backlog() {

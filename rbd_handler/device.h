@@ -161,6 +161,7 @@ class Device {
                bool keep_buffer = false);
   bool changes(uint32_t index);
   bool reads_into_ring(uint32_t index);
+  uint32_t length_to_tell(uint32_t index);
   scsi::AccessCounters access_counters() const;
   IovSpan op_data(uint32_t index, const scsi::ImageOps::Op& op);
 

@@ -8,12 +8,12 @@ unit_test(device_test
     device_test.cc
     device_answers_test.cc
     device_compare_test.cc
+    device_copy_test.cc
     device_ladder_test.cc
     device_lba_status_test.cc
     device_random_test.cc
     esxi_probe_test.cc
   LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)
-unit_test(device_test SOURCES device_test.cc device_compare_test.cc device_copy_test.cc device_ladder_test.cc device_random_test.cc LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)
 unit_test(inbox_test SOURCES inbox_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(jobs_test SOURCES jobs_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(control_socket_test SOURCES control_socket_test.cc LIBS tcmurbd_admin LABELS threaded)

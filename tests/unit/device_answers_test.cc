@@ -154,6 +154,19 @@ TEST(DeviceAnswers, OfAFailedReadHaveNoData) {
   }
 }
 
+// The initiator says that it reads, and the CDB writes: the kernel would send the data area back.
+TEST(DeviceAnswers, OfAWriteFlaggedAsAReadHaveNothingOfOthers) {
+  for (const uint16_t flags : {kOldKernel, kNewKernel}) {
+    DeviceFixture lun(2048, {.flags = flags});
+    const uint64_t tag = lun.send({.cdb = DeviceFixture::cdb10(0x2a, 0, 1), .data_in_bytes = 512u});
+    lun.finish_all();
+    const auto result = lun.kernel.take_result(tag);
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->status, 0x00);
+    EXPECT_EQ(result->data_in, Bytes(flags == kNewKernel ? 1 : 512));
+  }
+}
+
 bool has_stale_bytes(const FakeResult& result) {
   return std::ranges::find(result.data_in, static_cast<uint8_t>(FakeKernel::kStaleByte)) !=
          result.data_in.end();
