@@ -189,7 +189,7 @@ void Device::note_result(const OpDone& done) {
   if (result >= 0) return;
   const OpKind kind = task.plan.ops.front().kind;
   const bool writes = changes_image(kind);
-  counters_.image_errors += kind != OpKind::kCompareAndWrite || result != kMiscompare;
+  counters_.image_errors += !compares(kind) || result != kMiscompare;
   scsi::Result outcome = scsi::result_from_errno(result, kind, done.mismatch_at);
   if (task.state != TaskState::kOrphaned) {
     if (result == -ESHUTDOWN) {

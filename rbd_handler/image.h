@@ -20,12 +20,24 @@ enum class OpKind : uint8_t {
   // `data` is the block that is expected, then the block that replaces it. Nothing is written
   // unless the range holds what is expected.
   kCompareAndWrite,
+  // Reads the range and compares it with `data`: as long as the range, or one pattern that is
+  // repeated over it. Without data it is only read.
+  kCompare,
+  kOrWrite,          // What is there, or `data`, bit by bit.
+  kWriteAndRead,     // Written, then read back from the medium.
+  kWriteAndCompare,  // And compared with what was written.
   // Finds which bytes of the range may hold data: `mapped` is filled in. All others read as zeroes.
   kBlockStatus,
 };
 
 constexpr bool changes_image(OpKind kind) {
-  return kind != OpKind::kRead && kind != OpKind::kBlockStatus;
+  return kind != OpKind::kRead && kind != OpKind::kCompare && kind != OpKind::kBlockStatus;
+}
+
+// Whether it may end with kMiscompare.
+constexpr bool compares(OpKind kind) {
+  return kind == OpKind::kCompareAndWrite || kind == OpKind::kCompare ||
+         kind == OpKind::kWriteAndCompare;
 }
 
 // Objects of the image that one kBlockStatus may touch. Each is asked for its size, all at once, so
@@ -35,8 +47,9 @@ inline constexpr uint64_t kBlockStatusObjectsMax = 64;
 struct ImageOp {
   OpKind kind = OpKind::kRead;
   ByteRange range;  // REQUIRES: not empty, within the capacity that plan() checked.
-  // Read: filled in until the completion. Write: taken from at submit. WriteSame: one block.
-  // Else empty. kRead/kWrite: iov_bytes(data) == range.length; kCompareAndWrite: twice that.
+  // kRead: filled in until the completion. Else taken from at submit: of kWriteSame one block, of
+  // kWriteZeroes and kBlockStatus nothing, of kCompareAndWrite twice the range's length, of
+  // kCompare what is said there; of all others as much as the range.
   IovSpan data;
   // kBlockStatus: the runs that may hold data, in order, merged, within the range; none: all of it
   // reads as zeroes. What can't be told is mapped. Counts if the op succeeds. Else not used.
@@ -46,7 +59,8 @@ struct ImageOp {
 // Names an op to its completion. Chosen by the core, opaque to the Image.
 using OpToken = uint32_t;
 
-// The result of a kCompareAndWrite that found other data than it expected: nothing was written.
+// The result of an op that found other data than it expected. A kCompareAndWrite has written
+// nothing then.
 inline constexpr int32_t kMiscompare = -EILSEQ;
 
 // What an op came to: 0 or more = success, else a negative errno (librbd's convention). -ERANGE:
@@ -55,7 +69,7 @@ inline constexpr int32_t kMiscompare = -EILSEQ;
 struct OpDone {
   OpToken token = 0;
   int32_t result = 0;
-  uint32_t mismatch_at = 0;  // With kMiscompare: the first byte that differs, from range.offset.
+  uint32_t mismatch_at = 0;  // With kMiscompare: the first byte of `data` that differs.
 };
 
 class Image {
@@ -68,10 +82,11 @@ class Image {
   // Called on: the reactor that owns the LUN. Never blocks.
   // May assume: the op does not overlap a write that is in flight (the core orders overlapping ops,
   // since librbd does not), and at most kImageOpsMax ops are in flight with it. A kCompareAndWrite
-  // is one block, and nobody else changes the image meanwhile: a block of more than 512 bytes is
-  // read, compared and written, which only the range and the exclusive lock make one step.
-  // Ownership: the iovec array, `mapped` and, for reads, the iovecs' memory stay valid until the
-  // OpDone. The memory of a write is free again when submit returns.
+  // is one block, and nobody else changes the image meanwhile: what is read and then written, as a
+  // kOrWrite or a block of more than 512 bytes is, only the range and the exclusive lock make one
+  // step.
+  // Ownership: the iovec array, `mapped` and, for a kRead, the iovecs' memory stay valid until the
+  // OpDone. The memory of all others is free again when submit returns.
   virtual void submit(const ImageOp& op, OpToken token) = 0;
 };
 

@@ -18,13 +18,13 @@ struct OpSlot {
   RbdImage* image = nullptr;
   ImageOp op;
   OpToken token = 0;
-  // The op's data in one piece, when it does not lie so or must outlive submit(). Rare, hence
-  // allocated.
+  // The op's data in one piece, when it does not lie so or must outlive submit(), and behind it
+  // what is read of the range, if that is not for the caller. Rare, hence allocated.
   std::unique_ptr<uint8_t[]> bounce;
-  // Of kCompareAndWrite: an offset that librbd writes before the callback. Only its place within
-  // the block can be trusted, see finish().
+  // Where the first difference is: from the data's begin if we found it. librbd writes it before
+  // the callback, and only its place within the block can be trusted, see finish().
   uint64_t mismatch = 0;
-  bool compared = false;  // Of one that we do ourselves: what it read is as expected.
+  size_t part = 0;  // Of parts_of(op): the one that librbd has.
 
   OpSlot* next_free = nullptr;  // OpSlots' own.
 };

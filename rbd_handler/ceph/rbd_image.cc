@@ -14,6 +14,7 @@
 #include "config/quote.h"
 #include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/image_handle.h"
+#include "rbd_handler/ceph/op_parts.h"
 #include "rbd_handler/ceph/op_slots.h"
 
 namespace tcmurbd::ceph {
@@ -27,45 +28,56 @@ std::expected<void, LockFailure> explained(const char* what, std::expected<void,
       LockFailure{fmt::format("{}: {}", what, failure_text(done.error())), done.error()});
 }
 
-// What Pacific's librbd compares and writes in one step; more is -EINVAL.
-constexpr uint64_t kCompareBytesMax = 512;
-
-// Read, compared and written by us: three blocks of bounce, for what is expected, what is to be
-// written and what was read.
-bool compares_itself(const ImageOp& op) {
-  return op.kind == OpKind::kCompareAndWrite && op.range.length > kCompareBytesMax;
-}
+// Done by us in more than one step.
+bool has_parts(const ImageOp& op) { return parts_of(op).front() != Part::kWhole; }
 
 // librbd takes reads and writes as up to IOV_MAX pieces, all other data as one. What changes the
 // image and is not given to librbd within submit() must not depend on the caller's memory.
 bool needs_bounce(const ImageOp& op, bool late) {
+  if (has_parts(op)) return true;
   switch (op.kind) {
     case OpKind::kRead:
       return op.data.size() > IOV_MAX;
     case OpKind::kWrite:
       return late || op.data.size() > IOV_MAX;
     case OpKind::kWriteSame:
-      return late || op.data.size() != 1;
     case OpKind::kCompareAndWrite:
-      return late || op.data.size() != 1 || compares_itself(op);
-    case OpKind::kWriteZeroes:
-    case OpKind::kBlockStatus:
+      return late || op.data.size() != 1;
+    default:
       return false;
   }
-  return false;
 }
 
 void fill_bounce(OpSlot& slot) {
   const auto bytes = static_cast<size_t>(iov_bytes(slot.op.data));
-  const auto read_bytes = static_cast<size_t>(compares_itself(slot.op) ? slot.op.range.length : 0);
+  const auto read_bytes = static_cast<size_t>(has_parts(slot.op) ? slot.op.range.length : 0);
   slot.bounce = std::make_unique_for_overwrite<uint8_t[]>(bytes + read_bytes);
-  if (changes_image(slot.op.kind)) copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
+  if (slot.op.kind != OpKind::kRead) copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
 }
+
+// Of an op in parts.
+std::span<uint8_t> data_of(const OpSlot& slot) {
+  return {slot.bounce.get(), static_cast<size_t>(iov_bytes(slot.op.data))};
+}
+std::span<uint8_t> found_of(const OpSlot& slot) {
+  return {data_of(slot).data() + data_of(slot).size(), static_cast<size_t>(slot.op.range.length)};
+}
+// The last of the data: a compare and write's begins with what is expected.
+std::span<uint8_t> replacement_of(const OpSlot& slot) {
+  return data_of(slot).last(static_cast<size_t>(slot.op.range.length));
+}
+char* chars(std::span<uint8_t> bytes) { return reinterpret_cast<char*>(bytes.data()); }
 
 // The op's data when it lies in one piece, else nullptr.
 char* one_piece(const OpSlot& slot) {
   if (slot.bounce) return reinterpret_cast<char*>(slot.bounce.get());
   return slot.op.data.size() == 1 ? static_cast<char*>(slot.op.data[0].iov_base) : nullptr;
+}
+
+// That the image's end may have cut.
+bool is_last_write(const OpSlot& slot) {
+  const auto parts = parts_of(slot.op);
+  return slot.part + 1 == parts.size() && parts[slot.part] == Part::kWrite;
 }
 
 }  // namespace
@@ -132,7 +144,7 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
   in_flight_.fetch_add(1, std::memory_order_relaxed);
   slot->op = op;
   slot->token = token;
-  slot->compared = false;
+  slot->part = 0;
   const bool late = op.range.end() > bytes_.load(std::memory_order_acquire);
   if (needs_bounce(op, late)) fill_bounce(*slot);
   if (late)
@@ -157,6 +169,20 @@ void RbdImage::start(OpSlot& slot) {
 int RbdImage::call_librbd(OpSlot& slot, void* completion) {
   const rbd_image_t image = handle_->handle();
   const auto [offset, length] = slot.op.range;
+  switch (parts_of(slot.op)[slot.part]) {
+    case Part::kRead:
+      return rbd_aio_read(image, offset, length, chars(found_of(slot)), completion);
+    case Part::kWrite:
+      return rbd_aio_write(image, offset, length, chars(replacement_of(slot)), completion);
+    case Part::kWhole:
+      return call_whole(slot, completion);
+  }
+  return -EINVAL;
+}
+
+int RbdImage::call_whole(OpSlot& slot, void* completion) {
+  const rbd_image_t image = handle_->handle();
+  const auto [offset, length] = slot.op.range;
   const IovSpan data = slot.op.data;
   const int pieces = static_cast<int>(data.size());
   char* const piece = one_piece(slot);
@@ -172,23 +198,11 @@ int RbdImage::call_librbd(OpSlot& slot, void* completion) {
     case OpKind::kWriteSame:
       return rbd_aio_writesame(image, offset, length, piece, iov_bytes(data), completion, 0);
     case OpKind::kCompareAndWrite:
-      return call_compare_and_write(slot, completion);
-    case OpKind::kBlockStatus:
-      break;  // Not of librbd's.
+      return static_cast<int>(rbd_aio_compare_and_write(
+          image, offset, length, piece, piece + length, completion, &slot.mismatch, 0));
+    default:
+      return -EINVAL;  // In parts, or not of librbd's.
   }
-  return -EINVAL;
-}
-
-int RbdImage::call_compare_and_write(OpSlot& slot, void* completion) {
-  const rbd_image_t image = handle_->handle();
-  const auto [offset, length] = slot.op.range;
-  char* const expected = one_piece(slot);
-  char* const replacement = expected + length;
-  if (!compares_itself(slot.op))
-    return static_cast<int>(rbd_aio_compare_and_write(image, offset, length, expected, replacement,
-                                                      completion, &slot.mismatch, 0));
-  if (slot.compared) return rbd_aio_write(image, offset, length, replacement, completion);
-  return rbd_aio_read(image, offset, length, replacement + length, completion);
 }
 
 void RbdImage::on_complete(void* completion, void* slot) {
@@ -200,8 +214,8 @@ void RbdImage::on_complete(void* completion, void* slot) {
 
 void RbdImage::ended(OpSlot& slot, int64_t result) {
   const ImageOp& op = slot.op;
-  if (compares_itself(op) && !slot.compared && result >= 0)
-    return compare(slot, static_cast<uint64_t>(result));
+  if (has_parts(op) && result >= 0 && !is_last_write(slot))
+    return part_ended(slot, static_cast<uint64_t>(result));
   if (op.kind == OpKind::kRead && result >= 0) {
     // librbd cuts a read at the image's end and at nothing else.
     if (static_cast<uint64_t>(result) < op.range.length) return finish(slot, kBeyondEnd);
@@ -219,19 +233,15 @@ void RbdImage::ended(OpSlot& slot, int64_t result) {
     finish(slot, outcome);
 }
 
-// A compare and write of our own has read what is there.
-void RbdImage::compare(OpSlot& slot, uint64_t bytes_read) {
-  const auto [offset, length] = slot.op.range;
-  if (bytes_read < length) return finish(slot, kBeyondEnd);
-  const uint8_t* const expected = slot.bounce.get();
-  const uint8_t* const found = expected + 2 * length;
-  const uint64_t same =
-      static_cast<uint64_t>(std::mismatch(expected, expected + length, found).first - expected);
-  if (same < length) {
-    slot.mismatch = offset + same;
-    return finish(slot, kMiscompare);
+// A part of an op of our own has succeeded.
+void RbdImage::part_ended(OpSlot& slot, uint64_t bytes_read) {
+  const auto parts = parts_of(slot.op);
+  if (parts[slot.part] == Part::kRead) {
+    if (bytes_read < slot.op.range.length) return finish(slot, kBeyondEnd);
+    const int32_t r = look_at(slot.op.kind, data_of(slot), found_of(slot), slot.mismatch);
+    if (r < 0) return finish(slot, r);
   }
-  slot.compared = true;
+  if (++slot.part == parts.size()) return finish(slot, 0);
   start(slot);
 }
 
@@ -239,8 +249,9 @@ void RbdImage::finish(OpSlot& slot, int32_t result) {
   OpDone done{.token = slot.token, .result = result};
   // Pacific's librbd counts from the object's begin as if the op stood there, later ones rightly
   // from the image's. Objects are whole blocks, so the place within the block is the same.
-  if (slot.op.kind == OpKind::kCompareAndWrite && result == kMiscompare)
-    done.mismatch_at = static_cast<uint32_t>(slot.mismatch % slot.op.range.length);
+  if (result == kMiscompare)
+    done.mismatch_at = static_cast<uint32_t>(
+        has_parts(slot.op) ? slot.mismatch : slot.mismatch % slot.op.range.length);
   slots_->put_back(
       slot);  // First: the core may submit the next op as soon as it hears of this one.
   sink_(done);

@@ -86,10 +86,10 @@ class RbdImage final : public Image {
   RbdImage(std::unique_ptr<ImageHandle> handle, CompletionSink sink);
   void start(OpSlot& slot);
   int call_librbd(OpSlot& slot, void* completion);
-  int call_compare_and_write(OpSlot& slot, void* completion);
+  int call_whole(OpSlot& slot, void* completion);
   static void on_complete(void* completion, void* slot);
   void ended(OpSlot& slot, int64_t result);
-  void compare(OpSlot& slot, uint64_t bytes_read);
+  void part_ended(OpSlot& slot, uint64_t bytes_read);
   void finish(OpSlot& slot, int32_t result);
 
   void defer(Late late);

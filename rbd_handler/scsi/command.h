@@ -105,6 +105,26 @@ struct CompareAndWrite {
   uint64_t blocks = 0;  // 0 = nothing is compared, nothing written.
 };
 
+// VERIFY, WRITE AND VERIFY and ORWRITE. DPO and FUA are not kept, as with Write.
+struct Verify {
+  // BYTCHK. kOneBlock: one block is sent, and compared with each.
+  enum class Comparison : uint8_t { kNone, kAll, kOneBlock };
+  uint64_t lba = 0;
+  uint64_t blocks = 0;
+  Comparison comparison = Comparison::kNone;
+};
+
+struct WriteAndVerify {
+  uint64_t lba = 0;
+  uint64_t blocks = 0;
+  bool compare = false;  // BYTCHK; else it is only read back.
+};
+
+struct OrWrite {
+  uint64_t lba = 0;
+  uint64_t blocks = 0;
+};
+
 // All provisioning states are told: a REPORT TYPE (SBC-4) that leaves some out does not pass
 // parse().
 struct GetLbaStatus {
@@ -142,10 +162,11 @@ struct ReportSupportedOperationCodes {
   uint32_t allocation_length = 0;
 };
 
-using Command = std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16,
-                             ModeSense, ModeSelect, StartStopUnit, Read, Write, SynchronizeCache,
-                             PreFetch, Unmap, WriteSame, CompareAndWrite, ReadDefectData, LogSense,
-                             GetLbaStatus, ReportTargetPortGroups, ReportSupportedOperationCodes>;
+using Command =
+    std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16, ModeSense,
+                 ModeSelect, StartStopUnit, Read, Write, SynchronizeCache, PreFetch, Unmap,
+                 WriteSame, CompareAndWrite, Verify, WriteAndVerify, OrWrite, ReadDefectData,
+                 LogSense, GetLbaStatus, ReportTargetPortGroups, ReportSupportedOperationCodes>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
 // ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:

@@ -18,7 +18,8 @@ struct DiskFacts {
   bool read_only = false;     // A snapshot, or an image opened read-only.
   bool rotational = false;    // For VPD B1 and nothing else.
   uint32_t object_bytes = 4 * 1024 * 1024;  // RBD object size: bounds a zeroing command.
-  uint32_t max_transfer_bytes = 0;  // 0 = no limit told; else from hw_max_sectors, for VPD B0 only.
+  uint32_t max_transfer_bytes = 0;  // 0 = no limit told; else from hw_max_sectors, for VPD B0 and
+                                    // the commands that read for themselves.
 };
 
 // What the disk has done since the daemon started, for LOG SENSE. Kept by the Device.

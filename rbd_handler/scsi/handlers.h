@@ -58,6 +58,10 @@ Plan plan_command(const CompareAndWrite& command, const Context& context);
 Plan plan_command(const ReadDefectData& command, const Context& context);
 // log_sense.cc
 Plan plan_command(const LogSense& command, const Context& context);
+// verify.cc
+Plan plan_command(const Verify& command, const Context& context);
+Plan plan_command(const WriteAndVerify& command, const Context& context);
+Plan plan_command(const OrWrite& command, const Context& context);
 // unmap.cc
 Plan plan_command(const Unmap& command, const Context& context);
 // alua.cc

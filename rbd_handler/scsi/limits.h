@@ -30,6 +30,15 @@ inline uint32_t max_zeroing_blocks(const DiskFacts& disk) {
 // for no more: ESXi's locks on disk are one block.
 inline constexpr uint8_t kCompareAndWriteBlocksMax = 1;
 
+// Blocks of one command for which we need memory of our own: MAXIMUM TRANSFER LENGTH of VPD B0, or,
+// where that tells no limit, what common hosts transfer at most.
+inline constexpr uint32_t kReadBackBytesMax = 4 * kMiB;
+
+inline uint32_t max_read_back_blocks(const DiskFacts& disk) {
+  return (disk.max_transfer_bytes != 0 ? disk.max_transfer_bytes : kReadBackBytesMax) /
+         disk.block_size;
+}
+
 // What is worth aligning to, and the smallest range that zeroing gives back to the pool:
 // BlueStore's allocation unit (4 KiB today, 64 KiB on disks of older clusters). The object size
 // would be too coarse to tell: only whole objects are deleted, but the OSD frees allocation units

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CDBs of SBC-3: reading, writing and zeroing blocks, and the capacity.
+#include <array>
 #include <boost/endian/conversion.hpp>
+#include <optional>
 
 #include "rbd_handler/scsi/cdb_parsers.h"
 #include "rbd_handler/scsi/limits.h"
@@ -26,8 +28,8 @@ Extent extent10(CdbBytes cdb) { return {load_big_u32(&cdb[2]), load_big_u16(&cdb
 Extent extent12(CdbBytes cdb) { return {load_big_u32(&cdb[2]), load_big_u32(&cdb[6])}; }
 Extent extent16(CdbBytes cdb) { return {load_big_u64(&cdb[2]), load_big_u32(&cdb[10])}; }
 
-// RDPROTECT and WRPROTECT ask for protection information, which this disk doesn't have (PROTECT=0
-// in INQUIRY).
+// RDPROTECT, WRPROTECT and the like ask for protection information, which this disk doesn't have
+// (PROTECT=0 in INQUIRY).
 bool asks_protection(CdbBytes cdb) { return (cdb[1] & 0xe0) != 0; }
 
 template <typename Transfer>
@@ -72,6 +74,21 @@ ParsedCommand write_same(CdbBytes cdb, Extent extent, bool no_data_out) {
   return WriteSame{.lba = extent.lba, .blocks = extent.blocks, .no_data_out = no_data_out};
 }
 
+ParsedCommand verify(CdbBytes cdb, Extent extent) {
+  using enum Verify::Comparison;
+  constexpr std::array<std::optional<Verify::Comparison>, 4> kOfBytchk = {kNone, kAll, std::nullopt,
+                                                                          kOneBlock};
+  const auto comparison = kOfBytchk[(cdb[1] >> 1) & 0x03];
+  if (asks_protection(cdb) || !comparison) return std::unexpected(kInvalidFieldInCdb);
+  return Verify{.lba = extent.lba, .blocks = extent.blocks, .comparison = *comparison};
+}
+
+ParsedCommand write_and_verify(CdbBytes cdb, Extent extent) {
+  const unsigned bytchk = (cdb[1] >> 1) & 0x03u;
+  if (asks_protection(cdb) || bytchk > 1) return std::unexpected(kInvalidFieldInCdb);
+  return WriteAndVerify{.lba = extent.lba, .blocks = extent.blocks, .compare = bytchk == 1};
+}
+
 }  // namespace
 
 ParsedCommand parse_read6(CdbBytes cdb) { return transfer6<Read>(cdb); }
@@ -109,6 +126,20 @@ ParsedCommand parse_compare_and_write(CdbBytes cdb) {
     return std::unexpected(kInvalidFieldInCdb);
   return CompareAndWrite{.lba = load_big_u64(&cdb[2]), .blocks = blocks};
 }
+
+ParsedCommand parse_verify10(CdbBytes cdb) { return verify(cdb, extent10(cdb)); }
+ParsedCommand parse_verify12(CdbBytes cdb) { return verify(cdb, extent12(cdb)); }
+ParsedCommand parse_verify16(CdbBytes cdb) { return verify(cdb, extent16(cdb)); }
+ParsedCommand parse_write_and_verify10(CdbBytes cdb) {
+  return write_and_verify(cdb, extent10(cdb));
+}
+ParsedCommand parse_write_and_verify12(CdbBytes cdb) {
+  return write_and_verify(cdb, extent12(cdb));
+}
+ParsedCommand parse_write_and_verify16(CdbBytes cdb) {
+  return write_and_verify(cdb, extent16(cdb));
+}
+ParsedCommand parse_orwrite16(CdbBytes cdb) { return transfer<OrWrite>(cdb, extent16); }
 
 ParsedCommand parse_read_capacity10(CdbBytes cdb) {
   return ReadCapacity10{.lba = load_big_u32(&cdb[2]), .partial = (cdb[8] & 0x01) != 0};

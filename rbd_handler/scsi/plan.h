@@ -46,7 +46,8 @@ struct ImageOps {
   // one, whose data is the data-out: exactly one block. kCompareAndWrite has one, of one block,
   // whose data is the data-out: exactly two. kWriteZeroes has no data; there may be
   // several, which do not overlap. kBlockStatus has one, whose findings lba_status() makes the
-  // Data-In of.
+  // Data-In of. kCompare has one, whose data is the data-out: as much as its range, one block, or
+  // none. kOrWrite, kWriteAndRead and kWriteAndCompare have one, whose data is the command's own.
   boost::container::static_vector<Op, kUnmapDescriptorsMax> ops;
 };
 

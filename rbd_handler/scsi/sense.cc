@@ -115,7 +115,7 @@ Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at) {
     // SBC-3 5.2: INFORMATION is the first byte that differs, counted from the data-out's begin. Of
     // an op that does not compare, it is an error as any other.
     case EILSEQ:
-      if (kind == OpKind::kCompareAndWrite) {
+      if (compares(kind)) {
         Sense sense = kMiscompareDuringVerify;
         sense.information = mismatch_at;
         return Result::check(sense);

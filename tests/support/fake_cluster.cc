@@ -24,7 +24,7 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
   Op entry{op, token, 0, changes && cluster_.lock_owner != this};
   // A lock that was broken is found out by the refusal; one that was never there is a defect.
   cluster_.unlocked_change |= entry.refused && !blocklisted();
-  if (changes) {
+  if (changes || op.kind == OpKind::kCompare) {
     std::array<uint8_t, sizeof(uint32_t)> first{};
     copy_from_iov(op.data, 0, first);
     std::memcpy(&entry.id, first.data(), first.size());
@@ -37,35 +37,85 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
   pending_.push_back(entry);
 }
 
-bool FakeInstance::execute(const Op& op) {
-  const auto first = static_cast<uint32_t>(op.op.range.offset / kBlockBytes);
-  const auto count = static_cast<uint32_t>(op.op.range.length / kBlockBytes);
+bool FakeInstance::write(const Op& op) {
   bool all = true;
-  if (op.op.kind == OpKind::kBlockStatus) op.op.mapped->clear();
-  for (uint32_t i = 0; i < count; ++i) {
-    if (changes_image(op.op.kind)) {
-      all &= cluster_.write(first + i, op.id, epoch_, blocklisted_at_);
-      continue;
-    }
-    uint32_t id = 0;
-    if (!cluster_.read(first + i, id, epoch_, blocklisted_at_)) return false;
-    if (op.op.kind == OpKind::kBlockStatus) {
-      if (id != 0) op.op.mapped->push_back({uint64_t{first + i} * kBlockBytes, kBlockBytes});
-      continue;
-    }
-    std::array<uint8_t, kBlockBytes> block{};
-    std::memcpy(block.data(), &id, sizeof id);
-    copy_to_iov(op.op.data, uint64_t{i} * kBlockBytes, block);
-  }
+  for (uint32_t i = 0; i < op.blocks(); ++i)
+    all &= cluster_.write(op.first() + i, op.id, epoch_, blocklisted_at_);
   return all;
 }
 
+bool FakeInstance::read(const Op& op, std::vector<uint32_t>& ids) {
+  ids.resize(op.blocks());
+  for (uint32_t i = 0; i < op.blocks(); ++i)
+    if (!cluster_.read(op.first() + i, ids[i], epoch_, blocklisted_at_)) return false;
+  return true;
+}
+
+void FakeInstance::first_part(Op& op) {
+  if (!op.found.empty()) return;
+  if (op.op.kind == OpKind::kOrWrite) {
+    op.failed = !read(op, op.found);
+  } else if (op.op.kind == OpKind::kWriteAndRead || op.op.kind == OpKind::kWriteAndCompare) {
+    op.failed = !write(op);
+    op.found.assign(op.blocks(), op.id);
+  }
+}
+
+void FakeInstance::do_first_part(size_t index) {
+  if (!pending_[index].refused) first_part(pending_[index]);
+}
+
+int32_t FakeInstance::execute(Op& op) {
+  first_part(op);
+  if (op.failed) return -ESHUTDOWN;
+  std::vector<uint32_t> ids;
+  switch (op.op.kind) {
+    case OpKind::kOrWrite: {
+      if (cluster_.lock_owner != this && !blocklisted()) return -EROFS;
+      const auto now = cluster_.content().begin() + op.first();
+      const bool changed = !std::ranges::equal(op.found, std::span(now, op.blocks()));
+      if (!write(op)) return -ESHUTDOWN;
+      cluster_.torn |= changed;
+      return 0;
+    }
+    case OpKind::kWriteAndRead:
+    case OpKind::kWriteAndCompare:
+      if (!read(op, ids)) return -ESHUTDOWN;
+      cluster_.torn |= ids != op.found;
+      return op.op.kind == OpKind::kWriteAndCompare && ids != op.found ? kMiscompare : 0;
+    case OpKind::kCompare:
+      if (!read(op, ids)) return -ESHUTDOWN;
+      return ids == std::vector(ids.size(), op.id) ? 0 : kMiscompare;
+    case OpKind::kRead:
+    case OpKind::kBlockStatus:
+      if (!read(op, ids)) return -ESHUTDOWN;
+      give_back(op, ids);
+      return 0;
+    default:
+      return write(op) ? 0 : -ESHUTDOWN;
+  }
+}
+
+void FakeInstance::give_back(const Op& op, const std::vector<uint32_t>& ids) {
+  if (op.op.kind == OpKind::kBlockStatus) op.op.mapped->clear();
+  for (uint32_t i = 0; i < ids.size(); ++i) {
+    if (op.op.kind == OpKind::kBlockStatus) {
+      if (ids[i] != 0)
+        op.op.mapped->push_back({uint64_t{op.first() + i} * kBlockBytes, kBlockBytes});
+      continue;
+    }
+    std::array<uint8_t, kBlockBytes> block{};
+    std::memcpy(block.data(), &ids[i], sizeof ids[i]);
+    copy_to_iov(op.op.data, uint64_t{i} * kBlockBytes, block);
+  }
+}
+
 OpDone FakeInstance::finish(size_t index, bool may_lie) {
-  const Op op = pending_[index];
+  Op op = pending_[index];
   pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
   if (op.refused) return {.token = op.token, .result = -EROFS};
-  const bool done = execute(op);
-  return {.token = op.token, .result = done && !(may_lie && blocklisted()) ? 0 : -ESHUTDOWN};
+  const int32_t result = execute(op);
+  return {.token = op.token, .result = may_lie && blocklisted() ? -ESHUTDOWN : result};
 }
 
 OpDone FakeInstance::time_out(size_t index) {

@@ -8,7 +8,9 @@
 //    has that epoch was executed there. Until then they are applied;
 //  - -ESHUTDOWN does not mean that nothing was applied, and neither does -ETIMEDOUT, after which an
 //    op may still be applied at any time;
-//  - a change without the exclusive lock is refused at once (-EROFS).
+//  - a change without the exclusive lock is refused at once (-EROFS);
+//  - what is read and then written, or written and then read, are two ops of RADOS, and all of the
+//    above may come between them.
 //
 // A block holds one number, the write's id, in its first four bytes.
 #pragma once
@@ -40,8 +42,10 @@ class FakeInstance final : public Image {
   bool changes_pending() const;
   // Whether one of its ops that have not been reported touches the block.
   bool touches(uint32_t block) const;
-  // Executes pending op `index` and reports it. A blocklisted instance may be told -ESHUTDOWN for
-  // what was applied.
+  // Executes the first of the two parts of pending op `index`; nothing if it has but one, or did.
+  void do_first_part(size_t index);
+  // Executes pending op `index`, or what is left of it, and reports it. A blocklisted instance may
+  // be told -ESHUTDOWN for what was applied.
   OpDone finish(size_t index, bool may_lie);
   // Reports -ETIMEDOUT for it; it is executed by late(), or never.
   OpDone time_out(size_t index);
@@ -56,10 +60,19 @@ class FakeInstance final : public Image {
   struct Op {
     ImageOp op;
     OpToken token;
-    uint32_t id;   // What a change writes.
-    bool refused;  // It came without the lock.
+    uint32_t id;                    // What it writes, or compares with.
+    bool refused;                   // It came without the lock.
+    std::vector<uint32_t> found{};  // What its first part found, or left, in each block.
+    bool failed = false;            // Its first part was refused by a placement group.
+
+    uint32_t first() const { return static_cast<uint32_t>(op.range.offset / kBlockBytes); }
+    uint32_t blocks() const { return static_cast<uint32_t>(op.range.length / kBlockBytes); }
   };
-  bool execute(const Op& op);
+  int32_t execute(Op& op);
+  void first_part(Op& op);
+  bool write(const Op& op);
+  bool read(const Op& op, std::vector<uint32_t>& ids);
+  void give_back(const Op& op, const std::vector<uint32_t>& ids);
 
   FakeCluster& cluster_;
   uint64_t epoch_;
@@ -87,6 +100,7 @@ class FakeCluster {
   FakeInstance* lock_owner = nullptr;
   bool overlap_seen = false;     // Two changes of one instance overlapped.
   bool unlocked_change = false;  // A change was given to an instance that never had the lock.
+  bool torn = false;             // Something came between the parts of an op that ended well.
 
  private:
   bool reach(uint32_t block, uint64_t epoch, uint64_t blocklisted_at);

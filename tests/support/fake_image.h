@@ -19,7 +19,8 @@ class FakeImage final : public Image {
   struct Pending {
     ImageOp op;
     OpToken token;
-    std::vector<uint8_t> data;  // Of writes: copied at submit, as librbd does.
+    std::vector<uint8_t> data;   // What it brings: copied at submit.
+    std::vector<uint8_t> found;  // What its first part found, or left.
   };
 
   // Aborts the test if the op overlaps a pending one where either changes the image: nobody orders
@@ -27,14 +28,19 @@ class FakeImage final : public Image {
   void submit(const ImageOp& op, OpToken token) override;
 
   // Ends pending[index] with `result` (0: it is applied; negative: it is not) and gives back its
-  // completion. A compare and write that is applied compares now.
+  // completion. A compare and write that is applied compares now, unless its first part is done.
   OpDone finish(size_t index, int32_t result = 0);
+
+  // What is read before something is written, or written before it is read back, happens now; the
+  // rest with finish().
+  void do_first_part(size_t index);
 
   std::vector<uint8_t> content;
   std::vector<Pending> pending;  // Oldest first.
   bool overlap_seen = false;
 
  private:
+  OpDone apply(const Pending& entry);
   // To the byte: all that is not zero.
   void find_mapped(const ImageOp& op) const;
 };

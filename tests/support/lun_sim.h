@@ -48,9 +48,10 @@ class LunSim {
   struct Pending {
     uint32_t block = 0;
     uint32_t count = 0;
-    uint32_t id = 0;               // Of a write; 0: it changes nothing.
-    bool status = false;           // GET LBA STATUS.
-    std::vector<uint64_t> newest;  // Of a read, for each block: see newest_.
+    uint32_t id = 0;                  // Of a write; 0: it changes nothing.
+    bool status = false;              // GET LBA STATUS.
+    std::optional<uint32_t> shown{};  // VERIFY: what GOOD says is there.
+    std::vector<uint64_t> newest;     // Of a read, for each block: see newest_.
   };
 
   bool chance(uint32_t one_in) { return random_() % one_in == 0; }
@@ -58,6 +59,7 @@ class LunSim {
 
   // The initiator.
   void issue();
+  void issue_write(const Pending& command, uint32_t kind, FakeCommand& request);
   void abort_one();
   void collect();
   void answered(const Pending& command, const FakeResult& result);

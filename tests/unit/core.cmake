@@ -12,6 +12,7 @@ unit_test(device_test
     device_ladder_test.cc
     device_lba_status_test.cc
     device_random_test.cc
+    device_verify_test.cc
     esxi_probe_test.cc
   LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)
 unit_test(inbox_test SOURCES inbox_test.cc LIBS tcmurbd_reactor LABELS threaded)

@@ -59,6 +59,42 @@ class DeviceRandom : public ::testing::TestWithParam<int> {
     if (differs) miscompares_[tag] = at;
     return tag;
   }
+  // VERIFY(10) with all data or one block for all, WRITE AND VERIFY(10), ORWRITE(16).
+  uint64_t issue_verify(std::mt19937& rng) {
+    const uint32_t lba = rng() % kBlocks;
+    const bool one_block = rng() % 4 == 0;
+    const uint32_t blocks = one_block ? 1 : 1 + rng() % std::min(kBlocks - lba, 8u);
+    Bytes data(model_.begin() + lba * 512, model_.begin() + (lba + blocks) * 512);
+    const bool differs = rng() % 2 == 0;
+    const auto at = static_cast<uint32_t>(rng() % data.size());
+    if (differs) data[at] ^= 0x01;
+    Bytes cdb = DeviceFixture::cdb10(0x2f, lba, static_cast<uint16_t>(blocks));
+    cdb[1] = one_block ? 0x06 : 0x02;  // BYTCHK
+    const uint64_t tag = kernel_queue(
+        {.cdb = std::move(cdb), .data_out = std::move(data), .scattered = rng() % 2 == 0});
+    if (differs) miscompares_[tag] = at;
+    return tag;
+  }
+  uint64_t issue_write_and_verify(std::mt19937& rng) {
+    const uint32_t lba = rng() % kBlocks;
+    const uint32_t blocks = 1 + rng() % std::min(kBlocks - lba, 8u);
+    Bytes data(blocks * 512);
+    for (auto& byte : data) byte = static_cast<uint8_t>(rng());
+    std::copy(data.begin(), data.end(), model_.begin() + lba * 512);
+    Bytes cdb = DeviceFixture::cdb10(0x2e, lba, static_cast<uint16_t>(blocks));
+    cdb[1] = rng() % 2 == 0 ? 0x00 : 0x02;
+    return kernel_queue({.cdb = std::move(cdb), .data_out = std::move(data)});
+  }
+  uint64_t issue_orwrite(std::mt19937& rng) {
+    const auto lba = static_cast<uint8_t>(rng() % kBlocks);
+    const auto blocks = static_cast<uint8_t>(1 + rng() % std::min(kBlocks - lba, 8u));
+    Bytes data(blocks * 512u);
+    for (size_t i = 0; i < data.size(); ++i)
+      model_[lba * 512u + i] |= data[i] = static_cast<uint8_t>(1 << rng() % 8);
+    return kernel_queue({.cdb = {0x8b, 0, 0, 0, 0, 0, 0, 0, 0, lba, 0, 0, 0, blocks, 0, 0},
+                         .data_out = std::move(data),
+                         .scattered = rng() % 2 == 0});
+  }
   uint64_t issue_read(std::mt19937& rng) {
     const uint32_t lba = rng() % kBlocks;
     const uint32_t blocks = 1 + rng() % std::min(kBlocks - lba, 8u);
@@ -70,6 +106,13 @@ class DeviceRandom : public ::testing::TestWithParam<int> {
     return tag;
   }
   uint64_t kernel_queue(FakeCommand command) { return lun_.kernel.queue(std::move(command)); }
+
+  void do_some_first_part(std::mt19937& rng) {
+    auto& pending = lun_.image.pending;
+    if (pending.empty()) return;
+    const size_t index = rng() % pending.size();
+    if (pending[index].found.empty()) lun_.image.do_first_part(index);
+  }
 
   void collect() {
     for (auto it = open_.begin(); it != open_.end();) {
@@ -107,12 +150,18 @@ TEST_P(DeviceRandom, AcknowledgedContentsMatchTheModel) {
   SCOPED_TRACE(::testing::Message() << "seed " << seed);
   std::mt19937 rng(seed);
   for (int step = 0; step < 20000; ++step) {
-    switch (rng() % 8) {
+    switch (rng() % 9) {
       case 0:
-        open_.push_back(rng() % 3 == 0 ? issue_compare_and_write(rng) : issue_write(rng));
+        open_.push_back(rng() % 3 == 0   ? issue_compare_and_write(rng)
+                        : rng() % 3 == 0 ? issue_orwrite(rng)
+                        : rng() % 3 == 0 ? issue_write_and_verify(rng)
+                                         : issue_write(rng));
         break;
       case 1:
-        open_.push_back(issue_read(rng));
+        open_.push_back(rng() % 3 == 0 ? issue_verify(rng) : issue_read(rng));
+        break;
+      case 4:
+        do_some_first_part(rng);
         break;
       case 2:
         open_.push_back(rng() % 4 == 0 ? issue_write_same(rng)

@@ -16,6 +16,7 @@ unit_test(scsi_test
     scsi_random_test.cc
     scsi_sense_test.cc
     scsi_unmap_test.cc
+    scsi_verify_test.cc
     scsi_vpd_test.cc
     scsi_write_same_test.cc
   LIBS tcmurbd_scsi fmt::fmt)

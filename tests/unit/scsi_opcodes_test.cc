@@ -35,11 +35,12 @@ struct Served {
 const Served kServed[] = {
     {0x00, -1, 6},    {0x03, -1, 6},    {0x08, -1, 6},    {0x0a, -1, 6},    {0x12, -1, 6},
     {0x15, -1, 6},    {0x1a, -1, 6},    {0x1b, -1, 6},    {0x25, -1, 10},   {0x28, -1, 10},
-    {0x2a, -1, 10},   {0x34, -1, 10},   {0x35, -1, 10},   {0x37, -1, 10},   {0x41, -1, 10},
-    {0x42, -1, 10},   {0x4d, -1, 10},   {0x55, -1, 10},   {0x5a, -1, 10},   {0x88, -1, 16},
-    {0x89, -1, 16},   {0x8a, -1, 16},   {0x90, -1, 16},   {0x91, -1, 16},   {0x93, -1, 16},
+    {0x2a, -1, 10},   {0x2e, -1, 10},   {0x2f, -1, 10},   {0x34, -1, 10},   {0x35, -1, 10},
+    {0x37, -1, 10},   {0x41, -1, 10},   {0x42, -1, 10},   {0x4d, -1, 10},   {0x55, -1, 10},
+    {0x5a, -1, 10},   {0x88, -1, 16},   {0x89, -1, 16},   {0x8a, -1, 16},   {0x8b, -1, 16},
+    {0x8e, -1, 16},   {0x8f, -1, 16},   {0x90, -1, 16},   {0x91, -1, 16},   {0x93, -1, 16},
     {0x9e, 0x10, 16}, {0x9e, 0x12, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12}, {0xa8, -1, 12},
-    {0xaa, -1, 12},   {0xb7, -1, 12},
+    {0xaa, -1, 12},   {0xae, -1, 12},   {0xaf, -1, 12},   {0xb7, -1, 12},
 };
 
 TEST_F(ScsiOpcodes, ListsAllCommands) {
@@ -99,8 +100,8 @@ TEST_F(ScsiOpcodes, TellsEveryCommandAsItsListDoes) {
 
 TEST_F(ScsiOpcodes, TellsWhatIsNotSupported) {
   const Bytes no = {0, 0x01, 0, 0};
-  // ORWRITE(16), vendor specific, PERSISTENT RESERVE IN.
-  for (const uint8_t opcode : {0x8b, 0xc0, 0x5e}) {
+  // SANITIZE, vendor specific, PERSISTENT RESERVE IN.
+  for (const uint8_t opcode : {0x48, 0xc0, 0x5e}) {
     EXPECT_EQ(ask(report(1, opcode)).data_in, no);
     EXPECT_EQ(ask(report(2, opcode, 1)).data_in, no);
     EXPECT_EQ(ask(report(3, opcode)).data_in, no);

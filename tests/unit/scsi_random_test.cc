@@ -26,10 +26,10 @@ const std::map<int, Field> kAllocationLength = {
     {0xb7, {6, 4}},   // READ DEFECT DATA(12)
     {0xa3, {6, 4}},   // REPORT TARGET PORT GROUPS, REPORT SUPPORTED OPERATION CODES
 };
-constexpr int kOpcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28,
-                            0x2a, 0x34, 0x35, 0x37, 0x41, 0x42, 0x4d, 0x4d, 0x55, 0x5a,
-                            0x88, 0x89, 0x8a, 0x90, 0x91, 0x93, 0x9e, 0xa3, 0xa3, 0xa8,
-                            0xaa, 0xb7, 0x42, 0x42, 0x42, 0x89, 0x89};
+constexpr int kOpcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28, 0x2a, 0x34,
+                            0x35, 0x37, 0x41, 0x42, 0x4d, 0x4d, 0x55, 0x5a, 0x88, 0x89, 0x8a, 0x90,
+                            0x91, 0x93, 0x9e, 0xa3, 0xa3, 0xa8, 0xaa, 0xb7, 0x42, 0x42, 0x42, 0x89,
+                            0x89, 0x2e, 0x2f, 0x8b, 0x8e, 0x8f, 0xae, 0xaf, 0x2f};
 
 class ScsiRandom : public ScsiTest {
  protected:
@@ -88,6 +88,7 @@ class ScsiRandom : public ScsiTest {
       if (opcode == 0x89) cdb[13] = pick<uint8_t>({0, 1, 1, 1, 2});
       cdb[0] = static_cast<uint8_t>(opcode);
       cdb[1] = pick<uint8_t>({0x00, 0x01, 0x08, 0x10, static_cast<uint8_t>(random_())});
+      if (opcode == 0x2f) cdb[1] = pick<uint8_t>({0x00, 0x02, 0x04, 0x06});  // BYTCHK
       if (opcode == 0xa3) cdb[1] = pick<uint8_t>({0x0a, 0x0c, 0x2a});
       if (opcode == 0x9e) cdb[1] = pick<uint8_t>({0x10, 0x12});
     }
@@ -108,15 +109,23 @@ class ScsiRandom : public ScsiTest {
         return (cdb[4] == 0 ? 256 : cdb[4]) * uint64_t{disk.block_size};
       case 0x28:
       case 0x2a:
+      case 0x2e:
         return field(7, 2) * disk.block_size;
       case 0xa8:
       case 0xaa:
+      case 0xae:
         return field(6, 4) * disk.block_size;
       case 0x88:
       case 0x8a:
+      case 0x8b:
+      case 0x8e:
         return field(10, 4) * disk.block_size;
       case 0x89:
         return 2 * cdb[13] * uint64_t{disk.block_size};
+      case 0x2f:
+        return (cdb[1] & 0x02) == 0   ? 0
+               : (cdb[1] & 0x04) != 0 ? disk.block_size
+                                      : field(7, 2) * disk.block_size;
       case 0x41:
       case 0x93:
         return disk.block_size;
@@ -145,6 +154,11 @@ class ScsiRandom : public ScsiTest {
   // 64 objects' worth, as VPD B0 says.
   uint64_t zeroing_bytes_max() const { return uint64_t{64} * disk.object_bytes; }
 
+  // As VPD B0 says; 4 MiB if it says nothing.
+  uint64_t read_back_bytes_max() const {
+    return disk.max_transfer_bytes != 0 ? disk.max_transfer_bytes : 4u << 20;
+  }
+
   void expect_sound_ops(const Outcome& out, uint64_t data_length) const {
     uint64_t end_before = 0;
     uint64_t sum = 0;
@@ -156,7 +170,8 @@ class ScsiRandom : public ScsiTest {
       ASSERT_EQ(op.offset % disk.block_size, 0u);
       ASSERT_EQ(op.length % disk.block_size, 0u);
       ASSERT_EQ(op.kind, out.ops.front().kind);
-      ASSERT_FALSE(disk.read_only && op.kind != OpKind::kRead && op.kind != OpKind::kBlockStatus);
+      ASSERT_FALSE(disk.read_only && op.kind != OpKind::kRead && op.kind != OpKind::kBlockStatus &&
+                   op.kind != OpKind::kCompare);
       if (&op != &out.ops.front()) {
         ASSERT_GT(op.offset, end_before) << "overlaps or touches";
       }
@@ -171,6 +186,18 @@ class ScsiRandom : public ScsiTest {
       case OpKind::kWrite:
         ASSERT_EQ(out.ops.size(), 1u);
         ASSERT_EQ(sum, data_length);
+        break;
+      case OpKind::kOrWrite:
+      case OpKind::kWriteAndRead:
+      case OpKind::kWriteAndCompare:
+        ASSERT_EQ(out.ops.size(), 1u);
+        ASSERT_EQ(sum, data_length);
+        ASSERT_LE(sum, read_back_bytes_max());
+        break;
+      case OpKind::kCompare:
+        ASSERT_EQ(out.ops.size(), 1u);
+        ASSERT_TRUE(data_length == 0 || data_length == disk.block_size || data_length == sum);
+        ASSERT_LE(sum, read_back_bytes_max());
         break;
       case OpKind::kCompareAndWrite:
         ASSERT_EQ(out.ops.size(), 1u);
@@ -236,8 +263,9 @@ TEST_F(ScsiRandom, EveryAnswerKeepsWithinItsBounds) {
   }
   // Else the bounds were not tried.
   for (const OpKind kind : {OpKind::kRead, OpKind::kWrite, OpKind::kWriteZeroes, OpKind::kWriteSame,
-                            OpKind::kCompareAndWrite, OpKind::kBlockStatus}) {
-    EXPECT_GT(planned[static_cast<int>(kind)], 100) << static_cast<int>(kind) << ", seed " << seed_;
+                            OpKind::kCompareAndWrite, OpKind::kBlockStatus, OpKind::kCompare,
+                            OpKind::kOrWrite, OpKind::kWriteAndRead}) {
+    EXPECT_GT(planned[static_cast<int>(kind)], 40) << static_cast<int>(kind) << ", seed " << seed_;
   }
 }
 

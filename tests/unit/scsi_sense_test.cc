@@ -32,8 +32,11 @@ TEST(ScsiSense, EncodesDescriptorFormat) {
                    0x00, 0x0a, 0x80, 0x00, 0, 0, 0, 0,    0x12, 0x34, 0x56, 0x78}));
 }
 
-constexpr OpKind kAllKinds[] = {OpKind::kRead,      OpKind::kWrite,           OpKind::kWriteZeroes,
-                                OpKind::kWriteSame, OpKind::kCompareAndWrite, OpKind::kBlockStatus};
+constexpr OpKind kAllKinds[] = {
+    OpKind::kRead,           OpKind::kWrite,           OpKind::kWriteZeroes,
+    OpKind::kWriteSame,      OpKind::kCompareAndWrite, OpKind::kBlockStatus,
+    OpKind::kCompare,        OpKind::kOrWrite,         OpKind::kWriteAndRead,
+    OpKind::kWriteAndCompare};
 
 TEST(ScsiErrno, IsGoodWithoutAnError) {
   for (const OpKind kind : kAllKinds) {
@@ -50,7 +53,8 @@ TEST(ScsiErrno, EveryErrnoHasItsOutcome) {
   };
   const std::set<int> busy = {-ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EAGAIN, -EBUSY};
   for (const OpKind kind : kAllKinds) {
-    const bool reads = kind == OpKind::kRead || kind == OpKind::kBlockStatus;
+    const bool reads =
+        kind == OpKind::kRead || kind == OpKind::kBlockStatus || kind == OpKind::kCompare;
     const Check otherwise = reads ? Check{0x3, 0x11, 0x00} : Check{0x3, 0x0c, 0x00};
     for (int error = -1; error > -5000; --error) {
       const Result result = result_from_errno(error, kind);
@@ -60,7 +64,8 @@ TEST(ScsiErrno, EveryErrnoHasItsOutcome) {
         continue;
       }
       ASSERT_EQ(result.status, static_cast<ScsiStatus>(0x02));
-      if (error == -EILSEQ && kind == OpKind::kCompareAndWrite) {
+      if (error == -EILSEQ && (kind == OpKind::kCompareAndWrite || kind == OpKind::kCompare ||
+                               kind == OpKind::kWriteAndCompare)) {
         EXPECT_EQ(result.sense, (Sense{0x0e, 0x1d, 0x00, 0u}));
         continue;
       }

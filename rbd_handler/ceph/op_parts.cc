@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/op_parts.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace tcmurbd::ceph {
+namespace {
+
+constexpr Part kWhole[] = {Part::kWhole};
+constexpr Part kReadOnly[] = {Part::kRead};
+constexpr Part kReadFirst[] = {Part::kRead, Part::kWrite};
+constexpr Part kWriteFirst[] = {Part::kWrite, Part::kRead};
+
+// What Pacific's librbd compares and writes in one step; more is -EINVAL.
+constexpr uint64_t kCompareBytesMax = 512;
+
+// `expected`, over and over.
+int32_t compare(std::span<const uint8_t> expected, std::span<const uint8_t> found,
+                uint64_t& mismatch) {
+  for (; !expected.empty() && !found.empty(); found = found.subspan(expected.size())) {
+    const auto differs = std::ranges::mismatch(expected, found).in1;
+    if (differs == expected.end()) continue;
+    mismatch = static_cast<uint64_t>(differs - expected.begin());
+    return kMiscompare;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::span<const Part> parts_of(const ImageOp& op) {
+  switch (op.kind) {
+    case OpKind::kRead:
+    case OpKind::kWrite:
+    case OpKind::kWriteZeroes:
+    case OpKind::kWriteSame:
+    case OpKind::kBlockStatus:
+      return kWhole;
+    case OpKind::kCompareAndWrite:
+      if (op.range.length <= kCompareBytesMax) return kWhole;
+      return kReadFirst;
+    case OpKind::kOrWrite:
+      return kReadFirst;
+    case OpKind::kCompare:
+      return kReadOnly;
+    case OpKind::kWriteAndRead:
+    case OpKind::kWriteAndCompare:
+      return kWriteFirst;
+  }
+  return kWhole;
+}
+
+int32_t look_at(OpKind kind, std::span<uint8_t> data, std::span<const uint8_t> found,
+                uint64_t& mismatch) {
+  if (kind == OpKind::kCompareAndWrite) return compare(data.first(found.size()), found, mismatch);
+  if (compares(kind)) return compare(data, found, mismatch);
+  if (kind == OpKind::kOrWrite)
+    std::ranges::transform(data, found, data.begin(), std::bit_or<uint8_t>());
+  return 0;
+}
+
+}  // namespace tcmurbd::ceph

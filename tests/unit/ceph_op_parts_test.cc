@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an op that librbd has no call for comes to, and what is done between its parts.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "rbd_handler/ceph/op_parts.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+using enum OpKind;
+using testing::ElementsAre;
+using Bytes = std::vector<uint8_t>;
+
+auto parts(OpKind kind, uint64_t length) {
+  return parts_of({.kind = kind, .range = {0, length}, .data = {}});
+}
+
+TEST(OpParts, LibrbdDoesWholeWhatItCan) {
+  for (const OpKind kind : {kRead, kWrite, kWriteZeroes, kWriteSame, kBlockStatus})
+    EXPECT_THAT(parts(kind, 8192), ElementsAre(Part::kWhole));
+  EXPECT_THAT(parts(kCompareAndWrite, 512), ElementsAre(Part::kWhole));
+}
+
+TEST(OpParts, TheOthersReadAndWriteInTurn) {
+  EXPECT_THAT(parts(kCompareAndWrite, 4096), ElementsAre(Part::kRead, Part::kWrite));
+  EXPECT_THAT(parts(kOrWrite, 512), ElementsAre(Part::kRead, Part::kWrite));
+  EXPECT_THAT(parts(kCompare, 512), ElementsAre(Part::kRead));
+  EXPECT_THAT(parts(kWriteAndRead, 512), ElementsAre(Part::kWrite, Part::kRead));
+  EXPECT_THAT(parts(kWriteAndCompare, 512), ElementsAre(Part::kWrite, Part::kRead));
+}
+
+// The result, and where the first difference is.
+std::pair<int32_t, uint64_t> look(OpKind kind, Bytes data, const Bytes& found) {
+  uint64_t mismatch = 999;
+  const int32_t result = look_at(kind, data, found, mismatch);
+  return {result, mismatch};
+}
+constexpr std::pair<int32_t, uint64_t> kSame = {0, 999};
+constexpr int32_t kDiffers = -84;  // -EILSEQ
+
+TEST(OpParts, ComparesWithAllOfTheData) {
+  for (const OpKind kind : {kCompare, kWriteAndCompare}) {
+    EXPECT_EQ(look(kind, {1, 2, 3}, {1, 2, 3}), kSame);
+    EXPECT_EQ(look(kind, {1, 2, 3}, {0, 2, 3}), std::pair(kDiffers, uint64_t{0}));
+    EXPECT_EQ(look(kind, {1, 2, 3}, {1, 2, 4}), std::pair(kDiffers, uint64_t{2}));
+    EXPECT_EQ(look(kind, {1, 2, 3}, {1, 0, 0}), std::pair(kDiffers, uint64_t{1}));
+  }
+}
+
+TEST(OpParts, ComparesWithAPatternOrWithNothing) {
+  EXPECT_EQ(look(kCompare, {1, 2}, {1, 2, 1, 2, 1, 2}), kSame);
+  EXPECT_EQ(look(kCompare, {1, 2}, {1, 2, 1, 2, 1, 1}), std::pair(kDiffers, uint64_t{1}));
+  EXPECT_EQ(look(kCompare, {1, 2}, {1, 2, 2, 2}), std::pair(kDiffers, uint64_t{0}));
+  EXPECT_EQ(look(kCompare, {}, {1, 2, 3}), kSame);
+}
+
+TEST(OpParts, ComparesWithTheFirstHalfOfACompareAndWrite) {
+  EXPECT_EQ(look(kCompareAndWrite, {1, 2, 8, 9}, {1, 2}), kSame);
+  EXPECT_EQ(look(kCompareAndWrite, {1, 2, 8, 9}, {1, 9}), std::pair(kDiffers, uint64_t{1}));
+}
+
+TEST(OpParts, OrsAndComparesNothingElse) {
+  Bytes data = {0x01, 0xf0, 0x00, 0xff};
+  const Bytes found = {0x80, 0x0f, 0x55, 0x00};
+  uint64_t mismatch = 999;
+  EXPECT_EQ(look_at(kOrWrite, data, found, mismatch), 0);
+  EXPECT_EQ(data, (Bytes{0x81, 0xff, 0x55, 0xff}));
+  EXPECT_EQ(look(kWriteAndRead, {1, 2, 3}, {0, 0, 0}), kSame);
+}
+
+}  // namespace
+}  // namespace tcmurbd::ceph
