@@ -18,9 +18,9 @@
 #include <set>
 #include <spanstream>
 
+#include "common/quote.h"
 #include "common/unique_fd.h"
 #include "config/keys.h"
-#include "config/quote.h"
 
 namespace tcmurbd {
 namespace {

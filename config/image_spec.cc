@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <set>
 
-#include "config/quote.h"
+#include "common/quote.h"
 
 namespace tcmurbd {
 namespace {

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "config/quote.h"
+#include "common/quote.h"
 
 namespace tcmurbd::ceph {
 namespace {

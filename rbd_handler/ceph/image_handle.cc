@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <vector>
 
-#include "config/quote.h"
+#include "common/quote.h"
 #include "rbd_handler/ceph/failure.h"
 
 namespace tcmurbd::ceph {

@@ -10,7 +10,7 @@
 #include <span>
 #include <utility>
 
-#include "config/quote.h"
+#include "common/quote.h"
 #include "rbd_handler/ceph/failure.h"
 
 namespace tcmurbd::ceph {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "common/check.h"
-#include "config/quote.h"
+#include "common/quote.h"
 #include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/image_handle.h"
 #include "rbd_handler/ceph/op_parts.h"
