@@ -195,10 +195,11 @@ std::expected<Config, std::string> parse_config(std::string_view text, std::stri
   } catch (const Refused& refused) {
     return std::unexpected(fmt::format("{}:{}: {}", name, refused.line, refused.reason));
   } catch (const YAML::Exception& error) {
+    // Some of its messages end with a byte of the file.
     return std::unexpected(
-        fmt::format("{}:{}: not YAML: {}", name, error.mark.line + 1, error.msg));
+        fmt::format("{}:{}: not YAML: {}", name, error.mark.line + 1, quoted(error.msg)));
   } catch (const std::exception& error) {
-    return std::unexpected(fmt::format("{}: not YAML: {}", name, error.what()));
+    return std::unexpected(fmt::format("{}: not YAML: {}", name, quoted(error.what())));
   }
 }
 

@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-#include "config/quote.h"
+#include "common/quote.h"
 
 namespace tcmurbd {
 namespace {
@@ -87,7 +87,9 @@ std::string set_value(Config& config, const NumberRange& range, std::string_view
 }
 
 std::string set_value(Config& config, const AbsolutePath& path, std::string_view value) {
-  if (!value.starts_with('/') || value.ends_with('/') || value.size() > path.bytes_max)
+  // A zero would end the name for the kernel: "/run/x\0.sock", which YAML can say, is not "/run/x".
+  if (!value.starts_with('/') || value.ends_with('/') || value.contains('\0') ||
+      value.size() > path.bytes_max)
     return fmt::format("the absolute path of a file, at most {} bytes", path.bytes_max);
   path.field(config) = value;
   return {};

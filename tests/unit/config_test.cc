@@ -110,6 +110,8 @@ TEST(Config, PathsAreAbsoluteFilesAndFit) {
   EXPECT_THAT(refusal("paths: {control_socket: /" + std::string(107, 's') + "}"),
               HasSubstr("at most 107 bytes"));
   EXPECT_THAT(refusal("paths: {lock_file: /run/}"), HasSubstr("'/run/' is not allowed"));
+  EXPECT_THAT(refusal("paths: {lock_file: \"/run/x\\0.lock\"}"),
+              HasSubstr("'/run/x\\x00.lock' is not allowed"));
 }
 
 TEST(Config, WrongShapes) {
@@ -170,6 +172,8 @@ TEST(Config, ControlCharactersAreNamedByLine) {
                       "ELF"),
               HasSubstr("a control character"));
   EXPECT_THAT(refusal("log:\n\tburst: 5\n"), StartsWith("test.yaml:"));  // A tab is no indent.
+  // yaml-cpp's message names the byte.
+  EXPECT_EQ(refusal("log: \"\\\xb5\""), "test.yaml:1: not YAML: 'unknown escape character: \\xb5'");
 }
 
 TEST(Config, MessagesArePrintableAndBounded) {
