@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "common/log.h"
+#include "common/quote.h"
 #include "rbd_handler/kernel/small_file.h"
 
 namespace tcmurbd::kernel {
@@ -58,13 +59,17 @@ std::expected<uint8_t, std::string> read_status(const std::string& path) {
   const auto text = read_small_file(path);
   if (!text) return std::unexpected(text.error());
   const auto found = std::ranges::find(kStatuses, *text);
-  if (found == kStatuses.end()) return std::unexpected(fmt::format("{}: '{}'", path, *text));
+  if (found == kStatuses.end())
+    return std::unexpected(fmt::format("{}: {}", path, tcmurbd::quoted(*text)));
   return static_cast<uint8_t>(found - kStatuses.begin());
 }
 
-// FABRIC/WWN/TPGT/LUN of a line of "members". Empty parts and ".." would lead elsewhere.
+// FABRIC/WWN/TPGT/LUN of a line of "members". Empty parts and ".." would lead elsewhere, control
+// characters would come up in messages.
 std::optional<std::array<std::string, 4>> split_member(std::string_view line) {
   std::array<std::string, 4> parts;
+  if (std::ranges::any_of(line, [](unsigned char c) { return std::iscntrl(c) != 0; }))
+    return std::nullopt;
   for (size_t i = 0; i < parts.size(); ++i) {
     const size_t slash = line.find('/');
     if ((slash == std::string_view::npos) != (i + 1 == parts.size())) return std::nullopt;
@@ -78,11 +83,12 @@ std::optional<std::array<std::string, 4>> split_member(std::string_view line) {
 std::expected<uint16_t, std::string> read_relative_port(const std::string& target,
                                                         std::string_view member) {
   const auto parts = split_member(member);
-  if (!parts) return std::unexpected(fmt::format("'{}' names no LUN", member));
+  if (!parts) return std::unexpected(fmt::format("{} names no LUN", tcmurbd::quoted(member)));
   auto& [fabric, wwn, group, lun] = *parts;
   // The kernel calls iSCSI "iSCSI" here, and its directory is "iscsi".
   std::string directory = fabric;
-  if (!std::filesystem::exists(fmt::format("{}/{}", target, fabric))) {
+  std::error_code error;
+  if (!std::filesystem::exists(fmt::format("{}/{}", target, fabric), error)) {
     std::ranges::transform(directory, directory.begin(),
                            [](unsigned char c) { return std::tolower(c); });
   }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "common/quote.h"
+
 namespace tcmurbd::kernel {
 namespace {
 
@@ -16,6 +18,12 @@ std::string_view take_part(std::string_view& rest) {
   const std::string_view part = rest.substr(0, slash);
   rest = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
   return part;
+}
+
+// Without an end of line in the middle, as root may make one: it stands in log lines and paths.
+bool is_component(std::string_view text) {
+  return !text.empty() && text != "." && text != ".." &&
+         std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
 bool is_number(std::string_view text) {
@@ -35,14 +43,14 @@ bool DeviceName::is_rbd() const {
 std::expected<DeviceName, std::string> parse_device_name(std::string_view name) {
   if (name.ends_with('\n')) name.remove_suffix(1);
   if (!name.starts_with(kPrefix)) {
-    return std::unexpected(fmt::format("'{}' does not begin with {}", name, kPrefix));
+    return std::unexpected(fmt::format("{} does not begin with {}", quoted(name), kPrefix));
   }
   std::string_view rest = name.substr(kPrefix.size());
   const std::string_view hba = take_part(rest);
   const std::string_view device = take_part(rest);
-  if (!is_number(hba)) return std::unexpected(fmt::format("'{}' names no HBA", name));
-  if (device.empty() || device == "." || device == "..") {
-    return std::unexpected(fmt::format("'{}' names no device", name));
+  if (!is_number(hba)) return std::unexpected(fmt::format("{} names no HBA", quoted(name)));
+  if (!is_component(device)) {
+    return std::unexpected(fmt::format("{} names no device", quoted(name)));
   }
   return DeviceName{fmt::format("user_{}", hba), std::string(device), std::string(rest)};
 }

@@ -24,7 +24,8 @@ struct DeviceName {
 };
 
 // Splits a name, with or without a trailing newline. Errors say what is wrong with it. A name whose
-// HBA or device could lead out of its configfs directory ("..", '/') is refused.
+// HBA or device could lead out of its configfs directory ("..", '/') is refused, and one with
+// control characters.
 std::expected<DeviceName, std::string> parse_device_name(std::string_view name);
 
 }  // namespace tcmurbd::kernel

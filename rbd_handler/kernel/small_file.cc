@@ -10,6 +10,7 @@
 #include <charconv>
 #include <system_error>
 
+#include "common/quote.h"
 #include "common/unique_fd.h"
 
 namespace tcmurbd::kernel {
@@ -67,7 +68,7 @@ std::expected<int64_t, std::string> parse_number(std::string_view text, std::str
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), value, hex ? 16 : 10);
   if (error != std::errc{} || end != digits.data() + digits.size()) {
-    return std::unexpected(fmt::format("{}: '{}' is not a number", what, text.substr(0, 80)));
+    return std::unexpected(fmt::format("{}: {} is not a number", what, quoted(text)));
   }
   return value;
 }

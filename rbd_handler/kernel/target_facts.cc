@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "common/quote.h"
 #include "rbd_handler/kernel/alua_groups.h"
 #include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/small_file.h"
@@ -23,12 +24,16 @@ void trim(std::string& text) {
 // One value of wwn/. It goes out in INQUIRY data, which SPC-4 4.4.1 limits to printable ASCII.
 std::expected<std::string, std::string> read_identity(const std::string& path,
                                                       std::string_view prefix) {
-  if (!std::filesystem::exists(path)) return "";  // Kernels before 5.0 have a serial only.
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    if (error) return std::unexpected(errno_text(path, error.value()));
+    return "";  // Kernels before 5.0 have a serial only.
+  }
   auto text = read_small_file(path);
   if (!text) return text;
   if (!text->starts_with(prefix)) {
     return std::unexpected(
-        fmt::format("{}: '{}' does not begin with '{}'", path, text->substr(0, 80), prefix));
+        fmt::format("{}: {} does not begin with '{}'", path, tcmurbd::quoted(*text), prefix));
   }
   text->erase(0, prefix.size());
   trim(*text);
@@ -41,7 +46,8 @@ std::expected<std::string, std::string> read_identity(const std::string& path,
 }  // namespace
 
 std::expected<scsi::TargetFacts, std::string> ConfigfsDevice::read_target_facts() const {
-  if (!std::filesystem::is_directory(path_)) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path_, error)) {
     return std::unexpected(fmt::format("{}: no such device", path_));
   }
   scsi::TargetFacts facts;

@@ -146,8 +146,12 @@ TEST_F(ConfigfsTree, IdentityGarbage) {
   root_.write(kDevice + "/wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: a\n");
   root_.write(kDevice + "/wwn/vendor_id", "\xff\xfe\n");
   EXPECT_THAT(device_.read_target_facts().error(), HasSubstr("vendor_id: not printable"));
+  root_.write(kDevice + "/wwn/vpd_unit_serial", "a\n\x1b[2Jb");
+  EXPECT_THAT(device_.read_target_facts().error(), HasSubstr("'a\\x0a\\x1b[2Jb' does not begin"));
   root_.remove(kDevice);
   EXPECT_THAT(device_.read_target_facts().error(), HasSubstr("no such device"));
+  const ConfigfsDevice impossible({"user_0", std::string(300, 'd'), ""}, root_.path());
+  EXPECT_THAT(impossible.read_target_facts().error(), HasSubstr("no such device"));
 }
 
 TEST_F(ConfigfsTree, TheDefaultGroupIsThereIfNoOtherHasPorts) {
@@ -225,10 +229,13 @@ TEST_F(ConfigfsTree, MembersThatLeadNowhere) {
   port("iscsi/iqn/tpgt_1/lun/lun_0", "7\n");
   port("iscsi/iqn/tpgt_1/lun/lun_1", "0\n");
   port("iscsi/iqn/tpgt_1/lun/lun_2", "65536\n");
+  // Longer than a file system takes.
+  const std::string long_name = std::string(300, 'x') + "/iqn/tpgt_1/lun_0";
   for (const char* line :
        {"", "/", "iSCSI", "iSCSI/iqn/tpgt_1", "iSCSI//tpgt_1/lun_0", "iSCSI/../tpgt_1/lun_0",
         "iSCSI/iqn/tpgt_1/lun_0/x", "iSCSI/iqn/tpgt_1/lun_1", "iSCSI/iqn/tpgt_1/lun_2",
-        "iSCSI/iqn/tpgt_1/lun_9", "qla2xxx/naa/tpgt_1/lun_0", "iSCSI/iqn/tpgt_1/lun_0"}) {
+        "iSCSI/iqn/tpgt_1/lun_9", "iSCSI/iqn\x1b/tpgt_1/lun_0", long_name.c_str(),
+        "qla2xxx/naa/tpgt_1/lun_0", "iSCSI/iqn/tpgt_1/lun_0"}) {
     member("ao", line);
   }
   const auto groups = facts().groups;

@@ -49,10 +49,11 @@ TEST(DeviceName, OnlyExactlyRbdIsOurs) {
 }
 
 TEST(DeviceName, RefusesOthers) {
-  for (const char* bad : {"", "\n", "igb_uio", "tcm-user", "tcm-user/", "tcm-user//d0/rbd/p/i",
-                          "tcm-user/x/d0/rbd/p/i", "tcm-user/1x/d0", "tcm-user/-1/d0", "tcm-user/0",
-                          "tcm-user/0/", "tcm-user/0//rbd/p/i", "tcm-user/0/../rbd/p/i",
-                          "tcm-user/0/./rbd/p/i", "tcm-user/../0/d0", " tcm-user/0/d0"}) {
+  for (const char* bad :
+       {"", "\n", "igb_uio", "tcm-user", "tcm-user/", "tcm-user//d0/rbd/p/i",
+        "tcm-user/x/d0/rbd/p/i", "tcm-user/1x/d0", "tcm-user/-1/d0", "tcm-user/0", "tcm-user/0/",
+        "tcm-user/0//rbd/p/i", "tcm-user/0/../rbd/p/i", "tcm-user/0/./rbd/p/i", "tcm-user/../0/d0",
+        " tcm-user/0/d0", "tcm-user/0/d\n0/rbd/p/i", "tcm-user/0/d0\x7f"}) {
     EXPECT_FALSE(parse_device_name(bad).has_value()) << bad;
   }
 }
