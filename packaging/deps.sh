@@ -5,11 +5,12 @@
 #   deps.sh --list [SECTION]  only prints the names
 set -eu
 
-# To build the daemon, its unit tests and the checks.
+# To build the daemon, its unit tests, the checks and the fuzzers.
 build="g++ cmake ninja-build pkg-config git
   libboost-dev libcli11-dev libfmt-dev libgmock-dev libgtest-dev libnl-3-dev libnl-genl-3-dev librados-dev librbd-dev
   libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev
-  clang-format-19 clang-tidy-19"
+  clang-format-19 clang-tidy-19
+  clang-19 libclang-rt-19-dev llvm-19"
 
 # For a real kernel (user-mode-linux), a real cluster and initiators; tcmu-runner is the peer that the lab is proven with.
 lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados

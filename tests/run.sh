@@ -63,6 +63,8 @@ if [ -z "$lab_only" ]; then
   check "unit tests with ASan and UBSan" --test-dir build-asan -L unit -j "$jobs"
   build build-tsan "$(threaded_tests)" -DCMAKE_BUILD_TYPE=Debug -DTCMU_RBD_SANITIZE=thread
   check "threaded tests with TSan" --test-dir build-tsan -L threaded -j "$jobs"
+  build build-fuzz fuzzers -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTCMU_RBD_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++-19
+  check "fuzzing for half a minute each" --test-dir build-fuzz -L fuzz -j 2
 fi
 [ -n "$quick" ] || check "lab" --test-dir build -L lab -R "$regex" -j "$(( jobs < 2 ? 1 : 2 ))"
 

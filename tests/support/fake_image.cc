@@ -30,7 +30,9 @@ void FakeImage::submit(const ImageOp& op, OpToken token) {
   CHECK(pending.size() < kImageOpsMax);
   for (const Pending& other : pending) {
     // Ops of one command (one token) may touch: they do the same.
-    if (other.token != token && (changes_image(op.kind) || changes_image(other.op.kind))) {
+    const bool ordered =
+        changes_image(other.op.kind) || (changes_image(op.kind) && !reads_abandoned);
+    if (other.token != token && ordered) {
       overlap_seen |= other.op.range.overlaps(op.range);
     }
   }

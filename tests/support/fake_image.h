@@ -23,8 +23,8 @@ class FakeImage final : public Image {
     std::vector<uint8_t> found;  // What its first part found, or left.
   };
 
-  // Aborts the test if the op overlaps a pending one where either changes the image: nobody orders
-  // them then.
+  // Sets overlap_seen if the op overlaps a pending one where either changes the image: nobody
+  // orders them then.
   void submit(const ImageOp& op, OpToken token) override;
 
   // Ends pending[index] with `result` (0: it is applied; negative: it is not) and gives back its
@@ -38,6 +38,8 @@ class FakeImage final : public Image {
   std::vector<uint8_t> content;
   std::vector<Pending> pending;  // Oldest first.
   bool overlap_seen = false;
+  // Nobody waits for a read that was aborted: with this, a write over a pending read is no mistake.
+  bool reads_abandoned = false;
 
  private:
   OpDone apply(const Pending& entry);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole LUN over a kernel that keeps its protocol, and initiators that keep none: any CDB with
+// any data in either direction, aborts, resets, timeouts, while the image and the lock do what the
+// input says.
+#include <array>
+#include <optional>
+#include <set>
+
+#include "common/check.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/lun_driver.h"
+#include "tests/fuzz/targets.h"
+#include "tests/support/fake_kernel.h"
+
+namespace tcmurbd::fuzz {
+namespace {
+
+using testing::FakeCommand;
+using testing::FakeKernel;
+using testing::FakeResult;
+
+constexpr uint32_t kDataBytesMax = 16 * 1024;
+constexpr size_t kOpenMax = 200;
+constexpr auto kStale = static_cast<uint8_t>(FakeKernel::kStaleByte);
+
+class Initiators {
+ public:
+  Initiators(FakeKernel& kernel, LunDriver& lun) : kernel_(kernel), lun_(lun) {}
+
+  void act(Input& input) {
+    switch (input.below(8)) {
+      case 0:
+      case 1:
+        return send(any_command(input));
+      case 2:
+        return send(read_or_write(input));
+      case 3:
+        if (const auto tag = some_tag(input)) kernel_.abort(*tag);
+        return;
+      case 4:
+        if (input.below(4) == 0) kernel_.lun_reset();
+        return;
+      case 5:
+        if (const auto tag = some_tag(input);
+            tag && kernel_.cmd_id(*tag) && expired_.insert(*tag).second)
+          kernel_.expire(*tag);
+        return;
+      default:
+        return lun_.event(input);
+    }
+  }
+
+  // Every command has exactly one result, which keeps what every answer promises.
+  void collect() {
+    CHECK(!kernel_.broken());
+    std::erase_if(open_, [this](uint64_t tag) {
+      const auto result = kernel_.take_result(tag);
+      if (result) check(*result);
+      return result.has_value();
+    });
+  }
+  void check_all_answered() {
+    collect();
+    CHECK(open_.empty() && kernel_.on_ring() == 0 && kernel_.kept() == 0);
+    CHECK(kernel_.waiting() == 0 && kernel_.waiting_tmrs() == 0);
+    CHECK(kernel_.violations().empty());
+  }
+
+ private:
+  void send(FakeCommand command) {
+    if (open_.size() < kOpenMax) open_.push_back(kernel_.queue(std::move(command)));
+  }
+  std::optional<uint64_t> some_tag(Input& input) {
+    if (open_.empty()) return std::nullopt;
+    return open_[input.below(static_cast<uint32_t>(open_.size()))];
+  }
+
+  // What initiators send never holds the byte by which the fake kernel marks what an earlier
+  // command left in the data area.
+  static std::vector<uint8_t> clean(std::span<const uint8_t> bytes) {
+    std::vector<uint8_t> copy(bytes.begin(), bytes.end());
+    std::ranges::replace(copy, kStale, uint8_t{0x5a});
+    return copy;
+  }
+  static FakeCommand any_command(Input& input) {
+    FakeCommand command;
+    // The kernel hands over whole CDBs.
+    command.cdb = clean(input.bytes(16));
+    command.cdb.resize(16);
+    if (command.cdb[0] == 0x7f) {
+      const auto more = clean(input.bytes(command.cdb[7]));
+      command.cdb.resize(8);
+      command.cdb.insert(command.cdb.end(), more.begin(), more.end());
+      command.cdb.resize(8u + command.cdb[7]);
+    }
+    add_data(input, command);
+    return command;
+  }
+  static void add_data(Input& input, FakeCommand& command) {
+    const uint8_t how = input.byte();
+    command.scattered = (how & 4) != 0;
+    if ((how & 3) == 0) return;
+    if ((how & 3) == 1) {
+      command.data_in_bytes = input.below(kDataBytesMax);
+      return;
+    }
+    // Parameter data byte by byte, then more of it up to a length that may fit the CDB.
+    command.data_out = clean(input.bytes(input.byte()));
+    if ((how & 8) != 0) command.data_out.resize(512 * input.below(17), how >> 4);
+  }
+  static FakeCommand read_or_write(Input& input) {
+    const uint8_t how = input.byte();
+    const auto lba = static_cast<uint8_t>(input.below(100));
+    const auto blocks = static_cast<uint8_t>(input.below(9));
+    const bool writes = (how & 1) != 0;
+    FakeCommand command{.cdb = {uint8_t(writes ? 0x2a : 0x28), 0, 0, 0, 0, lba, 0, 0, blocks, 0},
+                        .scattered = (how & 2) != 0};
+    if (writes)
+      command.data_out.assign(blocks * 512u, how >> 2);
+    else
+      command.data_in_bytes = blocks * 512u;
+    return command;
+  }
+
+  static void check(const FakeResult& result) {
+    if (result.how != FakeResult::How::kAnswered) return;
+    switch (result.status) {
+      case 0x00:  // GOOD
+        for (const uint8_t byte : result.data_in) CHECK(byte != kStale);
+        return;
+      case 0x02:  // CHECK CONDITION: current, fixed format
+        CHECK(result.sense[0] == 0x70 || result.sense[0] == 0xf0);
+        CHECK((result.sense[2] & 0x0f) != 0);
+        return;
+      case 0x08:  // BUSY
+      case 0x18:  // RESERVATION CONFLICT
+      case 0x40:  // TASK ABORTED
+        return;
+      default:
+        UNREACHABLE();
+    }
+  }
+
+  FakeKernel& kernel_;
+  LunDriver& lun_;
+  std::vector<uint64_t> open_;
+  std::set<uint64_t> expired_;
+};
+
+}  // namespace
+
+void device(Bytes bytes) {
+  Input input(bytes);
+  const uint8_t kind = input.byte();
+  FakeKernel kernel({.block_bytes = 512,
+                     .blocks = 64,
+                     .flags = static_cast<uint16_t>(1 | (kind & 0xe)),
+                     .tmr_notification = (kind & 4) != 0});
+  std::optional<LunDriver> lun;
+  lun.emplace(ring::Ring::attach(kernel.map()).value(),
+              DeviceSettings{.reads_need_lock = (kind & 0x10) != 0}, [&] {
+                if (lun->device().publish()) kernel.doorbell();
+                std::vector<uint16_t> kept;
+                lun->device().take_freed_buffers(kept);
+                for (const uint16_t id : kept) CHECK(kernel.free_kept_buf(id));
+              });
+  Initiators initiators(kernel, *lun);
+  while (!input.empty()) {
+    initiators.act(input);
+    initiators.collect();
+    CHECK(lun->device().broken_reason().empty());
+  }
+  do lun->settle();
+  while (kernel.on_ring() != 0);
+  initiators.check_all_answered();
+}
+
+}  // namespace tcmurbd::fuzz

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// libFuzzer's door to the target that the build names.
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/fuzz/targets.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  tcmurbd::fuzz::TCMU_RBD_FUZZ_TARGET({data, size});
+  return 0;
+}

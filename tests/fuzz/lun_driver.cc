@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/fuzz/lun_driver.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "common/check.h"
+
+namespace tcmurbd::fuzz {
+namespace {
+
+constexpr int32_t kResults[] = {0,       0,       -EIO,   -ETIMEDOUT, -ESHUTDOWN, -EROFS,
+                                -ERANGE, -ENOSPC, -EPERM, -ENOENT,    -EINVAL,    1};
+
+scsi::TargetFacts facts() {
+  scsi::TargetFacts facts;
+  facts.unit_serial = "6a7e0c1f-4b6d";
+  facts.groups.push_back({.id = 1,
+                          .supported_states = 0xdf,
+                          .relative_ports = {1, 2, 700},
+                          .enabled_ports = {2},
+                          .implicit_transition_seconds = 3});
+  facts.groups.push_back({.id = 2, .access_state = 1, .relative_ports = {3}});
+  return facts;
+}
+
+}  // namespace
+
+LunDriver::LunDriver(ring::Ring ring, const DeviceSettings& settings, std::function<void()> kernel)
+    : kernel_(std::move(kernel)),
+      instances_(1, {.image = testing::FakeImage(kBlocks * kBlockBytes)}),
+      device_(std::move(ring), instances_.back().image,
+              scsi::DiskFacts{.block_size = kBlockBytes, .blocks = kBlocks, .object_bytes = 4096},
+              settings) {
+  instances_.back().image.reads_abandoned = true;
+}
+
+void LunDriver::event(Input& input) {
+  switch (input.below(10)) {
+    case 0:
+    case 1:
+      return ring();
+    case 2:
+    case 3:
+      return finish_op(input);
+    case 4:
+      return end_job(input.below(4) != 0, input.flag());
+    case 5:
+      return fetch_facts();
+    case 6:
+      return pass_time(std::chrono::milliseconds(input.number<uint16_t>()));
+    case 7:
+      device_.on_peer_asks(++last_request_, now_);
+      ++peers_waiting_;
+      return after_event();
+    case 8:
+      device_.on_resized(input.below(kBlocks + 1) * uint64_t{kBlockBytes});
+      return after_event();
+    case 9:
+      return pass_time(Device::kTick);
+    default:
+      return;
+  }
+}
+
+void LunDriver::ring() {
+  // A bound: a wake-up takes so many entries, and no ring here holds more than a few times that.
+  for (int turn = 0; device_.on_ring(now_) && turn < 16; ++turn) {
+  }
+  after_event();
+}
+
+void LunDriver::finish_op(Input& input) {
+  std::vector<std::pair<Instance*, size_t>> pending;
+  for (Instance& instance : instances_)
+    for (size_t i = 0; i < instance.image.pending.size(); ++i) pending.emplace_back(&instance, i);
+  if (pending.empty()) return;
+  const auto [instance, index] = pending[input.below(static_cast<uint32_t>(pending.size()))];
+  const int32_t result = kResults[input.below(std::size(kResults))];
+  OpDone done = instance->image.finish(index, instance->fenced ? -ESHUTDOWN : result);
+  // An op that ends with an error may have been applied or not, all but the refused ones.
+  device_.on_done(done, now_);
+  after_event();
+}
+
+void LunDriver::end_job(bool good, bool lost) {
+  switch (std::exchange(job_, lock::Job::kNone)) {
+    case lock::Job::kNone:
+      return;
+    case lock::Job::kAcquire:
+      good ? device_.on_acquired(now_) : device_.on_acquire_failed(lost, now_);
+      break;
+    case lock::Job::kRelease:
+      device_.on_released(good, now_);
+      break;
+    case lock::Job::kFence:
+      instances_.back().fenced |= good;
+      device_.on_fenced(good, now_);
+      break;
+    case lock::Job::kReopen:
+      if (good)
+        reopen();
+      else
+        device_.on_reopen_failed(now_);
+      break;
+  }
+  after_event();
+}
+
+void LunDriver::reopen() {
+  // Whoever lost its instance was fenced by somebody else.
+  instances_.back().fenced = true;
+  Instance fresh{.image = testing::FakeImage(0)};
+  fresh.image.content = instances_.back().image.content;
+  fresh.image.reads_abandoned = true;
+  instances_.push_back(std::move(fresh));
+  device_.on_reopened(instances_.back().image, now_);
+}
+
+void LunDriver::fetch_facts() {
+  if (!std::exchange(facts_wanted_, false)) return;
+  device_.on_target_facts(facts(), now_);
+  after_event();
+}
+
+void LunDriver::pass_time(Duration step) {
+  now_ += step;
+  device_.on_time(now_);
+  after_event();
+}
+
+void LunDriver::after_event() {
+  if (device_.wants_target_facts()) {
+    CHECK(!facts_wanted_);
+    facts_wanted_ = true;
+  }
+  kernel_();
+  if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) {
+    CHECK(job_ == lock::Job::kNone);
+    job_ = job;
+  }
+  device_.take_reports(reports_);
+  reports_.clear();
+  device_.take_peer_replies(replies_);
+  CHECK(replies_.size() <= peers_waiting_);
+  peers_waiting_ -= replies_.size();
+  replies_.clear();
+  for (const Instance& instance : instances_) CHECK(!instance.image.overlap_seen);
+}
+
+void LunDriver::settle() {
+  constexpr uint8_t kGoodOp[] = {0, 0};
+  // A fence that failed, or an attempt to reopen, is tried again after seconds; the deadline is 15.
+  ring();
+  for (int turn = 0; turn < 400 && !(device_.idle() && peers_waiting_ == 0); ++turn) {
+    fetch_facts();
+    end_job(true, false);
+    for (Instance& instance : instances_) {
+      while (!instance.image.pending.empty()) {
+        Input input(kGoodOp);
+        finish_op(input);
+      }
+    }
+    pass_time(std::chrono::milliseconds(250));
+    ring();
+  }
+  CHECK(device_.idle() && peers_waiting_ == 0);
+  CHECK(device_.detached() == 0);
+  for (const Instance& instance : instances_) CHECK(instance.image.pending.empty());
+}
+
+}  // namespace tcmurbd::fuzz

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What surrounds a Device besides the kernel, played by a fuzzer's input: the image's ops end in
+// any order, late, with any result; the lock's jobs succeed or fail; peers ask; time passes.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "rbd_handler/device.h"
+#include "tests/fuzz/input.h"
+#include "tests/support/fake_image.h"
+
+namespace tcmurbd::fuzz {
+
+class LunDriver {
+ public:
+  static constexpr uint32_t kBlockBytes = 512;
+  static constexpr uint64_t kBlocks = 96;  // At most; see resize.
+
+  // `kernel` is called after each event: publishes what the device has completed.
+  LunDriver(ring::Ring ring, const DeviceSettings& settings, std::function<void()> kernel);
+
+  Device& device() { return device_; }
+  TimePoint now() const { return now_; }
+  const testing::FakeImage& image() const { return instances_.back().image; }
+
+  // One event, whichever the input says.
+  void event(Input& input);
+  void ring();
+  // Lets everything end well until the device is idle; aborts if it never is.
+  void settle();
+
+ private:
+  // A client instance. Ops of one that was given up are refused: its fence is in the map.
+  struct Instance {
+    testing::FakeImage image;
+    bool fenced = false;
+  };
+
+  void finish_op(Input& input);
+  void end_job(bool good, bool lost);
+  void reopen();
+  void fetch_facts();
+  void pass_time(Duration step);
+  void after_event();
+
+  std::function<void()> kernel_;
+  std::deque<Instance> instances_;
+  lock::Job job_ = lock::Job::kNone;
+  TimePoint now_{std::chrono::hours(1)};
+  bool facts_wanted_ = false;
+  uint64_t last_request_ = 0;
+  size_t peers_waiting_ = 0;
+  std::vector<Report> reports_;
+  std::vector<lock::PeerReply> replies_;
+  Device device_;
+};
+
+}  // namespace tcmurbd::fuzz

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every input of the corpus, once: the seeds, and what fuzzing has found, in every build.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "tests/fuzz/targets.h"
+
+namespace tcmurbd::fuzz {
+namespace {
+
+class FuzzReplay : public ::testing::TestWithParam<Target> {};
+
+TEST_P(FuzzReplay, KeepsItsPromises) {
+  const std::filesystem::path corpus =
+      std::filesystem::path(FUZZ_CORPUS) / std::string(GetParam().name);
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
+    // A broken promise aborts: the last line tells with which input.
+    std::fprintf(stderr, "%s\n", entry.path().c_str());
+    std::ifstream file(entry.path(), std::ios::binary);
+    // Of exactly this size, so that ASan sees a read beyond it.
+    const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
+    GetParam().run(std::vector<uint8_t>(bytes));
+    ++files;
+  }
+  GetParam().run({});
+  EXPECT_GT(files, 0) << "no corpus in " << corpus;
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, FuzzReplay, ::testing::ValuesIn(kTargets),
+                         [](const auto& target) { return std::string(target.param.name); });
+
+}  // namespace
+}  // namespace tcmurbd::fuzz
