@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fuzz/lun_driver.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -76,9 +77,9 @@ void LunDriver::finish_op(Input& input) {
     for (size_t i = 0; i < instance.image.pending.size(); ++i) pending.emplace_back(&instance, i);
   if (pending.empty()) return;
   const auto [instance, index] = pending[input.below(static_cast<uint32_t>(pending.size()))];
-  const int32_t result = kResults[input.below(std::size(kResults))];
-  OpDone done = instance->image.finish(index, instance->fenced ? -ESHUTDOWN : result);
-  // An op that ends with an error may have been applied or not, all but the refused ones.
+  const int32_t result = instance->fenced ? -ESHUTDOWN : kResults[input.below(std::size(kResults))];
+  OpDone done = instance->image.finish(index, std::min(result, 0));
+  if (done.result == 0) done.result = std::max(result, 0);  // librbd tells bytes read.
   device_.on_done(done, now_);
   after_event();
 }
