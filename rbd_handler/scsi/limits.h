@@ -30,13 +30,13 @@ inline uint32_t max_zeroing_blocks(const DiskFacts& disk) {
 // for no more: ESXi's locks on disk are one block.
 inline constexpr uint8_t kCompareAndWriteBlocksMax = 1;
 
-// Blocks of one command for which we need memory of our own: MAXIMUM TRANSFER LENGTH of VPD B0, or,
-// where that tells no limit, what common hosts transfer at most.
+// Blocks of one command for which we need memory of our own: what common hosts transfer at most, or
+// MAXIMUM TRANSFER LENGTH of VPD B0 if that is more. Initiators that do not look at it, libiscsi's
+// tests among them, send longer ones than the 64 KiB that the kernel tells unless it is told other.
 inline constexpr uint32_t kReadBackBytesMax = 4 * kMiB;
 
 inline uint32_t max_read_back_blocks(const DiskFacts& disk) {
-  return (disk.max_transfer_bytes != 0 ? disk.max_transfer_bytes : kReadBackBytesMax) /
-         disk.block_size;
+  return std::max(disk.max_transfer_bytes, kReadBackBytesMax) / disk.block_size;
 }
 
 // What is worth aligning to, and the smallest range that zeroing gives back to the pool:

@@ -22,6 +22,9 @@ KINDS = {
     "READ16": lambda lba, data: (cdb.read16(lba, BLOCKS), SIZE, b""),
     "UNMAP": lambda lba, data: (cdb.unmap(), 0, cdb.unmap_parameters(lba, BLOCKS)),
     "COMPARE AND WRITE": lambda lba, data: (cdb.compare_and_write(lba), 0, bytes(512) + data[:512]),
+    "VERIFY": lambda lba, data: (cdb.verify16(lba, BLOCKS), 0, data),
+    "WRITE AND VERIFY": lambda lba, data: (cdb.write_and_verify16(lba, BLOCKS), 0, data),
+    "ORWRITE": lambda lba, data: (cdb.orwrite16(lba, BLOCKS), 0, data),
     "GET LBA STATUS": lambda lba, data: (cdb.get_lba_status(lba), SIZE, b""),
 }
 

@@ -154,10 +154,8 @@ class ScsiRandom : public ScsiTest {
   // 64 objects' worth, as VPD B0 says.
   uint64_t zeroing_bytes_max() const { return uint64_t{64} * disk.object_bytes; }
 
-  // As VPD B0 says; 4 MiB if it says nothing.
-  uint64_t read_back_bytes_max() const {
-    return disk.max_transfer_bytes != 0 ? disk.max_transfer_bytes : 4u << 20;
-  }
+  // No disk of these tells more.
+  static constexpr uint64_t kReadBackBytesMax = 4 << 20;
 
   void expect_sound_ops(const Outcome& out, uint64_t data_length) const {
     uint64_t end_before = 0;
@@ -192,12 +190,12 @@ class ScsiRandom : public ScsiTest {
       case OpKind::kWriteAndCompare:
         ASSERT_EQ(out.ops.size(), 1u);
         ASSERT_EQ(sum, data_length);
-        ASSERT_LE(sum, read_back_bytes_max());
+        ASSERT_LE(sum, kReadBackBytesMax);
         break;
       case OpKind::kCompare:
         ASSERT_EQ(out.ops.size(), 1u);
         ASSERT_TRUE(data_length == 0 || data_length == disk.block_size || data_length == sum);
-        ASSERT_LE(sum, read_back_bytes_max());
+        ASSERT_LE(sum, kReadBackBytesMax);
         break;
       case OpKind::kCompareAndWrite:
         ASSERT_EQ(out.ops.size(), 1u);

@@ -98,12 +98,13 @@ TEST_P(ScsiVerifyAll, KeepsWithinTheDisk) {
   EXPECT_EQ(run(behind, 0).check, (Check{0x5, 0x21, 0x00}));
 }
 
-// MAXIMUM TRANSFER LENGTH of VPD B0; where that tells none, 4 MiB.
-TEST_P(ScsiVerifyAll, TransfersNoMoreThanVpdB0Says) {
+// 4 MiB, or MAXIMUM TRANSFER LENGTH of VPD B0.
+TEST_P(ScsiVerifyAll, TransfersABoundedLength) {
+  disk.max_transfer_bytes = 0x2100 * 512;
+  EXPECT_EQ(run_blocks(with(cdb_, length_at(cdb_) - 1, 0x20), 0x2003).ops.size(), 1u);
+  EXPECT_EQ(run_blocks(with(cdb_, length_at(cdb_) - 1, 0x21), 0x2103).check,
+            (Check{0x5, 0x24, 0x00}));
   disk.max_transfer_bytes = 128 * 512;
-  EXPECT_EQ(run_blocks(with(cdb_, length_at(cdb_), 128), 128).ops.size(), 1u);
-  EXPECT_EQ(run_blocks(with(cdb_, length_at(cdb_), 129), 129).check, (Check{0x5, 0x24, 0x00}));
-  disk.max_transfer_bytes = 0;
   EXPECT_EQ(run_blocks(with(cdb_, length_at(cdb_) - 1, 0x1f), 0x1f03).ops.size(), 1u);
   EXPECT_EQ(run_blocks(with(cdb_, length_at(cdb_) - 1, 0x20), 0x2003).check,
             (Check{0x5, 0x24, 0x00}));

@@ -64,3 +64,21 @@ def compare_and_write(lba, blocks=1):
 
 def get_lba_status(lba, length=4096):
     return bytes([0x9E, 0x12]) + lba.to_bytes(8, "big") + length.to_bytes(4, "big") + bytes(2)
+
+
+def _checked(opcode, lba, blocks, bytchk):
+    command = bytearray(_block_command(opcode, lba, blocks))
+    command[1] = bytchk << 1
+    return bytes(command)
+
+
+def verify16(lba, blocks, bytchk=1):
+    return _checked(0x8F, lba, blocks, bytchk)
+
+
+def write_and_verify16(lba, blocks, bytchk=1):
+    return _checked(0x8E, lba, blocks, bytchk)
+
+
+def orwrite16(lba, blocks):
+    return _block_command(0x8B, lba, blocks)
