@@ -113,6 +113,7 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
                               device_bytes, info.bytes));
   }
   disk->object_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.object_bytes, UINT32_MAX));
+  disk->stripe_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.stripe_bytes, UINT32_MAX));
   disk->read_only = info.read_only;
   if (info.read_only) return OpenedImage{std::move(*control), std::move(*image), nullptr, *disk};
   auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(on_request));

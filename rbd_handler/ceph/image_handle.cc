@@ -139,8 +139,10 @@ ImageHandle::Step ImageHandle::read_layout() {
   std::array<char, kImageIdBytesMax> prefix{};
   uint64_t snapshot = 0;
   uint64_t stripe_objects = 0;
+  uint64_t stripe_unit = 0;
   int r = rbd_get_block_name_prefix(image_, prefix.data(), prefix.size());
   if (r >= 0) r = rbd_get_stripe_count(image_, &stripe_objects);
+  if (r >= 0) r = rbd_get_stripe_unit(image_, &stripe_unit);
   if (r >= 0) r = rbd_get_overlap(image_, &layout.parent_bytes);
   if (r == -ENOENT) r = 0;  // It has no parent.
   if (r >= 0 && info_.read_only) {
@@ -148,6 +150,7 @@ ImageHandle::Step ImageHandle::read_layout() {
     layout.snapshot = snapshot;
   }
   if (r < 0) return refuse_image("layout: " + failure_text(r));
+  info_.stripe_bytes = stripe_objects == 1 ? info_.object_bytes : stripe_unit;
   layout.object_prefix = prefix.data();
   layout.plain = stripe_objects == 1 && (features_ & RBD_FEATURE_MIGRATING) == 0;
   auto objects = DataObjects::open(client_->handle(), std::move(layout));

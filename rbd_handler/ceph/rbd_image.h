@@ -32,6 +32,7 @@ inline constexpr int32_t kBeyondEnd = -ERANGE;
 struct ImageInfo {
   uint64_t bytes = 0;  // When it was opened.
   uint64_t object_bytes = 0;
+  uint64_t stripe_bytes = 0;  // What is aligned to it and no longer lies in one object.
   bool read_only = false;
   bool exclusive_lock = false;  // Whether the image has the feature.
   std::string id{};

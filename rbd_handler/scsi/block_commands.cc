@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SBC-3: READ, WRITE, WRITE SAME, COMPARE AND WRITE, SYNCHRONIZE CACHE and PRE-FETCH.
+// SBC-3: READ, WRITE, WRITE ATOMIC (SBC-4), WRITE SAME, COMPARE AND WRITE, SYNCHRONIZE CACHE and
+// PRE-FETCH.
 #include <algorithm>
 
 #include "rbd_handler/scsi/handlers.h"
@@ -49,6 +50,21 @@ Plan plan_command(const Write& command, const Context& context) {
   if (context.request.data_length != range->length) return check(kInvalidFieldInInformationUnit);
   if (range->length == 0) return good();
   return one_op(OpKind::kWrite, *range);
+}
+
+// One op of RADOS, which is atomic: so is what is longer than VPD B0 tells and lies in one object.
+Plan plan_command(const WriteAtomic& command, const Context& context) {
+  const DiskFacts& disk = context.disk;
+  const Plan plan = plan_command(Write{command.lba, command.blocks}, context);
+  const auto* ops = std::get_if<ImageOps>(&plan);
+  if (!ops) return plan;
+  const uint32_t unit = atomic_blocks(disk);
+  if (unit == 0 || command.lba % unit != 0 || command.blocks % unit != 0)
+    return check(kInvalidFieldInCdb);
+  const ByteRange& range = ops->ops.front().range;
+  if (range.offset / disk.stripe_bytes != (range.end() - 1) / disk.stripe_bytes)
+    return check(kInvalidFieldInCdb);
+  return plan;
 }
 
 // With IMMED the initiator wants the status without waiting. There is nothing to start either: no

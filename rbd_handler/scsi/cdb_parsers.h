@@ -25,6 +25,7 @@ ParsedCommand parse_write6(CdbBytes cdb);
 ParsedCommand parse_write10(CdbBytes cdb);
 ParsedCommand parse_write12(CdbBytes cdb);
 ParsedCommand parse_write16(CdbBytes cdb);
+ParsedCommand parse_write_atomic16(CdbBytes cdb);
 ParsedCommand parse_synchronize_cache10(CdbBytes cdb);
 ParsedCommand parse_synchronize_cache16(CdbBytes cdb);
 ParsedCommand parse_pre_fetch10(CdbBytes cdb);

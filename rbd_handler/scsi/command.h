@@ -75,6 +75,12 @@ struct Write {
   uint64_t blocks = 0;
 };
 
+// WRITE ATOMIC. An ATOMIC BOUNDARY, which would allow to split it, does not pass parse().
+struct WriteAtomic {
+  uint64_t lba = 0;
+  uint64_t blocks = 0;
+};
+
 struct SynchronizeCache {
   uint64_t lba = 0;
   uint64_t blocks = 0;  // 0 = to the end of the disk.
@@ -164,8 +170,8 @@ struct ReportSupportedOperationCodes {
 
 using Command =
     std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16, ModeSense,
-                 ModeSelect, StartStopUnit, Read, Write, SynchronizeCache, PreFetch, Unmap,
-                 WriteSame, CompareAndWrite, Verify, WriteAndVerify, OrWrite, ReadDefectData,
+                 ModeSelect, StartStopUnit, Read, Write, WriteAtomic, SynchronizeCache, PreFetch,
+                 Unmap, WriteSame, CompareAndWrite, Verify, WriteAndVerify, OrWrite, ReadDefectData,
                  LogSense, GetLbaStatus, ReportTargetPortGroups, ReportSupportedOperationCodes>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are

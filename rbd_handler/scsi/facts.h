@@ -18,6 +18,8 @@ struct DiskFacts {
   bool read_only = false;     // A snapshot, or an image opened read-only.
   bool rotational = false;    // For VPD B1 and nothing else.
   uint32_t object_bytes = 4 * 1024 * 1024;  // RBD object size: bounds a zeroing command.
+  // A range of this size, aligned to it, lies in one object: less than that with striping.
+  uint32_t stripe_bytes = 4 * 1024 * 1024;
   uint32_t max_transfer_bytes = 0;  // 0 = no limit told; else from hw_max_sectors, for VPD B0 and
                                     // the commands that read for themselves.
 };

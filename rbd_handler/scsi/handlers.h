@@ -50,6 +50,7 @@ Plan plan_command(const ModeSelect& command, const Context& context);
 // block_commands.cc
 Plan plan_command(const Read& command, const Context& context);
 Plan plan_command(const Write& command, const Context& context);
+Plan plan_command(const WriteAtomic& command, const Context& context);
 Plan plan_command(const SynchronizeCache& command, const Context& context);
 Plan plan_command(const PreFetch& command, const Context& context);
 Plan plan_command(const WriteSame& command, const Context& context);

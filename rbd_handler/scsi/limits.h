@@ -39,6 +39,18 @@ inline uint32_t max_read_back_blocks(const DiskFacts& disk) {
   return std::max(disk.max_transfer_bytes, kReadBackBytesMax) / disk.block_size;
 }
 
+// What lies in one object is written by one op of RADOS, which is all or nothing, also after a
+// crash. Alignment, granularity and maximum length of atomic writes are one: only then does
+// whatever keeps to them lie in one object. 16 KiB is the largest page that common databases write;
+// Linux offers no atomic writes that are smaller than the alignment.
+inline constexpr uint32_t kAtomicBytes = 16 * kKiB;
+
+// In blocks; 0: there are no atomic writes.
+inline uint32_t atomic_blocks(const DiskFacts& disk) {
+  const bool transferred = disk.max_transfer_bytes == 0 || disk.max_transfer_bytes >= kAtomicBytes;
+  return disk.stripe_bytes % kAtomicBytes == 0 && transferred ? kAtomicBytes / disk.block_size : 0;
+}
+
 // What is worth aligning to, and the smallest range that zeroing gives back to the pool:
 // BlueStore's allocation unit (4 KiB today, 64 KiB on disks of older clusters). The object size
 // would be too coarse to tell: only whole objects are deleted, but the OSD frees allocation units

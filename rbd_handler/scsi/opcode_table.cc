@@ -77,6 +77,8 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
      parse_synchronize_cache16},
     {0x93, kNone, "WRITE SAME(16)", 16, usage("ff ffffffffffffffff ffffffff 00 04"),
      parse_write_same16, "as WRITE SAME(10); NDOB too"},
+    {0x9c, kNone, "WRITE ATOMIC(16)", 16, usage("f8 ffffffffffffffff ffff ffff 00 04"),
+     parse_write_atomic16, "within one object, so all or nothing; no atomic boundary"},
     {0x9e, 0x10, "READ CAPACITY(16)", 16, usage("00 ffffffffffffffff ffffffff 01 04"),
      parse_read_capacity16, "thin, zeroes after UNMAP; physical blocks of 4096 bytes"},
     {0x9e, 0x12, "GET LBA STATUS", 16, usage("00 ffffffffffffffff ffffffff ff 04"),

@@ -100,6 +100,12 @@ ParsedCommand parse_write10(CdbBytes cdb) { return transfer<Write>(cdb, extent10
 ParsedCommand parse_write12(CdbBytes cdb) { return transfer<Write>(cdb, extent12); }
 ParsedCommand parse_write16(CdbBytes cdb) { return transfer<Write>(cdb, extent16); }
 
+ParsedCommand parse_write_atomic16(CdbBytes cdb) {
+  const bool boundary = load_big_u16(&cdb[10]) != 0;
+  if (asks_protection(cdb) || boundary) return std::unexpected(kInvalidFieldInCdb);
+  return WriteAtomic{.lba = load_big_u64(&cdb[2]), .blocks = load_big_u16(&cdb[12])};
+}
+
 ParsedCommand parse_synchronize_cache10(CdbBytes cdb) {
   return synchronize_cache(cdb, extent10(cdb));
 }

@@ -39,7 +39,8 @@ void append_extended_inquiry(const Context& context) {
   page[5] = 0x01;
 }
 
-// B0. Field names and byte numbers as in SBC-3, counted from the page's first byte.
+// B0. Field names and byte numbers as in SBC-3, counted from the page's first byte; of atomic
+// writes, as in SBC-4. None has a boundary.
 void append_block_limits(const Context& context) {
   const DiskFacts& disk = context.disk;
   const uint32_t granularity = granularity_blocks(disk);
@@ -60,6 +61,9 @@ void append_block_limits(const Context& context) {
   store_big_u32(&page[28], granularity);               // OPTIMAL UNMAP GRANULARITY
   store_big_u32(&page[32], 0x80000000);                // UGAVALID, UNMAP GRANULARITY ALIGNMENT 0
   store_big_u64(&page[36], max_zeroing_blocks(disk));  // MAXIMUM WRITE SAME LENGTH
+  store_big_u32(&page[44], atomic_blocks(disk));       // MAXIMUM ATOMIC TRANSFER LENGTH
+  store_big_u32(&page[48], atomic_blocks(disk));       // ATOMIC ALIGNMENT
+  store_big_u32(&page[52], atomic_blocks(disk));       // ATOMIC TRANSFER LENGTH GRANULARITY
 }
 
 // B1. MEDIUM ROTATION RATE: 0001h = does not rotate; 0000h = not told, which hosts take for a disk

@@ -18,6 +18,7 @@ unit_test(scsi_test
     scsi_unmap_test.cc
     scsi_verify_test.cc
     scsi_vpd_test.cc
+    scsi_write_atomic_test.cc
     scsi_write_same_test.cc
   LIBS tcmurbd_scsi fmt::fmt)
 target_compile_definitions(scsi_test

@@ -29,7 +29,7 @@ const std::map<int, Field> kAllocationLength = {
 constexpr int kOpcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28, 0x2a, 0x34,
                             0x35, 0x37, 0x41, 0x42, 0x4d, 0x4d, 0x55, 0x5a, 0x88, 0x89, 0x8a, 0x90,
                             0x91, 0x93, 0x9e, 0xa3, 0xa3, 0xa8, 0xaa, 0xb7, 0x42, 0x42, 0x42, 0x89,
-                            0x89, 0x2e, 0x2f, 0x8b, 0x8e, 0x8f, 0xae, 0xaf, 0x2f};
+                            0x89, 0x2e, 0x2f, 0x8b, 0x8e, 0x8f, 0xae, 0xaf, 0x2f, 0x9c};
 
 class ScsiRandom : public ScsiTest {
  protected:
@@ -55,6 +55,7 @@ class ScsiRandom : public ScsiTest {
     disk.blocks = pick<uint64_t>({0, 1, 100, 0x200000, 0x200000, 1ull << 33, (1ull << 52) - 1});
     disk.read_only = below(10) == 0;
     disk.object_bytes = pick({4096u, 1u << 20, 1u << 22, 1u << 25, 0x80000000u});
+    disk.stripe_bytes = std::min(disk.object_bytes, pick({4096u, 65536u, 1u << 22}));
     disk.max_transfer_bytes = pick({0u, 65536u, 524288u});
     target.unit_serial = pick<const char*>({"", "8d6d3a3e-5c71-4f22-b9e0-0123456789ab"});
     target.groups.resize(below(4));
@@ -116,6 +117,8 @@ class ScsiRandom : public ScsiTest {
       case 0xae:
         return field(6, 4) * disk.block_size;
       case 0x88:
+      case 0x9c:
+        return field(12, 2) * disk.block_size;
       case 0x8a:
       case 0x8b:
       case 0x8e:
@@ -219,6 +222,14 @@ class ScsiRandom : public ScsiTest {
     }
   }
 
+  // WRITE ATOMIC: within one object.
+  void expect_atomic(const Outcome& out) const {
+    for (const Op& op : out.ops) {
+      ASSERT_EQ(op.kind, OpKind::kWrite);
+      ASSERT_EQ(op.offset / disk.stripe_bytes, (op.offset + op.length - 1) / disk.stripe_bytes);
+    }
+  }
+
   void expect_sound(const Bytes& cdb, const Outcome& out, uint64_t data_length) const {
     ASSERT_EQ(out.good + out.check.has_value() + !out.ops.empty() + out.flush, 1);
     if (!out.ops.empty()) expect_sound_ops(out, data_length);
@@ -253,6 +264,7 @@ TEST_F(ScsiRandom, EveryAnswerKeepsWithinItsBounds) {
                                        : fitting_length(cdb);
     const Outcome out = run(cdb, length, data);
     expect_sound(cdb, out, length);
+    if (!cdb.empty() && cdb[0] == 0x9c) expect_atomic(out);
     if (HasFatalFailure()) {
       FAIL() << "seed " << seed_ << " round " << round << " CDB " << testing::PrintToString(cdb)
              << " length " << length;

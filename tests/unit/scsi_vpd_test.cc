@@ -54,9 +54,25 @@ TEST_F(ScsiVpd, TellsBlockLimits) {
                 0x00, 0x00, 0x00, 0x80,                          // OPTIMAL UNMAP GRANULARITY
                 0x80, 0x00, 0x00, 0x00,                          // UGAVALID, alignment 0
                 0x00, 0x00, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00,  // MAXIMUM WRITE SAME LENGTH
-                0,    0,    0,    0,    0,    0,    0,    0,    0, 0,  // atomic writes
-                0,    0,    0,    0,    0,    0,    0,    0,    0, 0,
+                0x00, 0x00, 0x00, 0x20,                          // atomic writes: 16 KiB at most,
+                0x00, 0x00, 0x00, 0x20,                          // aligned to 16 KiB,
+                0x00, 0x00, 0x00, 0x20,                          // in steps of 16 KiB;
+                0x00, 0x00, 0x00, 0x00,                          // none with a boundary
+                0x00, 0x00, 0x00, 0x00,
             }));
+}
+
+TEST_F(ScsiVpd, TellsAtomicWritesWhereThereAreSome) {
+  const auto told = [this] { return cut(ask(page(0xb0)).data_in, 44, 20); };
+  disk.block_size = 4096;
+  EXPECT_EQ(told(), (Bytes{0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0}));
+  disk.stripe_bytes = 65536;
+  EXPECT_EQ(told(), (Bytes{0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0}));
+  disk.stripe_bytes = 8192;  // No 16 KiB lie in one object.
+  EXPECT_EQ(told(), Bytes(20));
+  disk.stripe_bytes = 4 << 20;
+  disk.max_transfer_bytes = 8192;  // It may be no more than MAXIMUM TRANSFER LENGTH.
+  EXPECT_EQ(told(), Bytes(20));
 }
 
 TEST_F(ScsiVpd, LimitsTransfersOnlyIfTheDeviceDoes) {
