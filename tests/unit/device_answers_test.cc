@@ -27,7 +27,7 @@ uint64_t seed_of_run() {
 
 class Answers {
  public:
-  explicit Answers(uint16_t flags) : lun(2048, {.flags = flags}) {
+  explicit Answers(uint16_t flags) : lun(128, {.flags = flags}) {
     facts_.unit_serial = "8d6d3a3e-5c71-4f22-b9e0-0123456789ab";
     facts_.groups = {{.id = 1, .supported_states = 0x0f, .relative_ports = {1, 2}},
                      {.id = 2, .supported_states = 0x0f, .relative_ports = {3}}};
@@ -156,14 +156,24 @@ TEST(DeviceAnswers, OfAFailedReadHaveNoData) {
 
 // The initiator says that it reads, and the CDB writes: the kernel would send the data area back.
 TEST(DeviceAnswers, OfAWriteFlaggedAsAReadHaveNothingOfOthers) {
+  const Bytes cdbs[] = {
+      {0x2a, 0, 0, 0, 0, 0, 0, 0, 2, 0},  // WRITE(10), two blocks
+      {0x41, 0, 0, 0, 0, 0, 0, 0, 8, 0},  // WRITE SAME(10)
+      {0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0},
+      {0x15, 0x10, 0, 0, 0, 0},  // MODE SELECT(6), no list
+  };
   for (const uint16_t flags : {kOldKernel, kNewKernel}) {
-    DeviceFixture lun(2048, {.flags = flags});
-    const uint64_t tag = lun.send({.cdb = DeviceFixture::cdb10(0x2a, 0, 1), .data_in_bytes = 512u});
-    lun.finish_all();
-    const auto result = lun.kernel.take_result(tag);
-    ASSERT_TRUE(result);
-    EXPECT_EQ(result->status, 0x00);
-    EXPECT_EQ(result->data_in, Bytes(flags == kNewKernel ? 1 : 512));
+    for (const Bytes& cdb : cdbs) {
+      Answers disk(flags);
+      // As much as is written before is compared.
+      disk.lun.image.content.assign(disk.lun.image.content.size(), 0xa5);
+      const FakeResult result =
+          disk.ask({.cdb = cdb, .data_in_bytes = cdb[0] == 0x41 ? 512u : 1024u});
+      EXPECT_EQ(result.status, 0x00) << int{cdb[0]};
+      EXPECT_EQ(std::ranges::count(result.data_in, uint8_t{0}),
+                static_cast<ptrdiff_t>(result.data_in.size()))
+          << int{cdb[0]};
+    }
   }
 }
 
@@ -195,8 +205,8 @@ TEST(DeviceAnswers, OfEveryRowHaveNothingOfOthers) {
         const uint32_t expected = kExpected[random() % kExpected.size()];
         const FakeResult result = disk.ask({.cdb = cdb, .data_in_bytes = expected});
         ASSERT_LE(result.data_in.size(), expected);
-        // A write that is flagged as a read puts the stale bytes on the medium, and nobody here can
-        // know: the ring does not tell which way the data goes.
+        // A write that is flagged as a read puts them on the medium, and nobody here can know: the
+        // ring does not tell which way the data goes.
         std::ranges::fill(disk.lun.image.content, uint8_t{0});
         ASSERT_TRUE(!has_stale_bytes(result))
             << row.name << ' ' << ::testing::PrintToString(cdb) << " expected " << expected
