@@ -51,6 +51,13 @@ bool FakeInstance::read(const Op& op, std::vector<uint32_t>& ids) {
   return true;
 }
 
+bool FakeInstance::first_part_left(size_t index) const {
+  const Op& op = pending_[index];
+  const bool two = op.op.kind == OpKind::kOrWrite || op.op.kind == OpKind::kWriteAndRead ||
+                   op.op.kind == OpKind::kWriteAndCompare;
+  return two && !op.refused && op.found.empty();
+}
+
 void FakeInstance::first_part(Op& op) {
   if (!op.found.empty()) return;
   if (op.op.kind == OpKind::kOrWrite) {

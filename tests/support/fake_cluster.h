@@ -44,6 +44,7 @@ class FakeInstance final : public Image {
   bool touches(uint32_t block) const;
   // Executes the first of the two parts of pending op `index`; nothing if it has but one, or did.
   void do_first_part(size_t index);
+  bool first_part_left(size_t index) const;
   // Executes pending op `index`, or what is left of it, and reports it. A blocklisted instance may
   // be told -ESHUTDOWN for what was applied.
   OpDone finish(size_t index, bool may_lie);

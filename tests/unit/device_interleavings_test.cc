@@ -54,6 +54,9 @@ struct Budget {
   int pauses = 0;         // Of five seconds: what is detached is old, what failed is tried again.
   int time_outs = 0;
   int fence_failures = 0;
+  // The first write's CDB as far as it is not WRITE(10)'s; others come in two parts.
+  uint8_t opcode = 0x2a;
+  uint8_t flags = 0x00;
 };
 
 enum class Kind : uint8_t {
@@ -62,6 +65,7 @@ enum class Kind : uint8_t {
   kReset,
   kBlocklisted,
   kPause,
+  kFirstPart,     // Of an op that has two.
   kEnds,          // As it does.
   kEndsDisowned,  // Applied if the placement group has not heard, and -ESHUTDOWN all the same.
   kEndsRefused,   // The placement group has heard of the blocklisting before.
@@ -75,9 +79,9 @@ enum class Kind : uint8_t {
 };
 
 constexpr std::string_view kNames[]{"second write", "abort",       "reset",       "blocklisted",
-                                    "pause",        "ends",        "disowned",    "refused",
-                                    "times out",    "lands",       "never lands", "fenced",
-                                    "fence fails",  "unconfirmed", "reopened"};
+                                    "pause",        "first part",  "ends",        "disowned",
+                                    "refused",      "times out",   "lands",       "never lands",
+                                    "fenced",       "fence fails", "unconfirmed", "reopened"};
 
 struct Event {
   Kind kind;
@@ -110,11 +114,16 @@ class Path {
 
  private:
   static constexpr uint32_t kShared = 1;  // The block that both write.
+  static constexpr uint8_t kOrWrite16 = 0x8b;
 
   void write(size_t which, uint8_t block) {
     std::vector<uint8_t> data(size_t{2} * kBlockBytes);
     data[0] = data[kBlockBytes] = static_cast<uint8_t>(which + 1);
-    tags_[which] = kernel_.queue({.cdb = {0x2a, 0, 0, 0, 0, block, 0, 0, 2, 0}, .data_out = data});
+    std::vector<uint8_t> cdb = {0x2a, 0, 0, 0, 0, block, 0, 0, 2, 0};
+    if (which == 0) cdb[0] = left_.opcode;
+    if (which == 0) cdb[1] = left_.flags;
+    if (cdb[0] == kOrWrite16) cdb = {kOrWrite16, 0, 0, 0, 0, 0, 0, 0, 0, block, 0, 0, 0, 2, 0, 0};
+    tags_[which] = kernel_.queue({.cdb = std::move(cdb), .data_out = data});
   }
 
   std::vector<Event> possible() {
@@ -133,6 +142,7 @@ class Path {
     add(job_ == lock::Job::kReopen, Kind::kReopened);
     for (FakeInstance& instance : cluster_.instances()) {
       for (size_t op = 0; op < instance.pending(); ++op) {
+        if (instance.first_part_left(op)) events.push_back({Kind::kFirstPart, &instance, op});
         events.push_back({Kind::kEnds, &instance, op});
         if (instance.blocklisted()) events.push_back({Kind::kEndsDisowned, &instance, op});
         if (instance.blocklisted()) events.push_back({Kind::kEndsRefused, &instance, op});
@@ -178,6 +188,8 @@ class Path {
 
   void happen_to_op(const Event& event) {
     switch (event.kind) {
+      case Kind::kFirstPart:
+        return event.instance->do_first_part(event.op);
       case Kind::kEndsRefused:
         for (uint32_t block = 0, id = 0; block < 4; ++block)
           cluster_.read(block, id, cluster_.epoch(), 0);
@@ -271,6 +283,7 @@ class Path {
     // More than was promised: the first came first, so it never undoes the second.
     EXPECT_TRUE(!good(1) || content == 2u);
     EXPECT_TRUE(!good(0) || content != 0u) << "an acknowledged write is not there";
+    EXPECT_FALSE(cluster_.torn) << "something came between the parts of one that ended well";
     EXPECT_FALSE(cluster_.overlap_seen) << "overlapping ops were with one instance at once";
     EXPECT_FALSE(cluster_.unlocked_change) << "a change was given to librbd without the lock";
     EXPECT_TRUE(device_.idle());
@@ -339,6 +352,29 @@ const Budget kCases[]{
      .time_outs = 1,
      .fence_failures = 1},
     {.name = "Lost", .paths = 40951, .aborts = 1, .blocklistings = 1, .pauses = 1, .time_outs = 2},
+    // ORWRITE, and WRITE AND VERIFY with BYTCHK.
+    {.name = "OrWriteAbort",
+     .paths = 119043,
+     .aborts = 1,
+     .pauses = 2,
+     .time_outs = 1,
+     .fence_failures = 1,
+     .opcode = 0x8b},
+    {.name = "OrWriteLost",
+     .paths = 59237,
+     .aborts = 1,
+     .blocklistings = 1,
+     .pauses = 1,
+     .time_outs = 1,
+     .opcode = 0x8b},
+    {.name = "WriteAndVerifyLost",
+     .paths = 59237,
+     .aborts = 1,
+     .blocklistings = 1,
+     .pauses = 1,
+     .time_outs = 1,
+     .opcode = 0x2e,
+     .flags = 0x02},
     {.name = "FencesFail",
      .paths = 26149,
      .aborts = 1,
