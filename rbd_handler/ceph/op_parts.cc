@@ -15,13 +15,13 @@ constexpr Part kWriteFirst[] = {Part::kWrite, Part::kRead};
 // What Pacific's librbd compares and writes in one step; more is -EINVAL.
 constexpr uint64_t kCompareBytesMax = 512;
 
-// `expected`, over and over.
+// With `expected`, over and over.
 int32_t compare(std::span<const uint8_t> expected, std::span<const uint8_t> found,
                 uint64_t& mismatch) {
   for (; !expected.empty() && !found.empty(); found = found.subspan(expected.size())) {
     const auto differs = std::ranges::mismatch(expected, found).in1;
     if (differs == expected.end()) continue;
-    mismatch = static_cast<uint64_t>(differs - expected.begin());
+    mismatch += static_cast<uint64_t>(differs - expected.begin());
     return kMiscompare;
   }
   return 0;
@@ -51,10 +51,17 @@ std::span<const Part> parts_of(const ImageOp& op) {
   return kWhole;
 }
 
-int32_t look_at(OpKind kind, std::span<uint8_t> data, std::span<const uint8_t> found,
+int32_t look_at(OpKind kind, std::span<uint8_t> data, std::span<const uint8_t> found, uint64_t at,
                 uint64_t& mismatch) {
-  if (kind == OpKind::kCompareAndWrite) return compare(data.first(found.size()), found, mismatch);
-  if (compares(kind)) return compare(data, found, mismatch);
+  // Else it is one block for all, and the piece begins with a block.
+  if (at + found.size() <= data.size())
+    data = data.subspan(at, found.size());
+  else
+    at = 0;
+  if (compares(kind)) {
+    mismatch = at;
+    return compare(data, found, mismatch);
+  }
   if (kind == OpKind::kOrWrite)
     std::ranges::transform(data, found, data.begin(), std::bit_or<uint8_t>());
   return 0;

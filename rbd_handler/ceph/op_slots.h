@@ -19,12 +19,13 @@ struct OpSlot {
   ImageOp op;
   OpToken token = 0;
   // The op's data in one piece, when it does not lie so or must outlive submit(), and behind it
-  // what is read of the range, if that is not for the caller. Rare, hence allocated.
+  // a piece of what is read, if that is not for the caller. Rare, hence allocated.
   std::unique_ptr<uint8_t[]> bounce;
   // Where the first difference is: from the data's begin if we found it. librbd writes it before
   // the callback, and only its place within the block can be trusted, see finish().
   uint64_t mismatch = 0;
-  size_t part = 0;  // Of parts_of(op): the one that librbd has.
+  size_t part = 0;    // Of parts_of(op): the one that librbd has.
+  uint64_t read = 0;  // How much of the range was read and looked at.
 
   OpSlot* next_free = nullptr;  // OpSlots' own.
 };

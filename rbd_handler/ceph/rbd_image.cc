@@ -50,7 +50,8 @@ bool needs_bounce(const ImageOp& op, bool late) {
 
 void fill_bounce(OpSlot& slot) {
   const auto bytes = static_cast<size_t>(iov_bytes(slot.op.data));
-  const auto read_bytes = static_cast<size_t>(has_parts(slot.op) ? slot.op.range.length : 0);
+  const auto read_bytes =
+      static_cast<size_t>(has_parts(slot.op) ? std::min(slot.op.range.length, kPieceBytes) : 0);
   slot.bounce = std::make_unique_for_overwrite<uint8_t[]>(bytes + read_bytes);
   if (slot.op.kind != OpKind::kRead) copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
 }
@@ -59,8 +60,11 @@ void fill_bounce(OpSlot& slot) {
 std::span<uint8_t> data_of(const OpSlot& slot) {
   return {slot.bounce.get(), static_cast<size_t>(iov_bytes(slot.op.data))};
 }
-std::span<uint8_t> found_of(const OpSlot& slot) {
-  return {data_of(slot).data() + data_of(slot).size(), static_cast<size_t>(slot.op.range.length)};
+// The piece that is being read.
+std::span<uint8_t> piece_of(const OpSlot& slot) {
+  const uint64_t left = slot.op.range.length - slot.read;
+  return {data_of(slot).data() + data_of(slot).size(),
+          static_cast<size_t>(std::min(left, kPieceBytes))};
 }
 // The last of the data: a compare and write's begins with what is expected.
 std::span<uint8_t> replacement_of(const OpSlot& slot) {
@@ -145,6 +149,7 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
   slot->op = op;
   slot->token = token;
   slot->part = 0;
+  slot->read = 0;
   const bool late = op.range.end() > bytes_.load(std::memory_order_acquire);
   if (needs_bounce(op, late)) fill_bounce(*slot);
   if (late)
@@ -171,7 +176,8 @@ int RbdImage::call_librbd(OpSlot& slot, void* completion) {
   const auto [offset, length] = slot.op.range;
   switch (parts_of(slot.op)[slot.part]) {
     case Part::kRead:
-      return rbd_aio_read(image, offset, length, chars(found_of(slot)), completion);
+      return rbd_aio_read(image, offset + slot.read, piece_of(slot).size(), chars(piece_of(slot)),
+                          completion);
     case Part::kWrite:
       return rbd_aio_write(image, offset, length, chars(replacement_of(slot)), completion);
     case Part::kWhole:
@@ -233,13 +239,16 @@ void RbdImage::ended(OpSlot& slot, int64_t result) {
     finish(slot, outcome);
 }
 
-// A part of an op of our own has succeeded.
+// A part of an op of our own, or a piece of it, has succeeded.
 void RbdImage::part_ended(OpSlot& slot, uint64_t bytes_read) {
   const auto parts = parts_of(slot.op);
   if (parts[slot.part] == Part::kRead) {
-    if (bytes_read < slot.op.range.length) return finish(slot, kBeyondEnd);
-    const int32_t r = look_at(slot.op.kind, data_of(slot), found_of(slot), slot.mismatch);
+    const auto piece = piece_of(slot);
+    if (bytes_read < piece.size()) return finish(slot, kBeyondEnd);
+    const int32_t r = look_at(slot.op.kind, data_of(slot), piece, slot.read, slot.mismatch);
     if (r < 0) return finish(slot, r);
+    slot.read += piece.size();
+    if (slot.read < slot.op.range.length) return start(slot);
   }
   if (++slot.part == parts.size()) return finish(slot, 0);
   start(slot);

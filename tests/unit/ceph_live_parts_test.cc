@@ -93,6 +93,30 @@ TEST_F(ImageParts, GrowthAndShrinkingAreSeen) {
     EXPECT_EQ(run(*target, kind, behind, Bytes(4096)).result, kBeyondEnd);
 }
 
+TEST_F(ImageParts, ReadsInMoreThanOnePiece) {
+  const std::string name = make_image({.bytes = 8 * kMiB, .order = 22});
+  const auto target = Target::open(dev_config(name));
+  ASSERT_TRUE(target);
+  const ByteRange range{3 * kMiB - 512, kMiB + 1536};
+  Bytes data(range.length);
+  std::mt19937 random(2);
+  std::ranges::generate(data, [&] { return static_cast<uint8_t>(random() & 0x7f); });
+  EXPECT_EQ(run(*target, OpKind::kWriteAndCompare, range, data).result, 0);
+  EXPECT_EQ(run(*target, OpKind::kCompare, range, data).result, 0);
+  for (const uint32_t at : {0u, 524287u, 524288u, 1048575u, 1048576u, 1050111u}) {
+    const OpDone done = run(*target, OpKind::kCompare, range, with(data, at, 0xff));
+    EXPECT_EQ(done.result, -84);
+    EXPECT_EQ(done.mismatch_at, at);
+  }
+  EXPECT_EQ(run(*target, OpKind::kOrWrite, range, Bytes(range.length, 0x80)).result, 0);
+  for (uint8_t& byte : data) byte |= 0x80;
+  EXPECT_EQ(run(*target, OpKind::kCompare, range, data).result, 0);
+  EXPECT_EQ(run(*target, OpKind::kWriteAndRead, range, Bytes(range.length, 7)).result, 0);
+  EXPECT_EQ(run(*target, OpKind::kCompare, range, Bytes(512, 7)).result, 0);
+  ASSERT_EQ(target->write(range.end() - 1 - 511, Bytes(512, 8)), 0);
+  EXPECT_EQ(run(*target, OpKind::kCompare, range, Bytes(512, 7)).mismatch_at, 0u);
+}
+
 // Explicit lock: what writes is refused, and nothing is written; what only compares is not.
 TEST_F(ImageParts, WithoutTheLockNothingIsWritten) {
   const std::string name = make_image({.bytes = 4 * kMiB, .order = 20});

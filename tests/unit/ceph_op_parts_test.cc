@@ -31,12 +31,12 @@ TEST(OpParts, TheOthersReadAndWriteInTurn) {
 }
 
 // The result, and where the first difference is.
-std::pair<int32_t, uint64_t> look(OpKind kind, Bytes data, const Bytes& found) {
-  uint64_t mismatch = 999;
-  const int32_t result = look_at(kind, data, found, mismatch);
-  return {result, mismatch};
+std::pair<int32_t, uint64_t> look(OpKind kind, Bytes data, const Bytes& found, uint64_t at = 0) {
+  uint64_t mismatch = 0;
+  const int32_t result = look_at(kind, data, found, at, mismatch);
+  return {result, result < 0 ? mismatch : 0};
 }
-constexpr std::pair<int32_t, uint64_t> kSame = {0, 999};
+constexpr std::pair<int32_t, uint64_t> kSame = {0, 0};
 constexpr int32_t kDiffers = -84;  // -EILSEQ
 
 TEST(OpParts, ComparesWithAllOfTheData) {
@@ -60,12 +60,22 @@ TEST(OpParts, ComparesWithTheFirstHalfOfACompareAndWrite) {
   EXPECT_EQ(look(kCompareAndWrite, {1, 2, 8, 9}, {1, 9}), std::pair(kDiffers, uint64_t{1}));
 }
 
+TEST(OpParts, ComparesPieceByPiece) {
+  EXPECT_EQ(look(kCompare, {1, 2, 3, 4}, {3, 4}, 2), kSame);
+  EXPECT_EQ(look(kCompare, {1, 2, 3, 4}, {3, 5}, 2), std::pair(kDiffers, uint64_t{3}));
+  EXPECT_EQ(look(kCompare, {1, 2}, {1, 2, 1, 2}, 4), kSame);
+  EXPECT_EQ(look(kCompare, {1, 2}, {1, 2, 1, 3}, 4), std::pair(kDiffers, uint64_t{1}));
+  EXPECT_EQ(look(kCompare, {}, {1, 2}, 2), kSame);
+}
+
 TEST(OpParts, OrsAndComparesNothingElse) {
   Bytes data = {0x01, 0xf0, 0x00, 0xff};
   const Bytes found = {0x80, 0x0f, 0x55, 0x00};
-  uint64_t mismatch = 999;
-  EXPECT_EQ(look_at(kOrWrite, data, found, mismatch), 0);
+  uint64_t mismatch = 0;
+  EXPECT_EQ(look_at(kOrWrite, data, found, 0, mismatch), 0);
   EXPECT_EQ(data, (Bytes{0x81, 0xff, 0x55, 0xff}));
+  EXPECT_EQ(look_at(kOrWrite, data, Bytes{0x08, 0x20}, 2, mismatch), 0);
+  EXPECT_EQ(data, (Bytes{0x81, 0xff, 0x5d, 0xff}));
   EXPECT_EQ(look(kWriteAndRead, {1, 2, 3}, {0, 0, 0}), kSame);
 }
 
