@@ -55,7 +55,7 @@ Plan plan_command(const Write& command, const Context& context) {
 // One op of RADOS, which is atomic: so is what is longer than VPD B0 tells and lies in one object.
 Plan plan_command(const WriteAtomic& command, const Context& context) {
   const DiskFacts& disk = context.disk;
-  const Plan plan = plan_command(Write{command.lba, command.blocks}, context);
+  Plan plan = plan_command(Write{command.lba, command.blocks}, context);
   const auto* ops = std::get_if<ImageOps>(&plan);
   if (!ops) return plan;
   const uint32_t unit = atomic_blocks(disk);
