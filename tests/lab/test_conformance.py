@@ -21,7 +21,7 @@ TESTS = 230
 # - iSCSIDataSnInvalid: the kernel's iSCSI target takes wrong sequence numbers.
 # tcmu-runner 1.5.4 fails 69 tests on the same kernel.
 KNOWN_FAILURES = {"iSCSIDataSnInvalid", "Read10Invalid", "Read10Residuals", "Read12Residuals", "Read16Residuals", "Write10Residuals",
-                  "Write12Residuals", "Write16Residuals"}
+                  "Write12Residuals", "Write16Residuals", "WriteVerify10Residuals", "WriteVerify12Residuals", "WriteVerify16Residuals"}
 
 
 class ConformanceTest(testing.LabTestCase):

@@ -82,3 +82,7 @@ def write_and_verify16(lba, blocks, bytchk=1):
 
 def orwrite16(lba, blocks):
     return _block_command(0x8B, lba, blocks)
+
+
+def write_atomic16(lba, blocks):
+    return bytes([0x9C, 0]) + lba.to_bytes(8, "big") + bytes(2) + blocks.to_bytes(2, "big") + bytes(2)
