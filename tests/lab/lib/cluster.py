@@ -239,6 +239,12 @@ class Cluster(Images):
         with self._rados.open_ioctx(pool) as ioctx:
             ioctx.write_full(name, data)
 
+    def data_objects(self, image, pool="rbd"):
+        """How many objects hold the image's data: what it costs."""
+        prefix = json.loads(self.rbd("info", f"{pool}/{image}", "--format", "json").stdout)["block_name_prefix"]
+        with self._rados.open_ioctx(pool) as ioctx:
+            return sum(thing.key.startswith(prefix) for thing in ioctx.list_objects())
+
     def blocklist(self):
         """The addresses on the OSD map's blocklist."""
         return {entry["addr"] for entry in self.command("osd blocklist ls") or []}
