@@ -27,6 +27,13 @@ void trim(std::vector<iovec>& iov, uint64_t bytes) {
   }
 }
 
+// What a kBlockStatus finds may be older than a change that comes after it; and it covers so many
+// blocks that nothing may wait for it, least of all when it hangs.
+Access access_of(OpKind kind) {
+  if (kind == OpKind::kBlockStatus) return Access::kGlance;
+  return changes_image(kind) ? Access::kWrite : Access::kRead;
+}
+
 }  // namespace
 
 Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
@@ -166,8 +173,7 @@ void Device::order(uint32_t index) {
   const auto& ops = task.plan.ops;
   boost::container::static_vector<ByteRange, scsi::kUnmapDescriptorsMax> ranges;
   for (const auto& op : ops) ranges.push_back(op.range);
-  Access access = Access::kFlush;
-  if (!ops.empty()) access = changes_image(ops.front().kind) ? Access::kWrite : Access::kRead;
+  const Access access = ops.empty() ? Access::kFlush : access_of(ops.front().kind);
 
   ops_claimed_ += ops.size();
   if (order_.enter(index, {ranges.data(), ranges.size()}, access)) {

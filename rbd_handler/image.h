@@ -80,13 +80,13 @@ class Image {
   // from within this call, also if the op could not be started (the Image may push to the inbox
   // while submit runs; that only queues).
   // Called on: the reactor that owns the LUN. Never blocks.
-  // May assume: the op does not overlap a write that is in flight (the core orders overlapping ops,
-  // since librbd does not), and at most kImageOpsMax ops are in flight with it. A kCompareAndWrite
-  // is one block, and nobody else changes the image meanwhile: what is read and then written, as a
-  // kOrWrite or a block of more than 512 bytes is, only the range and the exclusive lock make one
-  // step.
-  // Ownership: the iovec array, `mapped` and, for a kRead, the iovecs' memory stay valid until the
-  // OpDone. The memory of all others is free again when submit returns.
+  // May assume: the op does not overlap one that is in flight if one of them changes the image (the
+  // core orders them, since librbd does not), but for a change after a kBlockStatus; and at most
+  // kImageOpsMax ops are in flight with it. A kCompareAndWrite is one block, and nobody else
+  // changes the image meanwhile: what is read and then written, as a kOrWrite or a block of more
+  // than 512 bytes is, only the range and the exclusive lock make one step. Ownership: the iovec
+  // array, `mapped` and, for a kRead, the iovecs' memory stay valid until the OpDone. The memory of
+  // all others is free again when submit returns.
   virtual void submit(const ImageOp& op, OpToken token) = 0;
 };
 

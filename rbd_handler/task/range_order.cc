@@ -10,10 +10,10 @@ namespace tcmurbd::task {
 uint32_t RangeOrder::blockers_of(uint64_t sequence, const ByteRange& range, Access access) const {
   uint32_t count = 0;
   for (const Claim& claim : claims_) {
-    if (claim.sequence >= sequence) continue;
+    if (claim.sequence >= sequence || claim.access == Access::kGlance) continue;
     if (access == Access::kFlush) {
-      count += claim.writes && !claim.held;
-    } else if (claim.writes || access == Access::kWrite) {
+      count += claim.writes() && !claim.held;
+    } else if (claim.writes() || access == Access::kWrite) {
       count += claim.range.overlaps(range);
     }
   }
@@ -21,9 +21,9 @@ uint32_t RangeOrder::blockers_of(uint64_t sequence, const ByteRange& range, Acce
 }
 
 uint32_t RangeOrder::conflicts(const Waiter& waiter, const Claim& gone) const {
-  if (gone.sequence >= waiter.sequence) return 0;
-  if (waiter.access == Access::kFlush) return gone.writes && !gone.held;
-  if (!gone.writes && waiter.access == Access::kRead) return 0;
+  if (gone.sequence >= waiter.sequence || gone.access == Access::kGlance) return 0;
+  if (waiter.access == Access::kFlush) return gone.writes() && !gone.held;
+  if (!gone.writes() && waiter.access != Access::kWrite) return 0;
   uint32_t count = 0;
   for (const Claim& claim : claims_) {
     if (claim.owner == waiter.owner) count += claim.range.overlaps(gone.range);
@@ -38,7 +38,7 @@ bool RangeOrder::enter(uint32_t owner, std::span<const ByteRange> ranges, Access
   if (access == Access::kFlush) blockers = blockers_of(sequence, {}, access);
   for (const ByteRange& range : ranges) {
     blockers += blockers_of(sequence, range, access);
-    claims_.push_back({range, sequence, owner, access == Access::kWrite, false});
+    claims_.push_back({range, sequence, owner, access, false});
   }
   if (blockers != 0) waiting_.push_back({sequence, owner, blockers, access});
   return blockers == 0;
@@ -72,7 +72,7 @@ void RangeOrder::leave(uint32_t owner, std::vector<uint32_t>& ready) {
 void RangeOrder::hold(uint32_t owner, std::vector<uint32_t>& ready) {
   for (Claim& claim : claims_) {
     if (claim.owner != owner) continue;
-    CHECK(claim.writes && !claim.held);
+    CHECK(claim.writes() && !claim.held);
     for (Waiter& waiter : waiting_) {
       if (waiter.access != Access::kFlush) continue;
       const uint32_t freed = conflicts(waiter, claim);

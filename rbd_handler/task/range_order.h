@@ -25,8 +25,9 @@ namespace tcmurbd::task {
 
 enum class Access : uint8_t {
   kRead,
-  kWrite,  // Anything that changes the image.
-  kFlush,  // Waits for every live write before it, whatever its range; nothing waits for it.
+  kGlance,  // As a read waits for what is before it; but nothing waits for it.
+  kWrite,   // Anything that changes the image.
+  kFlush,   // Waits for every live write before it, whatever its range; nothing waits for it.
 };
 
 class RangeOrder {
@@ -54,8 +55,10 @@ class RangeOrder {
     ByteRange range;
     uint64_t sequence;
     uint32_t owner;
-    bool writes;
+    Access access;
     bool held;
+
+    bool writes() const { return access == Access::kWrite; }
   };
   struct Waiter {
     uint64_t sequence;

@@ -30,6 +30,7 @@ void FakeImage::submit(const ImageOp& op, OpToken token) {
   CHECK(pending.size() < kImageOpsMax);
   for (const Pending& other : pending) {
     // Ops of one command (one token) may touch: they do the same.
+    if (other.op.kind == OpKind::kBlockStatus) continue;
     const bool ordered =
         changes_image(other.op.kind) || (changes_image(op.kind) && !reads_abandoned);
     if (other.token != token && ordered) {

@@ -21,6 +21,10 @@ class RangeOrderTest : public ::testing::Test {
     const ByteRange range{offset, length};
     return order_.enter(owner, {&range, 1}, Access::kRead);
   }
+  bool glance(uint32_t owner, uint64_t offset, uint64_t length) {
+    const ByteRange range{offset, length};
+    return order_.enter(owner, {&range, 1}, Access::kGlance);
+  }
   bool flush(uint32_t owner) { return order_.enter(owner, {}, Access::kFlush); }
   std::vector<uint32_t> leave(uint32_t owner) {
     std::vector<uint32_t> ready;
@@ -51,6 +55,21 @@ TEST_F(RangeOrderTest, NeighboursDoNotWait) {
   EXPECT_TRUE(write(1, 0, 10));
   EXPECT_TRUE(write(2, 10, 10));
   EXPECT_TRUE(read(3, 20, 10));
+}
+
+TEST_F(RangeOrderTest, AGlanceWaitsForWritesAndNothingWaitsForIt) {
+  EXPECT_TRUE(read(1, 0, 10));
+  EXPECT_TRUE(glance(2, 0, 100));
+  EXPECT_TRUE(write(3, 50, 10));
+  EXPECT_FALSE(glance(4, 0, 100));
+  EXPECT_TRUE(write(5, 70, 10));
+  EXPECT_FALSE(write(6, 50, 10));
+  EXPECT_EQ(leave(5), Owners{});
+  EXPECT_EQ(leave(3), (Owners{4, 6}));
+  EXPECT_TRUE(write(7, 90, 10));
+  EXPECT_FALSE(flush(8));
+  EXPECT_EQ(leave(2), Owners{});
+  EXPECT_EQ(leave(4), Owners{});
 }
 
 TEST_F(RangeOrderTest, ReadsPassReadsButNotWrites) {
@@ -161,8 +180,8 @@ TEST(RangeOrderRandom, AgreesWithTheDefinition) {
   };
   const auto conflict = [](const Op& a, const Op& b) {
     if (b.access == Access::kFlush) return a.access == Access::kWrite;
-    if (a.access == Access::kFlush || (a.access == Access::kRead && b.access == Access::kRead))
-      return false;
+    if (a.access == Access::kFlush || a.access == Access::kGlance) return false;
+    if (a.access == Access::kRead && b.access != Access::kWrite) return false;
     return std::ranges::any_of(a.ranges, [&](const ByteRange& x) {
       return std::ranges::any_of(b.ranges, [&](const ByteRange& y) { return x.overlaps(y); });
     });
@@ -177,7 +196,7 @@ TEST(RangeOrderRandom, AgreesWithTheDefinition) {
   };
   for (int step = 0; step < 20000; ++step) {
     if (ops.size() < 24 && rng() % 2 == 0) {
-      Op op{{}, static_cast<Access>(rng() % 3), false};
+      Op op{{}, static_cast<Access>(rng() % 4), false};
       const size_t ranges = op.access == Access::kFlush ? 0 : 1 + rng() % 3;
       for (size_t i = 0; i < ranges; ++i) op.ranges.push_back({rng() % 40, 1 + rng() % 6});
       const uint32_t owner = next_owner++;
