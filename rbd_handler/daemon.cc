@@ -78,7 +78,8 @@ bool Daemon::start() {
 
 std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec spec) {
   Reactor& reactor = *reactors_[next_reactor_++ % reactors_.size()];
-  auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor}, entry, std::move(spec), config_);
+  auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor}, entry, std::move(spec), config_,
+                                   copies_);
   luns_[entry.minor] = lun;
   return lun;
 }

@@ -64,6 +64,7 @@ class Daemon {
   const ReadConfig read_config_;
   Log log_;
   boost::asio::io_context control_;
+  const std::shared_ptr<CopyDesk> copies_ = std::make_shared<CopyDesk>(control_);
   std::vector<std::unique_ptr<Reactor>> reactors_;
   std::vector<boost::asio::executor_work_guard<Reactor::executor_type>> busy_;
   std::vector<std::jthread> threads_;

@@ -57,7 +57,8 @@ void Device::on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint 
   const scsi::Result& wanted = tasks_[task].result;
   const bool cancelled = state == TaskState::kCopyCancelled && wanted != scsi::Result::busy();
   const scsi::Result outcome = cancelled ? wanted : result;
-  copies_.end(task, outcome);
+  const bool begun = tasks_[task].submitted != TimePoint{};
+  begun ? copies_.end(task, outcome) : copies_.drop(task);
   answer(task, outcome, {});
 }
 

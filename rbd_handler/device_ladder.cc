@@ -51,6 +51,7 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
     climb(*index, LadderEvent::kAborted, kTaskAborted);
   }
   if (!reset) return;
+  copies_.forget_ended();
   // They are of commands that no id of ours names: those of other LUNs.
   tasks_.for_each([this](uint32_t index) {
     if (tasks_[index].copy != 0) climb(index, LadderEvent::kAborted, kTaskAborted);

@@ -20,7 +20,8 @@ namespace {
 constexpr seconds kRetryDelayMax{15};
 }  // namespace
 
-Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config)
+Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
+         std::shared_ptr<CopyDesk> copies)
     : loops_(loops),
       entry_(std::move(entry)),
       spec_(std::move(spec)),
@@ -29,6 +30,7 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
           fmt::format("{}/{} {}", entry_.name.hba, entry_.name.device, spec_.to_string()))),
       poll_(config.reactor.poll),
       state_dir_(config.paths.state_dir),
+      desk_(std::move(copies)),
       settings_(config.device),
       jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       timer_(loops_.control),
@@ -126,6 +128,7 @@ void Lun::serve(OpenedImage opened) {
   timer_.cancel();
   state_ = State::kServing;
   const scsi::DiskFacts disk = opened.disk;
+  disk_ = disk;
   backing_->adopt(std::move(opened), attached_);
   const ceph::ImageInfo& info = backing_->image().info();
   log_->info("serving {} bytes ({} in the image){}{}, client {}", disk.blocks * disk.block_size,
@@ -150,6 +153,7 @@ void Lun::serve(OpenedImage opened) {
     if (auto unblocked = configfs_.block(false); !unblocked)
       log_->error("unblocking it: {}", unblocked.error());
   }
+  desk_->add(shared_from_this());
   report(0);
 }
 
@@ -174,6 +178,11 @@ reactor::Serving::Hooks Lun::make_hooks() {
   hooks.lock_job = [post](lock::Job job) { post([job](Lun& lun) { lun.backing_->start(job); }); };
   hooks.peer_reply = [post](lock::PeerReply reply) {
     post([reply](Lun& lun) { lun.backing_->answer_peer(reply); });
+  };
+  hooks.copy = [post](scsi::CopyRequest request, std::shared_ptr<reactor::CopyRun> run) {
+    post([request = std::move(request), run = std::move(run)](Lun& lun) {
+      lun.desk_->order(lun.shared_from_this(), request, run);
+    });
   };
   hooks.report = [post](const Report& report) {
     post([report](Lun& lun) { lun.on_report(report); });
@@ -213,6 +222,7 @@ void Lun::fetch_target_facts() {
     log_->warning("reading identity and port groups: {}", facts.error());
     facts = scsi::TargetFacts{};
   }
+  identity_ = *facts;
   on_reactor([facts = std::move(*facts)](reactor::Serving& serving) {
     serving.apply([&](Device& device, TimePoint now) { device.on_target_facts(facts, now); });
   });
@@ -235,6 +245,7 @@ void Lun::on_broken(const std::string& reason) {
 void Lun::resize(uint64_t bytes) {
   if (state_ != State::kServing) return;  // Whoever opens it reads dev_size after this.
   log_->info("resized to {} bytes", bytes);
+  disk_.blocks = bytes / disk_.block_size;
   on_reactor([bytes](reactor::Serving& serving) { serving.resize(bytes); });
   backing_->refresh_size(bytes);
 }
@@ -268,6 +279,7 @@ void Lun::drain(const char* why) {
     return;
   }
   state_ = State::kDraining;
+  desk_->remove(*this);
   timer_.expires_after(settings_.drain_timeout);
   timer_.async_wait([self = shared_from_this(), why](const error_code& error) {
     if (!error) self->stop_waiting(why);
@@ -307,6 +319,24 @@ void Lun::close_all() {
   } else {
     closed();
   }
+}
+
+bool Lun::is_named_by(const scsi::CopyCscd& cscd) {
+  if (auto facts = configfs_.read_identity()) identity_ = std::move(*facts);
+  return was_named_by(cscd);
+}
+
+std::optional<Lun::CopyDisk> Lun::copy_disk() const {
+  if (state_ != State::kServing) return std::nullopt;
+  return CopyDisk{{&loops_.reactor, serving_}, disk_};
+}
+
+// A command that is older than cmd_time_out is answered by the kernel itself, and the initiator may
+// write over what the copy still writes.
+Duration Lun::copy_bound() const {
+  const auto limit = configfs_.attribute("cmd_time_out");
+  if (!limit || *limit <= 0) return {};
+  return seconds(*limit) * 4 / 5;
 }
 
 void Lun::status(std::function<void(Status)> fn) {

@@ -20,6 +20,7 @@
 #include "config/config.h"
 #include "config/image_spec.h"
 #include "rbd_handler/backing.h"
+#include "rbd_handler/copies.h"
 #include "rbd_handler/lun_open.h"
 #include "rbd_handler/reactor/jobs.h"
 #include "rbd_handler/reactor/serving.h"
@@ -37,7 +38,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
     boost::asio::io_context& reactor;
   };
 
-  Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config);
+  Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
+      std::shared_ptr<CopyDesk> copies);
 
   // Calls `done` when it serves, or can't: at the latest after device.open_timeout. A LUN that is
   // taken over reports its first failure too, and goes on trying.
@@ -72,6 +74,20 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void status(std::function<void(Status)> fn);
 
   const kernel::UioEntry& entry() const { return entry_; }
+  Log& log() const { return *log_; }
+
+  // --- for the CopyDesk ---
+  // Whether VPD 83 tells this designator, by what configfs says now, or said last.
+  bool is_named_by(const scsi::CopyCscd& cscd);
+  bool was_named_by(const scsi::CopyCscd& cscd) const { return scsi::names(cscd, identity_); }
+  struct CopyDisk {
+    reactor::CopyPlace place;
+    scsi::DiskFacts facts;
+  };
+  // Nothing if it does not serve.
+  std::optional<CopyDisk> copy_disk() const;
+  // How long a copy that came to this LUN may take; zero: for ever.
+  Duration copy_bound() const;
 
  private:
   void attach();
@@ -100,6 +116,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   const std::shared_ptr<Log> log_;  // Shared with the reactor's half.
   const std::chrono::microseconds poll_;
   const std::string state_dir_;
+  const std::shared_ptr<CopyDesk> desk_;
   // Control thread only from here on.
   Config::Device settings_;
   const std::shared_ptr<reactor::Jobs> jobs_;
@@ -110,6 +127,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   Origin origin_ = Origin::kAdded;
   bool leaving_ = false;  // The device stays, for a successor.
   Done done_;
+  scsi::DiskFacts disk_;        // As the reactor's half has them.
+  scsi::TargetFacts identity_;  // As last read from configfs.
   // What serving needs; torn down in a job, in the reverse order.
   std::shared_ptr<Attached> attached_;  // Also held by what still has ops under way.
   std::shared_ptr<reactor::Inbox> inbox_;

@@ -42,6 +42,8 @@ class ConfigfsDevice {
   // nothing of ours may use the data area any more. Attach a new Ring after it.
   std::expected<void, std::string> reset_ring() const;
 
+  // Identity alone, now: the groups are left empty.
+  std::expected<scsi::TargetFacts, std::string> read_identity() const;
   // Identity and ALUA groups, now. A file that is absent or empty gives the default of TargetFacts;
   // garbage in one group leaves that group out, with a log line. Some ten files per group.
   std::expected<scsi::TargetFacts, std::string> read_target_facts() const;

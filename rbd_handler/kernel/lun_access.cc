@@ -67,7 +67,8 @@ class Walk {
     const auto nodes = subdirectories(path / "acls");
     // Fabrics without a demo mode are open to all (loopback, vhost) or go by ACLs alone (SRP).
     const fs::path demo = path / "attrib/generate_node_acls";
-    const bool has_demo = fs::exists(demo);
+    std::error_code error;
+    const bool has_demo = fs::exists(demo, error) || error;
     if (has_demo ? attribute(demo, true) : nodes.empty()) {
       const bool protects = has_demo && attribute(path / "attrib/demo_mode_write_protect", true);
       for (const auto& [name, lun] : luns) note(fabric, kEverybody, lun, protects);

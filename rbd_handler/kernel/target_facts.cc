@@ -22,8 +22,8 @@ void trim(std::string& text) {
 }
 
 // One value of wwn/. It goes out in INQUIRY data, which SPC-4 4.4.1 limits to printable ASCII.
-std::expected<std::string, std::string> read_identity(const std::string& path,
-                                                      std::string_view prefix) {
+std::expected<std::string, std::string> read_value(const std::string& path,
+                                                   std::string_view prefix) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     if (error) return std::unexpected(errno_text(path, error.value()));
@@ -45,7 +45,7 @@ std::expected<std::string, std::string> read_identity(const std::string& path,
 
 }  // namespace
 
-std::expected<scsi::TargetFacts, std::string> ConfigfsDevice::read_target_facts() const {
+std::expected<scsi::TargetFacts, std::string> ConfigfsDevice::read_identity() const {
   std::error_code error;
   if (!std::filesystem::is_directory(path_, error)) {
     return std::unexpected(fmt::format("{}: no such device", path_));
@@ -60,11 +60,16 @@ std::expected<scsi::TargetFacts, std::string> ConfigfsDevice::read_target_facts(
        {Source{"vpd_unit_serial", kSerialPrefix, &facts.unit_serial},
         Source{"vendor_id", "", &facts.vendor}, Source{"product_id", "", &facts.product},
         Source{"revision", "", &facts.revision}}) {
-    auto text = read_identity(fmt::format("{}/wwn/{}", path_, source.file), source.prefix);
+    auto text = read_value(fmt::format("{}/wwn/{}", path_, source.file), source.prefix);
     if (!text) return std::unexpected(text.error());
     if (!text->empty()) *source.value = std::move(*text);
   }
-  facts.groups = read_port_groups(below(root_, "/sys/kernel/config/target"), path_);
+  return facts;
+}
+
+std::expected<scsi::TargetFacts, std::string> ConfigfsDevice::read_target_facts() const {
+  auto facts = read_identity();
+  if (facts) facts->groups = read_port_groups(below(root_, "/sys/kernel/config/target"), path_);
   return facts;
 }
 

@@ -88,7 +88,51 @@ void Serving::hand_out() {
   device_.take_reports(reports_);
   for (const Report& report : reports_) hooks_.report(report);
   reports_.clear();
+  hand_out_copies();
   if (device_.wants_time() && !timer_armed_) wait_for_time();
+}
+
+// None of the calls into a CopyRun comes back from within: it posts.
+void Serving::hand_out_copies() {
+  device_.take_copy_ops_done(copy_ops_done_);
+  for (const CopyOpDone& done : copy_ops_done_) {
+    if (const auto guest = guests_.find(done.copy); guest != guests_.end())
+      guest->second->op_done(done.token, done.result);
+  }
+  copy_ops_done_.clear();
+  device_.take_copy_starts(copy_starts_);
+  for (CopyStart& start : copy_starts_) {
+    const auto run = std::make_shared<CopyRun>(reactor_, weak_from_this(), start.task);
+    copies_[start.task] = run;
+    hooks_.copy(std::move(start.request), run);
+  }
+  copy_starts_.clear();
+  device_.take_copy_cancels(copy_cancels_);
+  for (const uint32_t task : copy_cancels_) copies_.at(task)->cancel();
+  copy_cancels_.clear();
+}
+
+void Serving::copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op) {
+  if (!uio_wait_.is_open()) {
+    copy->op_done(op.token, scsi::Result::check(scsi::kCopyTargetNotReachable));
+    return;
+  }
+  guests_.try_emplace(copy->id(), copy);
+  apply([&](Device& device, TimePoint now) { device.on_copy_op(copy->id(), op, now); });
+}
+
+void Serving::copy_leaves(const CopyRun& copy) {
+  apply([&](Device& device, TimePoint now) { device.on_copy_cancelled(copy.id(), now); });
+  guests_.erase(copy.id());
+}
+
+void Serving::copy_progress(uint32_t task, uint16_t segments, uint64_t bytes) {
+  device_.on_copy_progress(task, segments, bytes);
+}
+
+void Serving::copy_ended(uint32_t task, const scsi::Result& result) {
+  copies_.erase(task);
+  apply([&](Device& device, TimePoint now) { device.on_copy_ended(task, result, now); });
 }
 
 void Serving::wait_for_time() {
@@ -134,6 +178,7 @@ void Serving::settle() {
 
 void Serving::drain(std::function<void()> done) {
   drained_ = std::move(done);
+  device_.on_leaving(std::chrono::steady_clock::now());
   run();
 }
 

@@ -11,12 +11,14 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "rbd_handler/device.h"
 #include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/uio.h"
+#include "rbd_handler/reactor/copy_run.h"
 #include "rbd_handler/reactor/inbox.h"
 
 namespace tcmurbd::reactor {
@@ -32,6 +34,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
     std::function<void(lock::Job)> lock_job;
     // A peer's request is answered.
     std::function<void(lock::PeerReply)> peer_reply;
+    // An EXTENDED COPY to find the disks for; CopyRun::begin() is to be called some time later.
+    std::function<void(scsi::CopyRequest, std::shared_ptr<CopyRun>)> copy;
     // What an operator wants to know.
     std::function<void(const Report&)> report;
     // The ring can't be followed any more and all that was open has ended; once per broken ring.
@@ -67,6 +71,14 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // After `broken`, with the ring that was reset.
   void restart(ring::Ring ring);
 
+  // A read or write of a copy; CopyRun::op_done() follows.
+  void copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op);
+  // Nothing of a copy begins here any more, and what is under way only holds its range.
+  void copy_leaves(const CopyRun& copy);
+  // How far a copy is that came to this LUN, and its end.
+  void copy_progress(uint32_t task, uint16_t segments, uint64_t bytes);
+  void copy_ended(uint32_t task, const scsi::Result& result);
+
   const Device& device() const { return device_; }
 
  private:
@@ -75,6 +87,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void wait_for_time();
   void run();
   void hand_out();
+  void hand_out_copies();
   void poll_or_sleep(bool worked, bool more);
   void settle();
 
@@ -92,9 +105,14 @@ class Serving : public std::enable_shared_from_this<Serving> {
   TimePoint poll_until_{};
   bool run_posted_ = false;
   bool told_broken_ = false;
-  std::vector<uint16_t> freed_;  // Scratch, like the two below.
+  std::map<uint32_t, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
+  std::map<uint64_t, std::shared_ptr<CopyRun>> guests_;  // That read or write here, by their id.
+  std::vector<uint16_t> freed_;                          // Scratch, like those below.
   std::vector<lock::PeerReply> replies_;
   std::vector<Report> reports_;
+  std::vector<CopyStart> copy_starts_;
+  std::vector<uint32_t> copy_cancels_;
+  std::vector<CopyOpDone> copy_ops_done_;
   std::function<void()> drained_;
 };
 

@@ -59,5 +59,9 @@ ParsedCommand parse_log_sense(CdbBytes cdb);
 ParsedCommand parse_start_stop_unit(CdbBytes cdb);
 ParsedCommand parse_report_target_port_groups(CdbBytes cdb);
 ParsedCommand parse_report_supported_operation_codes(CdbBytes cdb);
+ParsedCommand parse_extended_copy(CdbBytes cdb);
+ParsedCommand parse_receive_copy_status(CdbBytes cdb);
+ParsedCommand parse_receive_copy_operating_parameters(CdbBytes cdb);
+ParsedCommand parse_receive_copy_failure_details(CdbBytes cdb);
 
 }  // namespace tcmurbd::scsi

@@ -159,6 +159,18 @@ struct ReportTargetPortGroups {
   uint32_t allocation_length = 0;
 };
 
+// EXTENDED COPY (LID1); see copy.h.
+struct ExtendedCopy {
+  uint32_t parameter_list_length = 0;  // Bytes.
+};
+
+struct ReceiveCopyResults {
+  enum class Results : uint8_t { kStatus, kOperatingParameters, kFailedSegment };
+  Results results = Results::kStatus;
+  uint8_t list_id = 0;
+  uint32_t allocation_length = 0;
+};
+
 struct ReportSupportedOperationCodes {
   enum class Options : uint8_t { kAll, kOpcode, kServiceAction, kEither };
   Options options = Options::kAll;
@@ -172,7 +184,8 @@ using Command =
     std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16, ModeSense,
                  ModeSelect, StartStopUnit, Read, Write, WriteAtomic, SynchronizeCache, PreFetch,
                  Unmap, WriteSame, CompareAndWrite, Verify, WriteAndVerify, OrWrite, ReadDefectData,
-                 LogSense, GetLbaStatus, ReportTargetPortGroups, ReportSupportedOperationCodes>;
+                 LogSense, GetLbaStatus, ReportTargetPortGroups, ReportSupportedOperationCodes,
+                 ExtendedCopy, ReceiveCopyResults>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
 // ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:

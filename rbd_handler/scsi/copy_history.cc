@@ -40,6 +40,14 @@ const CopyHistory::Entry* CopyHistory::find(uint8_t list_id) const {
   return newest == entries_.rend() ? nullptr : &*newest;
 }
 
+void CopyHistory::drop(uint32_t owner) {
+  std::erase_if(entries_, [&](const Entry& e) { return !e.ended && e.owner == owner; });
+}
+
+void CopyHistory::forget_ended() {
+  std::erase_if(entries_, [](const Entry& e) { return e.ended; });
+}
+
 void CopyHistory::forget(uint8_t list_id) {
   std::erase_if(entries_, [&](const Entry& e) { return e.ended && e.list_id == list_id; });
 }

@@ -31,10 +31,14 @@ class CopyHistory {
   void begin(uint32_t owner, const CopyRequest& request);
   void progress(uint32_t owner, uint16_t segments, uint64_t bytes);
   void end(uint32_t owner, const Result& result);
+  // It failed before any of its segments was processed: that is told by its status alone.
+  void drop(uint32_t owner);
   // The newest with this identifier; nullptr: none. Valid until the next call.
   const Entry* find(uint8_t list_id) const;
   // It was told: SPC-4 lets what has ended be asked for once.
   void forget(uint8_t list_id);
+  // All that have ended: a logical unit reset discards them.
+  void forget_ended();
 
  private:
   std::vector<Entry> entries_;  // Oldest first.

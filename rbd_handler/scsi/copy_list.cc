@@ -65,15 +65,16 @@ std::expected<CopyCscd, Sense> read_cscd(const CscdBytes& bytes) {
   if (bytes[0] != kIdentificationCscd) return std::unexpected(kUnsupportedCscdType);
   const bool null_device = (bytes[1] & 0x20) != 0;
   const uint8_t peripheral_type = bytes[1] & 0x1f;
-  const uint8_t logical_unit_id_type = bytes[1] >> 6;
   const uint8_t association = (bytes[5] >> 4) & 0x03;
   const uint8_t length = bytes[7];
   CopyCscd cscd{.code_set = static_cast<uint8_t>(bytes[4] & 0x0f),
                 .designator_type = static_cast<uint8_t>(bytes[5] & 0x0f),
                 .designator = {},
                 .block_bytes = load_big_u24(&bytes[29])};
-  if (logical_unit_id_type != 0 || association != 0 || length > cscd.designator.capacity())
+  // LU ID TYPE belongs to the other types, which have an LU IDENTIFIER.
+  if (association != 0 || length > cscd.designator.capacity())
     return std::unexpected(kInvalidFieldInParameterList);
+  // Obsolete since SPC-4; who sets it does not want this disk written.
   if (null_device) return std::unexpected(kCopyTargetNotReachable);
   if (peripheral_type != 0) return std::unexpected(kIncorrectCopyTargetType);
   cscd.designator.assign(&bytes[8], &bytes[8] + length);

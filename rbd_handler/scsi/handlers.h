@@ -67,6 +67,9 @@ Plan plan_command(const OrWrite& command, const Context& context);
 Plan plan_command(const Unmap& command, const Context& context);
 // alua.cc
 Plan plan_command(const ReportTargetPortGroups& command, const Context& context);
+// extended_copy.cc
+Plan plan_command(const ExtendedCopy& command, const Context& context);
+Plan plan_command(const ReceiveCopyResults& command, const Context& context);
 // opcodes_report.cc
 Plan plan_command(const ReportSupportedOperationCodes& command, const Context& context);
 

@@ -37,9 +37,8 @@ void append_standard_inquiry(const TargetFacts& target, std::vector<uint8_t>& ou
   head[2] = 0x06;                // VERSION: SPC-4.
   head[3] = 0x10 | 0x02;         // HISUP=1, RESPONSE DATA FORMAT 2.
   head[4] = kStandardBytes - 5;  // ADDITIONAL LENGTH
-  // TPGS: implicit only, since no command changes a state. 3PC=0: there is no EXTENDED COPY.
-  // PROTECT=0.
-  head[5] = target.groups.empty() ? 0x00 : 0x10;
+  // TPGS: implicit only, since no command changes a state. 3PC=1: EXTENDED COPY. PROTECT=0.
+  head[5] = (target.groups.empty() ? 0x00 : 0x10) | 0x08;
   head[7] = 0x02;  // CMDQUE=1
   append_ascii(out, target.vendor, 8);
   append_ascii(out, target.product, 16);

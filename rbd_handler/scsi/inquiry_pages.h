@@ -22,6 +22,9 @@ void append_standard_inquiry(const TargetFacts& target, std::vector<uint8_t>& ou
 // vpd.cc: one VPD page with its header. False: there is no such page.
 bool append_vpd_page(uint8_t page_code, const Context& context);
 
+// extended_copy.cc: the body of VPD 8F.
+void append_third_party_copy(const Context& context);
+
 // device_id.cc: the designators of VPD 83.
 void append_designators(const TargetFacts& target, std::vector<uint8_t>& out);
 

@@ -36,7 +36,26 @@ ParsedCommand mode_select(CdbBytes cdb, bool ten) {
   return ModeSelect{.ten = ten, .parameter_list_length = length_field(cdb, ten)};
 }
 
+ParsedCommand receive_copy_results(CdbBytes cdb, ReceiveCopyResults::Results results) {
+  return ReceiveCopyResults{
+      .results = results, .list_id = cdb[2], .allocation_length = load_big_u32(&cdb[10])};
+}
+
 }  // namespace
+
+ParsedCommand parse_extended_copy(CdbBytes cdb) {
+  return ExtendedCopy{.parameter_list_length = load_big_u32(&cdb[10])};
+}
+
+ParsedCommand parse_receive_copy_status(CdbBytes cdb) {
+  return receive_copy_results(cdb, ReceiveCopyResults::Results::kStatus);
+}
+ParsedCommand parse_receive_copy_operating_parameters(CdbBytes cdb) {
+  return receive_copy_results(cdb, ReceiveCopyResults::Results::kOperatingParameters);
+}
+ParsedCommand parse_receive_copy_failure_details(CdbBytes cdb) {
+  return receive_copy_results(cdb, ReceiveCopyResults::Results::kFailedSegment);
+}
 
 ParsedCommand parse_test_unit_ready(CdbBytes) { return TestUnitReady{}; }
 

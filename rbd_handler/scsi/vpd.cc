@@ -91,6 +91,7 @@ constexpr auto kPages = std::to_array<VpdPage>({
     {0x80, append_serial_number},
     {0x83, append_device_identification},
     {0x86, append_extended_inquiry},
+    {0x8f, append_third_party_copy},
     {0xb0, append_block_limits},
     {0xb1, append_block_characteristics},
     {0xb2, append_logical_block_provisioning},

@@ -135,6 +135,8 @@ void LunDriver::after_event() {
     CHECK(!facts_wanted_);
     facts_wanted_ = true;
   }
+  while (run_copies()) {
+  }
   kernel_();
   if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) {
     CHECK(job_ == lock::Job::kNone);
@@ -147,6 +149,50 @@ void LunDriver::after_event() {
   peers_waiting_ -= replies_.size();
   replies_.clear();
   for (const Instance& instance : instances_) CHECK(!instance.image.overlap_seen);
+}
+
+// True: something was done, look again.
+bool LunDriver::run_copies() {
+  std::vector<CopyStart> starts;
+  device_.take_copy_starts(starts);
+  for (const CopyStart& start : starts) {
+    const std::vector<scsi::CopyDisk> disks(start.request.cscds.size(), {0, device_.disk()});
+    const auto extents = scsi::plan_copy(start.request, disks);
+    if (extents) {
+      copies_.try_emplace(++last_copy_, start.task, copy::CopyJob(*extents, nullptr));
+      device_.on_copy_begun(start.task, std::chrono::seconds(30), now_);
+    } else {
+      device_.on_copy_ended(start.task, scsi::Result::check(extents.error()), now_);
+    }
+  }
+  std::vector<CopyOpDone> ended;
+  device_.take_copy_ops_done(ended);
+  for (const CopyOpDone& done : ended) {
+    const auto copy = copies_.find(done.copy);
+    if (copy != copies_.end()) copy->second.job.on_done(done.token, done.result);
+  }
+  std::vector<uint32_t> cancels;
+  device_.take_copy_cancels(cancels);
+  bool busy = !starts.empty() || !ended.empty() || !cancels.empty();
+  for (auto it = copies_.begin(); it != copies_.end();) {
+    const uint64_t id = it->first;
+    const uint32_t task = it->second.task;
+    copy::CopyJob& job = it->second.job;
+    const bool cancelled = std::ranges::find(cancels, task) != cancels.end();
+    std::vector<copy::Op> ops;
+    if (!cancelled) job.take_ops(ops);
+    for (const copy::Op& op : ops) device_.on_copy_op(id, op, now_);
+    busy |= !ops.empty();
+    if (!cancelled && !job.finished()) {
+      ++it;
+      continue;
+    }
+    if (cancelled) device_.on_copy_cancelled(id, now_);
+    device_.on_copy_ended(task, cancelled ? job.result_if_cut_off() : job.result(), now_);
+    it = copies_.erase(it);
+    busy = true;
+  }
+  return busy;
 }
 
 void LunDriver::settle() {

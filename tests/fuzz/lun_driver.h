@@ -5,8 +5,10 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <vector>
 
+#include "rbd_handler/copy/copy_job.h"
 #include "rbd_handler/device.h"
 #include "tests/fuzz/input.h"
 #include "tests/support/fake_image.h"
@@ -44,6 +46,7 @@ class LunDriver {
   void fetch_facts();
   void pass_time(Duration step);
   void after_event();
+  bool run_copies();
 
   std::function<void()> kernel_;
   std::deque<Instance> instances_;
@@ -52,6 +55,13 @@ class LunDriver {
   bool facts_wanted_ = false;
   uint64_t last_request_ = 0;
   size_t peers_waiting_ = 0;
+  // EXTENDED COPY commands that were begun, by an id of ours; all that they name is this LUN.
+  struct Copy {
+    uint32_t task = 0;
+    copy::CopyJob job;
+  };
+  std::map<uint64_t, Copy> copies_;
+  uint64_t last_copy_ = 0;
   std::vector<Report> reports_;
   std::vector<lock::PeerReply> replies_;
   Device device_;

@@ -9,6 +9,7 @@ unit_test(device_test
     device_answers_test.cc
     device_compare_test.cc
     device_copy_test.cc
+    device_extended_copy_test.cc
     device_ladder_test.cc
     device_lba_status_test.cc
     device_random_test.cc

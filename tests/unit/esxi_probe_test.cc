@@ -79,10 +79,13 @@ TEST_F(EsxiProbe, KnowsTheDisk) {
       {"INQUIRY",
        {0x12, 0, 0, 0, 36, 0},
        36,
-       // SPC-4; TPGS implicit, 3PC=0 (08h comes with EXTENDED COPY); CMDQUE.
-       Bytes{0x00, 0x00, 0x06, 0x12, 0x5b, 0x10, 0x00, 0x02} +
+       // SPC-4; TPGS implicit, 3PC=1; CMDQUE.
+       Bytes{0x00, 0x00, 0x06, 0x12, 0x5b, 0x18, 0x00, 0x02} +
            text("LIO-ORG TCMU device     0002")},
-      {"the pages", page(0x00), 255, {0, 0x00, 0, 7, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2}},
+      {"the pages",
+       page(0x00),
+       255,
+       {0, 0x00, 0, 8, 0x00, 0x80, 0x83, 0x86, 0x8f, 0xb0, 0xb1, 0xb2}},
       {"the serial", page(0x80), 255,
        Bytes{0, 0x80, 0, 36} + text("8d6d3a3e-5c71-4f22-b9e0-0123456789ab")},
       {"the names", page(0x83), 255,
@@ -179,13 +182,14 @@ TEST_F(EsxiProbe, FindsThePrimitivesOfVaai) {
        supported(0x42),
        255,
        {0, 0x03, 0, 10, 0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04}},
-      // XCOPY: not served yet.
-      {"EXTENDED COPY", supported(0x83), 255, {0, 0x01, 0, 0}},
+      // XCOPY: it has service actions, and is known by its limits.
+      {"EXTENDED COPY", supported(0x83), 255, {}, kInvalidField},
       {"RECEIVE COPY RESULTS, OPERATING PARAMETERS",
        {0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x00, 0, 0},
        512,
-       {},
-       kInvalidOperationCode},
+       {0, 0, 0, 0x2a, 0x01, 0, 0, 0, 0, 8, 0, 16, 0, 0,   0x02, 0xc0,  //
+        2, 0, 0, 0,    0,    0, 0, 0, 0, 0, 0, 0,  0, 0,   0,    0,     //
+        0, 0, 0, 8,    8,    0, 0, 0, 0, 0, 0, 2,  2, 0xe4}},
   });
 }
 

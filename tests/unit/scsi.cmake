@@ -7,6 +7,7 @@ unit_test(scsi_test
     scsi_compare_and_write_test.cc
     scsi_defect_data_test.cc
     scsi_copy_list_test.cc
+    scsi_extended_copy_test.cc
     scsi_inquiry_test.cc
     scsi_lba_status_test.cc
     scsi_log_test.cc

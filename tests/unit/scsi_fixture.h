@@ -37,12 +37,13 @@ inline std::ostream& operator<<(std::ostream& out, const Op& op) {
   return out << "kind " << int(op.kind) << " at " << op.offset << " + " << op.length;
 }
 
-// What a command came to: just one of good, check, ops and flush.
+// What a command came to: just one of good, check, ops, flush and copy.
 struct Outcome {
   bool good = false;
   std::optional<Check> check;
   std::vector<Op> ops;
   bool flush = false;
+  std::optional<CopyRequest> copy;
   Bytes data_in;
 };
 
@@ -72,6 +73,7 @@ class ScsiTest : public ::testing::Test {
   TargetFacts target{};
   std::optional<Sense> pending_sense{};
   AccessCounters counters{};
+  CopyHistory* copies = nullptr;
 
   // `data_length` is what the fabric expects to transfer.
   Outcome run(const Bytes& cdb, uint64_t data_length, const Bytes& data_out = {}) const {
@@ -84,8 +86,9 @@ class ScsiTest : public ::testing::Test {
       return out;
     }
     const DataOut data(data_out);
-    const Plan plan = scsi::plan(*command, disk, target,
-                                 {data_length, data.iov(), pending_sense, counters}, out.data_in);
+    const Plan plan =
+        scsi::plan(*command, disk, target,
+                   {data_length, data.iov(), pending_sense, counters, copies}, out.data_in);
     if (const auto* answer = std::get_if<Answer>(&plan)) {
       out.good = answer->result.status == ScsiStatus::kGood;
       if (answer->result.status == ScsiStatus::kCheckCondition) {
@@ -95,6 +98,8 @@ class ScsiTest : public ::testing::Test {
     } else if (const auto* ops = std::get_if<ImageOps>(&plan)) {
       for (const auto& op : ops->ops)
         out.ops.push_back({op.kind, op.range.offset, op.range.length});
+    } else if (const auto* copy = std::get_if<CopyRequest>(&plan)) {
+      out.copy = *copy;
     } else {
       out.flush = true;
     }

@@ -20,7 +20,7 @@ TEST_F(ScsiInquiry, TellsAModernDisk) {
           0x06,        // SPC-4
           0x12,        // NORMACA=0, HISUP=1, RESPONSE DATA FORMAT 2
           0x5b,        // 91 bytes follow
-          0x00,        // TPGS=0: no groups. 3PC=0, PROTECT=0
+          0x08,        // TPGS=0: no groups. 3PC=1, PROTECT=0
           0x00, 0x02,  // CMDQUE=1
       } +
       text("LIO-ORG TCMU device     0002") + Bytes(22) +  // to byte 57
@@ -36,7 +36,7 @@ TEST_F(ScsiInquiry, TellsAModernDisk) {
 
 TEST_F(ScsiInquiry, TellsImplicitAluaOnceThereAreGroups) {
   target.groups = {{.id = 1, .relative_ports = {1}}};
-  EXPECT_EQ(ask(kStandard).data_in[5], 0x10);
+  EXPECT_EQ(ask(kStandard).data_in[5], 0x18);
 }
 
 TEST_F(ScsiInquiry, ObeysTheAllocationLength) {

@@ -15,7 +15,8 @@ class ScsiParse : public ScsiTest {
   const Bytes data_ = Bytes(512, 0x5a);
 
   bool answered(const Outcome& out) const {
-    const int ways = out.good + out.check.has_value() + !out.ops.empty() + out.flush;
+    const int ways =
+        out.good + out.check.has_value() + !out.ops.empty() + out.flush + out.copy.has_value();
     return ways == 1;
   }
 };
@@ -24,7 +25,7 @@ const std::set<int> kPlainOpcodes = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0
                                      0x28, 0x2a, 0x2e, 0x2f, 0x34, 0x35, 0x37, 0x41, 0x42,
                                      0x4d, 0x55, 0x5a, 0x88, 0x89, 0x8a, 0x8b, 0x8e, 0x8f,
                                      0x90, 0x91, 0x93, 0x9c, 0xa8, 0xaa, 0xae, 0xaf, 0xb7};
-const std::set<int> kServiceActionOpcodes = {0x9e, 0xa3};
+const std::set<int> kServiceActionOpcodes = {0x83, 0x84, 0x9e, 0xa3};
 
 TEST_F(ScsiParse, AnswersEveryOpcodeWithEveryServiceAction) {
   for (int opcode = 0; opcode < 256; ++opcode) {
@@ -38,7 +39,11 @@ TEST_F(ScsiParse, AnswersEveryOpcodeWithEveryServiceAction) {
       if (kServiceActionOpcodes.contains(opcode)) {
         const bool served = (opcode == 0x9e && (action == 0x10 || action == 0x12)) ||
                             (opcode == 0xa3 && (action == 0x0a || action == 0x0c));
-        if (served) {
+        if (opcode == 0x83 && action == 0) {
+          EXPECT_TRUE(out.good);  // No parameter list.
+        } else if (opcode == 0x84 && (action == 0 || action == 3 || action == 4)) {
+          EXPECT_EQ(out.good, action == 3);  // No copy is known.
+        } else if (served) {
           EXPECT_TRUE(out.good);
         } else {
           EXPECT_EQ(out.check, (Check{0x5, 0x24, 0x00}));

@@ -86,3 +86,23 @@ def orwrite16(lba, blocks):
 
 def write_atomic16(lba, blocks):
     return bytes([0x9C, 0]) + lba.to_bytes(8, "big") + bytes(2) + blocks.to_bytes(2, "big") + bytes(2)
+
+
+def extended_copy(parameters):
+    """LID1; `parameters`: see copy_parameters."""
+    return bytes([0x83]) + bytes(9) + len(parameters).to_bytes(4, "big") + bytes(2)
+
+
+def copy_parameters(names, segments, list_id=1, block_size=512):
+    """`names`: NAA designators, 16 bytes each; `segments`: (source, destination, blocks, from LBA, to LBA)."""
+    targets = b"".join(bytes([0xE4, 0, 0, 0, 1, 3, 0, len(name)]) + name.ljust(20, b"\0") + block_size.to_bytes(4, "big")
+                       for name in names)
+    copies = b"".join(bytes([2, 0, 0, 0x18]) + source.to_bytes(2, "big") + target.to_bytes(2, "big") + bytes(2) +
+                      blocks.to_bytes(2, "big") + begin.to_bytes(8, "big") + end.to_bytes(8, "big")
+                      for source, target, blocks, begin, end in segments)
+    return (bytes([list_id, 0]) + len(targets).to_bytes(2, "big") + bytes(4) + len(copies).to_bytes(4, "big") + bytes(4) +
+            targets + copies)
+
+
+def receive_copy_results(service_action, list_id=0, length=1024):
+    return bytes([0x84, service_action, list_id]) + bytes(7) + length.to_bytes(4, "big") + bytes(2)
