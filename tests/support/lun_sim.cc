@@ -62,6 +62,7 @@ void LunSim::step() {
     case 1:
     case 2:
       if (open_.size() < 40) issue();
+      if (chance(4) && copies_.size() < 8) issue_for_a_copy();
       break;
     case 3:
       abort_one();
@@ -146,7 +147,49 @@ void LunSim::remember_newest(Pending& command) const {
                         newest_.begin() + command.block + command.count);
 }
 
+// A read or write for an EXTENDED COPY of some LUN: the same promises, and the kernel knows nothing
+// of it.
+void LunSim::issue_for_a_copy() {
+  Pending command{.block = below(kBlocks), .count = 0, .id = 0, .newest = {}};
+  command.count = 1 + below(std::min(6u, kBlocks - command.block));
+  command.memory = std::make_shared<std::vector<uint8_t>>(command.count * kBlockBytes);
+  copy::Op op{.token = command.block,
+              .disk = 0,
+              .kind = chance(3) ? OpKind::kRead : OpKind::kWrite,
+              .range = {command.block * kBlockBytes, command.memory->size()},
+              .data = *command.memory,
+              .memory = command.memory};
+  if (op.kind == OpKind::kRead) {
+    remember_newest(command);
+  } else {
+    command.id = ++last_id_;
+    writes_.push_back({.submitted = clock_});
+    *command.memory = blocks_of(command.id, command.count);
+    op.data = *command.memory;
+  }
+  copies_[++last_copy_] = std::move(command);
+  device_.on_copy_op(last_copy_, op, now_);
+}
+
+void LunSim::collect_of_copies() {
+  std::vector<CopyOpDone> ended;
+  device_.take_copy_ops_done(ended);
+  for (const CopyOpDone& done : ended) {
+    const auto found = copies_.find(done.copy);
+    ASSERT_NE(found, copies_.end()) << "told twice";
+    const Pending& command = found->second;
+    EXPECT_EQ(done.token, command.block);
+    if (command.id != 0) writes_[command.id].answered = clock_;
+    using enum scsi::ScsiStatus;
+    EXPECT_TRUE(done.result.status == kGood || done.result.status == kBusy ||
+                done.result.status == kTaskAborted);
+    if (done.result.status == kGood) good(command, *command.memory);
+    copies_.erase(found);
+  }
+}
+
 void LunSim::abort_one() {
+  if (!copies_.empty() && chance(4)) device_.on_copy_cancelled(copies_.begin()->first, now_);
   if (open_.empty()) return;
   auto chosen = open_.begin();
   std::advance(chosen, below(static_cast<uint32_t>(open_.size())));
@@ -165,14 +208,21 @@ void LunSim::collect() {
 }
 
 void LunSim::answered(const Pending& command, const FakeResult& result) {
-  const bool good = result.how == FakeResult::How::kAnswered && result.status == 0x00;
+  const bool is_good = result.how == FakeResult::How::kAnswered && result.status == 0x00;
   if (result.how == FakeResult::How::kAnswered) {
     const bool miscompare = command.shown && result.status == 0x02 && result.sense[2] == 0x0e;
     EXPECT_TRUE(result.status == 0x00 || result.status == 0x08 || miscompare) << int{result.status};
   }
   if (command.id != 0) writes_[command.id].answered = clock_;
-  if (!good) return;
+  if (!is_good) return;
   if (command.status) return check_status(command, result.data_in);
+  if (command.id == 0 && !command.shown) {
+    ASSERT_EQ(result.data_in.size(), command.count * kBlockBytes);
+  }
+  good(command, result.data_in);
+}
+
+void LunSim::good(const Pending& command, const std::vector<uint8_t>& data_in) {
   for (uint32_t i = 0; i < command.count; ++i) {
     if (command.id != 0) {
       acknowledge(command.block + i, command.id);
@@ -183,8 +233,7 @@ void LunSim::answered(const Pending& command, const FakeResult& result) {
       continue;
     }
     uint32_t seen = 0;
-    ASSERT_EQ(result.data_in.size(), command.count * kBlockBytes);
-    std::memcpy(&seen, &result.data_in[i * kBlockBytes], sizeof seen);
+    std::memcpy(&seen, &data_in[i * kBlockBytes], sizeof seen);
     check_seen(command.block + i, seen, command.newest[i]);
   }
 }
@@ -224,6 +273,7 @@ void LunSim::run_device() {
   if (device_.publish()) kernel_.doorbell();
   std::vector<uint16_t> freed;
   device_.take_freed_buffers(freed);
+  collect_of_copies();
   for (const uint16_t id : freed) EXPECT_TRUE(kernel_.free_kept_buf(id)) << id;
   std::vector<Report> reports;
   device_.take_reports(reports);
@@ -400,6 +450,7 @@ void LunSim::heal() {
     pass_time();
   }
   EXPECT_TRUE(open_.empty()) << open_.size() << " commands were never answered";
+  EXPECT_TRUE(copies_.empty()) << copies_.size() << " ops of copies were never answered";
   EXPECT_TRUE(device_.idle());
   EXPECT_EQ(device_.detached(), 0u);
   EXPECT_EQ(kernel_.kept(), 0u) << "buffers were never freed";

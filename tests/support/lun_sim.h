@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <vector>
@@ -48,10 +49,11 @@ class LunSim {
   struct Pending {
     uint32_t block = 0;
     uint32_t count = 0;
-    uint32_t id = 0;                  // Of a write; 0: it changes nothing.
-    bool status = false;              // GET LBA STATUS.
-    std::optional<uint32_t> shown{};  // VERIFY: what GOOD says is there.
-    std::vector<uint64_t> newest;     // Of a read, for each block: see newest_.
+    uint32_t id = 0;                                 // Of a write; 0: it changes nothing.
+    bool status = false;                             // GET LBA STATUS.
+    std::optional<uint32_t> shown{};                 // VERIFY: what GOOD says is there.
+    std::vector<uint64_t> newest;                    // Of a read, for each block: see newest_.
+    std::shared_ptr<std::vector<uint8_t>> memory{};  // Of a copy's read or write.
   };
 
   bool chance(uint32_t one_in) { return random_() % one_in == 0; }
@@ -60,11 +62,14 @@ class LunSim {
   // The initiator.
   void issue();
   void issue_write(const Pending& command, uint32_t kind, FakeCommand& request);
+  void issue_for_a_copy();
   void abort_one();
   void collect();
+  void collect_of_copies();
   void answered(const Pending& command, const FakeResult& result);
   void remember_newest(Pending& command) const;
   void check_status(const Pending& command, const std::vector<uint8_t>& data);
+  void good(const Pending& command, const std::vector<uint8_t>& data_in);
   void acknowledge(uint32_t block, uint32_t id);
   void check_seen(uint32_t block, uint32_t id, uint64_t newest);
 
@@ -103,7 +108,9 @@ class LunSim {
   std::vector<Write> writes_{1};  // By id; 0 is the image as it was made.
   std::vector<uint64_t>
       newest_;  // For each block: when the newest acknowledged write was submitted.
-  std::map<uint64_t, Pending> open_;  // Commands by the kernel's tag.
+  std::map<uint64_t, Pending> open_;    // Commands by the kernel's tag.
+  std::map<uint64_t, Pending> copies_;  // Reads and writes of copies, by the copy; it has just one.
+  uint64_t last_copy_ = 0;
 };
 
 }  // namespace tcmurbd::testing
