@@ -37,7 +37,7 @@ LunDriver::LunDriver(ring::Ring ring, const DeviceSettings& settings, std::funct
 }
 
 void LunDriver::event(Input& input) {
-  switch (input.below(10)) {
+  switch (input.below(12)) {
     case 0:
     case 1:
       return ring();
@@ -59,6 +59,12 @@ void LunDriver::event(Input& input) {
       return after_event();
     case 9:
       return pass_time(Device::kTick);
+    case 10:
+      copies_.begin_op(input, kBlocks, now_);
+      return after_event();
+    case 11:
+      copies_.cancel(input, now_);
+      return after_event();
     default:
       return;
   }
@@ -135,8 +141,7 @@ void LunDriver::after_event() {
     CHECK(!facts_wanted_);
     facts_wanted_ = true;
   }
-  while (run_copies()) {
-  }
+  copies_.run(now_);
   kernel_();
   if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) {
     CHECK(job_ == lock::Job::kNone);
@@ -151,55 +156,12 @@ void LunDriver::after_event() {
   for (const Instance& instance : instances_) CHECK(!instance.image.overlap_seen);
 }
 
-// True: something was done, look again.
-bool LunDriver::run_copies() {
-  std::vector<CopyStart> starts;
-  device_.take_copy_starts(starts);
-  for (const CopyStart& start : starts) {
-    const std::vector<scsi::CopyDisk> disks(start.request.cscds.size(), {0, device_.disk()});
-    const auto extents = scsi::plan_copy(start.request, disks);
-    if (extents) {
-      copies_.try_emplace(++last_copy_, start.task, copy::CopyJob(*extents, nullptr));
-      device_.on_copy_begun(start.task, std::chrono::seconds(30), now_);
-    } else {
-      device_.on_copy_ended(start.task, scsi::Result::check(extents.error()), now_);
-    }
-  }
-  std::vector<CopyOpDone> ended;
-  device_.take_copy_ops_done(ended);
-  for (const CopyOpDone& done : ended) {
-    const auto copy = copies_.find(done.copy);
-    if (copy != copies_.end()) copy->second.job.on_done(done.token, done.result);
-  }
-  std::vector<uint32_t> cancels;
-  device_.take_copy_cancels(cancels);
-  bool busy = !starts.empty() || !ended.empty() || !cancels.empty();
-  for (auto it = copies_.begin(); it != copies_.end();) {
-    const uint64_t id = it->first;
-    const uint32_t task = it->second.task;
-    copy::CopyJob& job = it->second.job;
-    const bool cancelled = std::ranges::find(cancels, task) != cancels.end();
-    std::vector<copy::Op> ops;
-    if (!cancelled) job.take_ops(ops);
-    for (const copy::Op& op : ops) device_.on_copy_op(id, op, now_);
-    busy |= !ops.empty();
-    if (!cancelled && !job.finished()) {
-      ++it;
-      continue;
-    }
-    if (cancelled) device_.on_copy_cancelled(id, now_);
-    device_.on_copy_ended(task, cancelled ? job.result_if_cut_off() : job.result(), now_);
-    it = copies_.erase(it);
-    busy = true;
-  }
-  return busy;
-}
-
 void LunDriver::settle() {
   constexpr uint8_t kGoodOp[] = {0, 0};
   // A fence that failed, or an attempt to reopen, is tried again after seconds; the deadline is 15.
   ring();
-  for (int turn = 0; turn < 400 && !(device_.idle() && peers_waiting_ == 0); ++turn) {
+  const auto settled = [this] { return device_.idle() && copies_.idle() && peers_waiting_ == 0; };
+  for (int turn = 0; turn < 400 && !settled(); ++turn) {
     fetch_facts();
     end_job(true, false);
     for (Instance& instance : instances_) {
@@ -211,7 +173,7 @@ void LunDriver::settle() {
     pass_time(std::chrono::milliseconds(250));
     ring();
   }
-  CHECK(device_.idle() && peers_waiting_ == 0);
+  CHECK(settled());
   CHECK(device_.detached() == 0);
   for (const Instance& instance : instances_) CHECK(instance.image.pending.empty());
 }

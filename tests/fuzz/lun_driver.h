@@ -10,6 +10,7 @@
 
 #include "rbd_handler/copy/copy_job.h"
 #include "rbd_handler/device.h"
+#include "tests/fuzz/copy_driver.h"
 #include "tests/fuzz/input.h"
 #include "tests/support/fake_image.h"
 
@@ -46,7 +47,6 @@ class LunDriver {
   void fetch_facts();
   void pass_time(Duration step);
   void after_event();
-  bool run_copies();
 
   std::function<void()> kernel_;
   std::deque<Instance> instances_;
@@ -55,16 +55,10 @@ class LunDriver {
   bool facts_wanted_ = false;
   uint64_t last_request_ = 0;
   size_t peers_waiting_ = 0;
-  // EXTENDED COPY commands that were begun, by an id of ours; all that they name is this LUN.
-  struct Copy {
-    uint32_t task = 0;
-    copy::CopyJob job;
-  };
-  std::map<uint64_t, Copy> copies_;
-  uint64_t last_copy_ = 0;
   std::vector<Report> reports_;
   std::vector<lock::PeerReply> replies_;
   Device device_;
+  CopyDriver copies_{device_};
 };
 
 }  // namespace tcmurbd::fuzz

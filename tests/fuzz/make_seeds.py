@@ -109,6 +109,8 @@ FINISH = bytes([7, 2, 0, 0])   # The first image op ends well.
 FAIL = bytes([7, 2, 0, 3])     # It times out.
 JOB = bytes([7, 4, 1, 0])      # The lock's job succeeds.
 FACTS = bytes([7, 5])
+COPY_READ, COPY_WRITE = bytes([7, 10, 0, 0, 4, 3, 9]), bytes([7, 10, 0, 1, 2, 3, 9])
+COPY_CANCEL = bytes([7, 11, 0])
 PEER = bytes([7, 7])
 TICK = bytes([7, 9])
 SECONDS = bytes([7, 6]) + struct.pack("<H", 16000)
@@ -165,10 +167,22 @@ def aborts():
         SECONDS, JOB, JOB, PEER, TICK, quick(True, 1, 1), RUN, JOB, FAIL, TICK, JOB, JOB, bytes([7, 8, 40]), quick(False, 50, 1)])
 
 
+def copies():
+    # EXTENDED COPY (LID1): a CSCD descriptor E4h with an EUI-64 of no meaning, a segment 02h of 4 blocks from LBA 0 to 16.
+    cscd = bytes([0xE4, 0, 0, 0, 1, 2, 0, 8]) + bytes(20) + bytes([0, 0, 2, 0])
+    segment = bytes([2, 0, 0, 0x18, 0, 0, 0, 0, 0, 0]) + struct.pack(">HQQ", 4, 0, 16)
+    parameters = bytes([7, 0x18, 0, len(cscd), 0, 0, 0, 0]) + struct.pack(">II", len(segment), 0) + cscd + segment
+    copy = cdb(0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, len(parameters))
+    results = [reads(cdb(0x84, action, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0), 256) for action in (0, 3, 4)]
+    return b"\x1e" + b"".join([
+        COPY_READ, FINISH, COPY_WRITE, JOB, COPY_WRITE, FINISH, COPY_READ, COPY_WRITE, COPY_CANCEL, FINISH, FINISH,
+        writes(copy, parameters), FINISH, FINISH, *results, writes(copy, parameters), b"\3\0", RUN, FINISH])
+
+
 def device():
     fields = bytes([0x7f, 0, 0, 0, 0, 0, 0, 24]) + struct.pack(">HBBQIHHI", 0x0b, 0, 0, 3, 0, 0, 0, 1)
     long_cdb = fields[:16] + fields[16:]
-    seeds("device", primary=primary(), block=block(), aborts=aborts(), no_keep=b"\x06" + aborts()[1:],
+    seeds("device", primary=primary(), block=block(), aborts=aborts(), copies=copies(), no_keep=b"\x06" + aborts()[1:],
           no_capabilities=b"\x00" + block()[1:],
           long_cdb=b"\x1e" + writes(long_cdb, blocks=1) + without_data(bytes([0x7f]) + bytes(6) + b"\xff" + bytes(255)))
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies of a Device, played by a fuzzer's input: reads and writes that came from copies of other
+// LUNs, and EXTENDED COPY commands that came to this one, with all disks that they name being this
+// one. Watches that each op is told of once, and that its memory lives as long as it is used.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "rbd_handler/copy/copy_job.h"
+#include "rbd_handler/device.h"
+#include "tests/fuzz/input.h"
+
+namespace tcmurbd::fuzz {
+
+class CopyDriver {
+ public:
+  explicit CopyDriver(Device& device) : device_(device) {}
+
+  // An op of another LUN's copy, or such a copy is given up.
+  void begin_op(Input& input, uint64_t blocks, TimePoint now);
+  void cancel(Input& input, TimePoint now);
+  // After each event of the device.
+  void run(TimePoint now);
+  bool idle() const { return ops_.empty() && own_.empty(); }
+
+ private:
+  static constexpr uint64_t kOthers = 3;  // Copies 1 to 3 are of other LUNs.
+
+  struct Own {
+    uint64_t id = 0;
+    std::unique_ptr<copy::CopyJob> job;
+    bool cancelled = false;
+  };
+
+  void start(const CopyStart& start, TimePoint now);
+  void give(uint64_t id, const copy::Op& op, TimePoint now);
+  void drive(TimePoint now);
+  size_t ops_of(uint64_t id) const;
+
+  Device& device_;
+  std::multiset<std::pair<uint64_t, uint32_t>> ops_;  // Copy and token of what is under way.
+  std::map<uint32_t, Own> own_;                       // By the task.
+  uint64_t last_id_ = kOthers;
+  uint32_t last_token_ = 0;
+};
+
+}  // namespace tcmurbd::fuzz
