@@ -24,9 +24,9 @@ constexpr size_t kOpenMax = 200;
 // Operation codes whose data goes to the disk. The ring does not tell a command's direction: one of
 // these that comes with room for Data-In instead puts what an earlier command left there onto the
 // disk, where reads find it; its own answer must not hold any of that.
-constexpr std::array<uint8_t, 22> kTakesDataOut{0x0a, 0x15, 0x2a, 0x2e, 0x2f, 0x3b, 0x41, 0x42,
+constexpr std::array<uint8_t, 24> kTakesDataOut{0x0a, 0x15, 0x2a, 0x2e, 0x2f, 0x3b, 0x41, 0x42,
                                                 0x50, 0x51, 0x53, 0x55, 0x7f, 0x83, 0x89, 0x8a,
-                                                0x8e, 0x8f, 0x93, 0xaa, 0xae, 0xaf};
+                                                0x8b, 0x8e, 0x8f, 0x93, 0x9c, 0xaa, 0xae, 0xaf};
 constexpr auto kStale = static_cast<uint8_t>(FakeKernel::kStaleByte);
 
 class Initiators {

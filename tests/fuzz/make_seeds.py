@@ -158,6 +158,11 @@ def block():
         writes(cdb(0x41, 0, 0, 0, 0, 2, 0, 0, 20), blocks=1, fill=7), FINISH,
         writes(cdb(0x89, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1), scattered=True, blocks=2), FINISH,
         without_data(cdb(0x35)), without_data(cdb(0x91)),
+        writes(cdb(0x2f, 2, 0, 0, 0, 1, 0, 0, 1), blocks=1, fill=3), FINISH, writes(cdb(0x2f, 6, 0, 0, 0, 1, 0, 0, 4), blocks=1), FINISH,
+        writes(cdb(0x8e, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1), blocks=1, fill=3), FINISH, FINISH,
+        writes(cdb(0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2), blocks=2, fill=8), FINISH, FINISH,
+        writes(cdb(0x9c, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1), blocks=1, fill=5), FINISH,
+        reads(cdb(0x4d, 0, 0x40, 0, 0, 0, 0, 0, 252)), without_data(cdb(0x34, 0, 0, 0, 0, 1, 0, 0, 4)),
         reads(cdb(0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32), 32), without_data(cdb(0x2f, 0, 0, 0, 0, 0, 0, 0, 4)), FINISH])
 
 
