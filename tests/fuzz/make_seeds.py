@@ -176,7 +176,7 @@ def copies():
     # EXTENDED COPY (LID1): a CSCD descriptor E4h with an EUI-64 of no meaning, a segment 02h of 4 blocks from LBA 0 to 16.
     cscd = bytes([0xE4, 0, 0, 0, 1, 2, 0, 8]) + bytes(20) + bytes([0, 0, 2, 0])
     segment = bytes([2, 0, 0, 0x18, 0, 0, 0, 0, 0, 0]) + struct.pack(">HQQ", 4, 0, 16)
-    parameters = bytes([7, 0x18, 0, len(cscd), 0, 0, 0, 0]) + struct.pack(">II", len(segment), 0) + cscd + segment
+    parameters = bytes([7, 0, 0, len(cscd), 0, 0, 0, 0]) + struct.pack(">II", len(segment), 0) + cscd + segment
     copy = cdb(0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, len(parameters))
     results = [reads(cdb(0x84, action, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0), 256) for action in (0, 3, 4)]
     return b"\x1e" + b"".join([
