@@ -10,7 +10,7 @@ MIB = 1 << 20
 SIZE = 64 * MIB
 BLOCKS = SIZE // 512
 # What the tools say of a command that was refused or an answer that is not as the standard has it.
-COMPLAINT = re.compile(r"(?i)illegal|unsupported|not supported on|truncat|fail|sense key: [^n]|invalid|unexpected|too short|miscompare")
+COMPLAINT = re.compile(r"(?i)illegal|unsupported|not supported on|truncat|failed|sense key: [^n]|invalid|unexpected|too short|miscompare")
 ILLEGAL_REQUEST, INVALID_OPCODE, MISCOMPARE, OUT_OF_RANGE = 5, 9, 14, 22  # exit statuses, sg3_utils(8)
 # Tools of commands that a disk may have or not: operation code (and service action), the tool. {block}: 512 bytes that LBA 0 holds.
 OPTIONAL = [
@@ -130,6 +130,17 @@ class Sg3Test(testing.LabTestCase):
         self.assert_blocks(7, new)
         self.refused(words, MISCOMPARE)
         self.assert_blocks(7, new)
+
+    def test_extended_copy(self):
+        """The list of operation codes, INQUIRY's 3PC and VPD 8F agree; a copy that is served copies, one that is not is refused."""
+        data = self.random.randbytes(64 * 512)
+        self.write(0, data)
+        served = "Command is supported" in self.tool("sg_opcodes -o 0x83,0x00", "Command is (NOT )?supported")
+        self.assertEqual("3PC=1" in self.tool("sg_inq"), served)
+        self.assertEqual("Third party copy" in self.tool("sg_vpd -a"), served)
+        status, output = self.gateway.run(f"sg_xcopy if={self.sg} of={self.sg} bs=512 count=64 seek=1000 2>&1", check=False)
+        self.assertEqual(status == 0, served, output)
+        self.assert_blocks(1000, data if served else bytes(len(data)))
 
     def test_lba_status(self):
         """What was never written is deallocated, what was written is mapped, what was unmapped is deallocated again."""

@@ -38,7 +38,7 @@ class VaaiTest(testing.LabTestCase):
         serial = device.serial.encode()
         session.command(cdb.test_unit_ready()).good()
         # 3PC (byte 5, 08h) says no more and no less than that EXTENDED COPY is served.
-        copies = self.supports(session, 0x83, 0x00)
+        copies = self.supports(session, 0x83, 0)
         self.ask(session, bytes([0x12, 0, 0, 0, 36, 0]), 36,
                  f"00 00 06 12 5b {'18' if copies else '10'} 00 02" + b"LIO-ORG TCMU device     0002".hex())
         self.ask(session, cdb.inquiry(0x80), 252, "00 80 00 24" + serial.hex())
