@@ -71,7 +71,8 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
             self.longest_hang = max(self.longest_hang, time.monotonic() - hung)
             self.assert_serving()
         self.assertGreater(self.aborted, LEAST_ABORTED * count - 1, "aborts that found their command")
-        self.tell(f"{self.aborted} of {count} aborts in {time.monotonic() - started:.0f} s, the slowest of a batch {1000 * self.slowest:.0f} ms")
+        self.tell(f"{self.aborted} of {count} aborts in {time.monotonic() - started:.0f} s, "
+                  f"the slowest of a batch {1000 * self.slowest:.0f} ms")
 
     def new_session(self):
         self.outside.close()
