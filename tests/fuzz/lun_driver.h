@@ -5,10 +5,8 @@
 
 #include <deque>
 #include <functional>
-#include <map>
 #include <vector>
 
-#include "rbd_handler/copy/copy_job.h"
 #include "rbd_handler/device.h"
 #include "tests/fuzz/copy_driver.h"
 #include "tests/fuzz/input.h"

@@ -38,7 +38,7 @@ class VaaiTest(testing.LabTestCase):
         serial = device.serial.encode()
         session.command(cdb.test_unit_ready()).good()
         # 3PC (byte 5, 08h) says no more and no less than that EXTENDED COPY is served.
-        copies = self.supports(session, 0x83, 0)
+        copies = self.supports(session, 0x83, 0x00)
         self.ask(session, bytes([0x12, 0, 0, 0, 36, 0]), 36,
                  f"00 00 06 12 5b {'18' if copies else '10'} 00 02" + b"LIO-ORG TCMU device     0002".hex())
         self.ask(session, cdb.inquiry(0x80), 252, "00 80 00 24" + serial.hex())
@@ -52,7 +52,7 @@ class VaaiTest(testing.LabTestCase):
         self.assertLessEqual(int.from_bytes(limits[28:32], "big") * 512, MIB, "VMFS6 gives back 1 MiB at a time")
         self.ask(session, cdb.inquiry(0xB2, 8), 8, "00 b2 00 04 00 e4 02 00")
         self.ask(session, cdb.read_capacity10(), 8, "001fffff 00000200")
-        self.ask(session, cdb.read_capacity16(), 32, "00000000001fffff 00000200 00 03 c000" + "00" * 16)
+        self.ask(session, cdb.read_capacity16(), 32, "00000000001fffff 00000200 00 00 c000" + "00" * 16)
         for page in (0x08, 0x0A, 0x1C, 0x3F):
             session.command(cdb.mode_sense10(page), read=252).good()
         for opcode, action in ((0x89, None), (0x93, None), (0x42, None), (0x9E, 0x10), (0xA3, 0x0A), (0xA3, 0x0C)):
