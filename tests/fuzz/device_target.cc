@@ -186,8 +186,9 @@ void device(Bytes bytes) {
     initiators.collect();
     CHECK(lun->device().broken_reason().empty());
   }
-  do lun->settle();
-  while (kernel.on_ring() != 0);
+  // What waits for room comes once what is before it has been taken.
+  const auto left = [&] { return kernel.on_ring() + kernel.waiting() + kernel.waiting_tmrs(); };
+  for (int turn = 0; turn == 0 || (left() != 0 && turn < 300); ++turn) lun->settle();
   initiators.check_all_answered();
 }
 

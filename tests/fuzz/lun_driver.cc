@@ -33,7 +33,7 @@ LunDriver::LunDriver(ring::Ring ring, const DeviceSettings& settings, std::funct
       device_(std::move(ring), instances_.back().image,
               scsi::DiskFacts{.block_size = kBlockBytes, .blocks = kBlocks, .object_bytes = 4096},
               settings) {
-  instances_.back().image.reads_abandoned = true;
+  instances_.back().image.lenient = true;
 }
 
 void LunDriver::event(Input& input) {
@@ -119,7 +119,7 @@ void LunDriver::reopen() {
   instances_.back().fenced = true;
   Instance fresh{.image = testing::FakeImage(0)};
   fresh.image.content = instances_.back().image.content;
-  fresh.image.reads_abandoned = true;
+  fresh.image.lenient = true;
   instances_.push_back(std::move(fresh));
   device_.on_reopened(instances_.back().image, now_);
 }

@@ -31,8 +31,8 @@ void FakeImage::submit(const ImageOp& op, OpToken token) {
   for (const Pending& other : pending) {
     // Ops of one command (one token) may touch: they do the same.
     if (other.op.kind == OpKind::kBlockStatus) continue;
-    const bool ordered =
-        changes_image(other.op.kind) || (changes_image(op.kind) && !reads_abandoned);
+    if (lenient && op.kind == OpKind::kBlockStatus) continue;
+    const bool ordered = changes_image(other.op.kind) || (changes_image(op.kind) && !lenient);
     if (other.token != token && ordered) {
       overlap_seen |= other.op.range.overlaps(op.range);
     }

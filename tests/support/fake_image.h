@@ -38,8 +38,10 @@ class FakeImage final : public Image {
   std::vector<uint8_t> content;
   std::vector<Pending> pending;  // Oldest first.
   bool overlap_seen = false;
-  // Nobody waits for a read that was aborted: with this, a write over a pending read is no mistake.
-  bool reads_abandoned = false;
+  // The image does not know in which order commands came, nor which were aborted. With this, what
+  // is no mistake in some order is none: a write over a pending read, which nobody may wait for any
+  // more, and a kBlockStatus over a pending write, which may have come after it.
+  bool lenient = false;
 
  private:
   OpDone apply(const Pending& entry);
