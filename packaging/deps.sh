@@ -1,16 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that this project needs, and nothing when they are there already.
-#   deps.sh [build|lab|all]   what to install: to build and check, to run the lab and the quickstart, or both (default)
+#   deps.sh [build|check|lab|all]   to build the daemon and its tests; for style and fuzzing; for the lab and the quickstart; all
 #   deps.sh --list [SECTION]  only prints the names
 set -eu
 
-# To build the daemon, its unit tests, the checks and the fuzzers.
+# To build the daemon and its unit tests.
 build="g++ cmake ninja-build pkg-config git
   libboost-dev libcli11-dev libfmt-dev libgmock-dev libgtest-dev libnl-3-dev libnl-genl-3-dev librados-dev librbd-dev
-  libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev
-  clang-format-19 clang-tidy-19
-  clang-19 libclang-rt-19-dev llvm-19"
+  libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev"
+
+# Style, and the fuzzers: some hundred megabytes that who only builds can do without.
+check="clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev llvm-19"
 
 # For a real kernel (user-mode-linux), a real cluster and initiators; tcmu-runner is the peer that the lab is proven with.
 lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados
@@ -27,8 +28,9 @@ case ${1:-} in
 esac
 case ${1:-all} in
   build) wanted=$build ;;
+  check) wanted=$check ;;
   lab) wanted=$lab ;;
-  all) wanted="$build $lab" ;;
+  all) wanted="$build $check $lab" ;;
   *) usage >&2; exit 2 ;;
 esac
 if [ -n "$list" ]; then printf '%s\n' $wanted; exit 0; fi

@@ -53,6 +53,7 @@ threaded_tests() {
 
 say "packages"
 packaging/deps.sh build || exit 1
+packaging/deps.sh check || exit 1
 [ -n "$quick" ] || packaging/deps.sh lab || exit 1
 
 with_lab=$([ -n "$quick" ] && echo OFF || echo ON)
