@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,7 +23,7 @@ class Input {
   T number() {
     T value = 0;
     const auto taken = bytes(sizeof(T));
-    std::memcpy(&value, taken.data(), taken.size());
+    std::ranges::copy(taken, reinterpret_cast<uint8_t*>(&value));
     return value;
   }
   uint8_t byte() { return number<uint8_t>(); }

@@ -6,11 +6,16 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <ostream>
 #include <vector>
 
 #include "tests/fuzz/targets.h"
 
 namespace tcmurbd::fuzz {
+
+// As a part of the tests' names: googletest would print its bytes, pointers that change each time.
+void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }
+
 namespace {
 
 class FuzzReplay : public ::testing::TestWithParam<Target> {};
