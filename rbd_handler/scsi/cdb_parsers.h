@@ -57,6 +57,7 @@ ParsedCommand parse_mode_select6(CdbBytes cdb);
 ParsedCommand parse_mode_select10(CdbBytes cdb);
 ParsedCommand parse_log_sense(CdbBytes cdb);
 ParsedCommand parse_start_stop_unit(CdbBytes cdb);
+ParsedCommand parse_prevent_allow_medium_removal(CdbBytes cdb);
 ParsedCommand parse_report_target_port_groups(CdbBytes cdb);
 ParsedCommand parse_report_supported_operation_codes(CdbBytes cdb);
 ParsedCommand parse_extended_copy(CdbBytes cdb);

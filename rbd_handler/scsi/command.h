@@ -62,6 +62,9 @@ struct ModeSelect {
 // Only what leaves the disk as it is passes parse(): start, without load, eject or power condition.
 struct StartStopUnit {};
 
+// The medium is fixed: what PREVENT asks for holds anyway.
+struct PreventAllowMediumRemoval {};
+
 // READ and WRITE of 6, 10, 12 and 16 bytes. FUA and DPO are not kept: there is no volatile cache
 // (rbd_cache is off), so every write that is acknowledged is on the medium and every read comes
 // from it.
@@ -180,12 +183,12 @@ struct ReportSupportedOperationCodes {
   uint32_t allocation_length = 0;
 };
 
-using Command =
-    std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16, ModeSense,
-                 ModeSelect, StartStopUnit, Read, Write, WriteAtomic, SynchronizeCache, PreFetch,
-                 Unmap, WriteSame, CompareAndWrite, Verify, WriteAndVerify, OrWrite, ReadDefectData,
-                 LogSense, GetLbaStatus, ReportTargetPortGroups, ReportSupportedOperationCodes,
-                 ExtendedCopy, ReceiveCopyResults>;
+using Command = std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16,
+                             ModeSense, ModeSelect, StartStopUnit, PreventAllowMediumRemoval, Read,
+                             Write, WriteAtomic, SynchronizeCache, PreFetch, Unmap, WriteSame,
+                             CompareAndWrite, Verify, WriteAndVerify, OrWrite, ReadDefectData,
+                             LogSense, GetLbaStatus, ReportTargetPortGroups,
+                             ReportSupportedOperationCodes, ExtendedCopy, ReceiveCopyResults>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
 // ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:

@@ -38,6 +38,7 @@ Plan plan_command(const GetLbaStatus& command, const Context& context);
 Plan plan_command(const TestUnitReady& command, const Context& context);
 Plan plan_command(const RequestSense& command, const Context& context);
 Plan plan_command(const StartStopUnit& command, const Context& context);
+Plan plan_command(const PreventAllowMediumRemoval& command, const Context& context);
 // inquiry.cc
 Plan plan_command(const Inquiry& command, const Context& context);
 // capacity.cc

@@ -39,6 +39,8 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x1a, kNone, "MODE SENSE(6)", 6, usage("08 ffff ff 04"), parse_mode_sense6, "pages: below"},
     {0x1b, kNone, "START STOP UNIT", 6, usage("01 0000 f3 04"), parse_start_stop_unit,
      "start only: other hosts use the disk too"},
+    {0x1e, kNone, "PREVENT ALLOW MEDIUM REMOVAL", 6, usage("00 0000 03 04"),
+     parse_prevent_allow_medium_removal, "the medium is fixed: GOOD, and nothing changes"},
     {0x25, kNone, "READ CAPACITY(10)", 10, usage("00 ffffffff 00 0001 04"), parse_read_capacity10},
     {0x28, kNone, "READ(10)", 10, usage("f8 ffffffff 00 ffff 04"), parse_read10,
      "no cache: DPO and FUA make no difference"},

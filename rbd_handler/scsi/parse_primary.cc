@@ -100,6 +100,12 @@ ParsedCommand parse_start_stop_unit(CdbBytes cdb) {
   return StartStopUnit{};
 }
 
+// PREVENT (SBC-3): 00b allows, 01b prevents, the others are of media changers and obsolete.
+ParsedCommand parse_prevent_allow_medium_removal(CdbBytes cdb) {
+  if ((cdb[4] & 0x02) != 0) return std::unexpected(kInvalidFieldInCdb);
+  return PreventAllowMediumRemoval{};
+}
+
 ParsedCommand parse_report_target_port_groups(CdbBytes cdb) {
   const uint8_t format = cdb[1] >> 5;  // PARAMETER DATA FORMAT: length only, extended, reserved.
   if (format > 1) return std::unexpected(kInvalidFieldInCdb);

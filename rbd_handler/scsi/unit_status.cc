@@ -10,6 +10,8 @@ Plan plan_command(const TestUnitReady&, const Context&) { return good(); }
 
 Plan plan_command(const StartStopUnit&, const Context&) { return good(); }
 
+Plan plan_command(const PreventAllowMediumRemoval&, const Context&) { return good(); }
+
 // NO SENSE unless something is pending: sense data is otherwise sent with its command.
 Plan plan_command(const RequestSense& command, const Context& context) {
   const Sense sense = context.request.pending_sense.value_or(Sense{});

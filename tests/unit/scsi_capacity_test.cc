@@ -95,5 +95,12 @@ TEST_F(ScsiUnitStatus, StartsAndNeverStops) {
   }
 }
 
+TEST_F(ScsiUnitStatus, HasAMediumThatNobodyCanRemove) {
+  EXPECT_TRUE(run({0x1e, 0, 0, 0, 0x00, 0}, 0).good) << "allow";
+  EXPECT_TRUE(run({0x1e, 0, 0, 0, 0x01, 0}, 0).good) << "prevent";
+  for (const uint8_t obsolete : {0x02, 0x03})
+    EXPECT_EQ(run({0x1e, 0, 0, 0, obsolete, 0}, 0).check, (Check{0x5, 0x24, 0x00}));
+}
+
 }  // namespace
 }  // namespace tcmurbd::scsi
