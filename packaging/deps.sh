@@ -16,7 +16,7 @@ check="clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev llvm-19"
 # For a real kernel (user-mode-linux), a real cluster and initiators; tcmu-runner is the peer that the lab is proven with.
 lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados
   ceph-mon ceph-osd ceph-mgr ceph-common
-  libiscsi-bin libiscsi7 open-iscsi sg3-utils fio btrfs-progs xfsprogs
+  libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
   tcmu-runner dbus libglib2.0-bin"
 
 usage() { sed -n '3,5s/^# \{0,1\}//p' "$0"; }

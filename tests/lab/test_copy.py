@@ -179,12 +179,15 @@ class CopyTest(CopyTestCase):
         self.assertEqual(refused.sense[refused.sense[9]:][:1] + refused.sense[refused.sense[9]:][1:15],
                          bytes([2, 0x70, 0, 7, 0, 0, 0, 0, 0x0A, 0, 0, 0, 0, 0x27, 0]))
 
-    def test_sg_xcopy(self):
+    def test_sg_xcopy_and_ddpt(self):
         content = self.fill(self.outside, 0, 0, 8)
         loop = self.loop(*self.devices)
         source, target = loop.generic(0), loop.generic(1)
         print(self.gateway.output(f"sg_xcopy if={source} of={target} bs=512 count={8 * BLOCKS} bpt=8192 skip=0 seek={BLOCKS} 2>&1"))
         self.assert_content(self.devices[1], 1, content)
+        # It asks for the capacities and the operating parameters first, and fits its commands to them.
+        print(self.gateway.output(f"ddpt --xcopy if={source} of={target} bs=512 count={8 * BLOCKS} seek={16 * BLOCKS} 2>&1"))
+        self.assert_content(self.devices[1], 16, content)
 
 
 class HangTest(CopyTestCase):
