@@ -3,7 +3,11 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 namespace tcmurbd::ceph {
 
@@ -57,7 +61,30 @@ void Gateway::answer_requests(std::stop_token stop) {
   }
 }
 
-Frozen::Frozen(pid_t pid) : pid_(pid) { EXPECT_EQ(::kill(pid_, SIGSTOP), 0); }
+namespace {
+
+bool stopped(const std::filesystem::path& thread) {
+  std::ifstream file(thread / "stat");
+  std::string stat(std::istreambuf_iterator<char>(file), {});
+  const size_t name_end = stat.rfind(") ");
+  return name_end == stat.npos || stat[name_end + 2] == 'T';
+}
+
+bool all_stopped(pid_t pid) {
+  const std::filesystem::directory_iterator threads("/proc/" + std::to_string(pid) + "/task");
+  return std::ranges::all_of(threads, [](const auto& thread) { return stopped(thread.path()); });
+}
+
+}  // namespace
+
+// A signal stops a process's threads one by one, and not at once: until then it may still serve.
+Frozen::Frozen(pid_t pid) : pid_(pid) {
+  EXPECT_EQ(::kill(pid_, SIGSTOP), 0);
+  const auto begin = steady_clock::now();
+  while (!all_stopped(pid_) && seconds_since(begin) < 10)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(all_stopped(pid_));
+}
 
 Frozen::~Frozen() { ::kill(pid_, SIGCONT); }
 

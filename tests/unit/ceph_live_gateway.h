@@ -55,8 +55,8 @@ class Gateway {
   std::jthread worker_;
 };
 
-// Stops a process for as long as this lives. The lab gives the pids of the monitor and the OSD in
-// TCMU_RBD_TEST_MON_PID and TCMU_RBD_TEST_OSD_PID.
+// Stops a process, each of its threads, for as long as this lives. The lab gives the pids of the
+// monitor and the OSD in TCMU_RBD_TEST_MON_PID and TCMU_RBD_TEST_OSD_PID.
 class Frozen {
  public:
   explicit Frozen(pid_t pid);
