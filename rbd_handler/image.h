@@ -47,9 +47,10 @@ inline constexpr uint64_t kBlockStatusObjectsMax = 64;
 struct ImageOp {
   OpKind kind = OpKind::kRead;
   ByteRange range;  // REQUIRES: not empty, within the capacity that plan() checked.
-  // kRead: filled in until the completion. Else taken from at submit: of kWriteSame one block, of
-  // kWriteZeroes and kBlockStatus nothing, of kCompareAndWrite twice the range's length, of
-  // kCompare what is said there; of all others as much as the range.
+  // kRead: filled in until the completion. Else taken from at submit; later neither the bytes nor
+  // the iovecs are looked at. Of kWriteSame one block, of kWriteZeroes and kBlockStatus nothing, of
+  // kCompareAndWrite twice the range's length, of kCompare what is said there; of all others as
+  // much as the range.
   IovSpan data;
   // kBlockStatus: the runs that may hold data, in order, merged, within the range; none: all of it
   // reads as zeroes. What can't be told is mapped. Counts if the op succeeds. Else not used.

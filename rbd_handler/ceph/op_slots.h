@@ -21,6 +21,7 @@ struct OpSlot {
   // The op's data in one piece, when it does not lie so or must outlive submit(), and behind it
   // a piece of what is read, if that is not for the caller. Rare, hence allocated.
   std::unique_ptr<uint8_t[]> bounce;
+  iovec own_iov{};  // What op.data is then, but for a read: the data in `bounce`.
   // Where the first difference is: from the data's begin if we found it. librbd writes it before
   // the callback, and only its place within the block can be trusted, see finish().
   uint64_t mismatch = 0;

@@ -31,8 +31,8 @@ std::expected<void, LockFailure> explained(const char* what, std::expected<void,
 // Done by us in more than one step.
 bool has_parts(const ImageOp& op) { return parts_of(op).front() != Part::kWhole; }
 
-// librbd takes reads and writes as up to IOV_MAX pieces, all other data as one. What changes the
-// image and is not given to librbd within submit() must not depend on the caller's memory.
+// librbd takes reads and writes as up to IOV_MAX pieces, all other data as one. What librbd is not
+// given within submit() must not depend on the caller's memory, unless it is read into that.
 bool needs_bounce(const ImageOp& op, bool late) {
   if (has_parts(op)) return true;
   switch (op.kind) {
@@ -53,7 +53,11 @@ void fill_bounce(OpSlot& slot) {
   const auto read_bytes =
       static_cast<size_t>(has_parts(slot.op) ? std::min(slot.op.range.length, kPieceBytes) : 0);
   slot.bounce = std::make_unique_for_overwrite<uint8_t[]>(bytes + read_bytes);
-  if (slot.op.kind != OpKind::kRead) copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
+  if (slot.op.kind == OpKind::kRead) return;
+  copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
+  // The caller's array of iovecs is as transient as what it points to.
+  slot.own_iov = {slot.bounce.get(), bytes};
+  slot.op.data = {&slot.own_iov, 1};
 }
 
 // Of an op in parts.

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -61,6 +62,17 @@ OpDone Target::run_done(const ImageOp& op) {
   const OpToken token = next_token++;
   image->submit(op, token);
   return completions.wait_done(token);
+}
+
+void Target::submit_spoiled(ImageOp op, Bytes data, size_t pieces, OpToken token) {
+  std::vector<iovec>& iov = spoiled_.emplace_back();
+  const size_t piece = data.size() / pieces;
+  for (size_t i = 0; i + 1 < pieces; ++i) iov.push_back({data.data() + i * piece, piece});
+  iov.push_back({data.data() + (pieces - 1) * piece, data.size() - (pieces - 1) * piece});
+  if (!data.empty()) op.data = iov;
+  image->submit(op, token);
+  std::ranges::fill(data, 0xee);
+  std::ranges::fill(iov, iovec{nullptr, kMiB});
 }
 
 int32_t Target::read(uint64_t offset, Bytes& into) {

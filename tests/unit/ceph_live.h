@@ -10,6 +10,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,10 @@
 namespace tcmurbd::ceph {
 
 using Bytes = std::vector<uint8_t>;
+inline Bytes operator+(Bytes a, const Bytes& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
 
 // The path, empty if not given.
 std::string live_conf();
@@ -55,10 +60,15 @@ class Target {
   OpDone compare_and_write(uint64_t offset, const Bytes& data);
   int32_t run(const ImageOp& op) { return run_done(op).result; }
   OpDone run_done(const ImageOp& op);
+  // With its data in `pieces` pieces. Both are spoiled as soon as submit() returns.
+  void submit_spoiled(ImageOp op, Bytes data, size_t pieces, OpToken token);
 
   Completions completions;
   std::unique_ptr<RbdImage> image;
   OpToken next_token = 0;
+
+ private:
+  std::deque<std::vector<iovec>> spoiled_;  // Kept, so that nothing valid takes their place.
 };
 
 // Skips without a cluster. Holds an independent connection, and removes the images that it made.

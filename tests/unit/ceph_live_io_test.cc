@@ -70,20 +70,38 @@ TEST_F(ImageIo, AWritesMemoryIsFreeWhenSubmitReturns) {
   const auto target = Target::open(dev_config(name));
   ASSERT_TRUE(target);
   const Bytes expected = random_bytes(4 * kMiB, 1);
-  for (OpToken token = 0; token < 8; ++token) {
-    Bytes data = expected;
-    const iovec iov{data.data(), data.size()};
-    target->image->submit(
-        {.kind = OpKind::kWrite, .range = {token * 4 * kMiB, data.size()}, .data = {&iov, 1}},
-        token);
-    std::fill(data.begin(), data.end(), 0xee);
-  }
+  for (OpToken token = 0; token < 8; ++token)
+    target->submit_spoiled(
+        {.kind = OpKind::kWrite, .range = {token * 4 * kMiB, expected.size()}, .data = {}},
+        expected, token % 3 + 1, token);
   for (OpToken token = 0; token < 8; ++token) EXPECT_EQ(target->completions.wait(token), 0);
   target->next_token = 8;
   for (uint64_t i = 0; i < 8; ++i) {
     Bytes back(4 * kMiB);
     EXPECT_EQ(target->read(i * 4 * kMiB, back), 0);
     EXPECT_TRUE(back == expected) << i;
+  }
+}
+
+// What lies beyond the end that is known waits for the newest size before librbd gets it.
+TEST_F(ImageIo, SoItIsOfALateWrite) {
+  const std::string name = make_image({.bytes = 8 * kMiB, .order = 20});
+  const auto target = Target::open(dev_config(name));
+  ASSERT_TRUE(target);
+  resize(name, 16 * kMiB);
+  const OpKind kinds[] = {OpKind::kWrite, OpKind::kWriteSame, OpKind::kCompareAndWrite};
+  const Bytes data[] = {Bytes(4096, 1), Bytes(512, 2), Bytes(512, 0) + Bytes(512, 3)};
+  const uint64_t lengths[] = {4096, 4096, 512};
+  for (OpToken token = 0; token < 3; ++token)
+    target->submit_spoiled(
+        {.kind = kinds[token], .range = {(8 + token) * kMiB, lengths[token]}, .data = {}},
+        data[token], 2, token);
+  for (OpToken token = 0; token < 3; ++token) EXPECT_EQ(target->completions.wait(token), 0);
+  target->next_token = 3;
+  for (OpToken token = 0; token < 3; ++token) {
+    Bytes back(lengths[token]);
+    EXPECT_EQ(target->read((8 + token) * kMiB, back), 0);
+    EXPECT_EQ(back, Bytes(lengths[token], static_cast<uint8_t>(token + 1)));
   }
 }
 
