@@ -165,7 +165,7 @@ void Daemon::on_event(const Event& event) {
       on_removed(event);
       return;
     case Event::Kind::kReconfigured:
-      reply(event, on_reconfigured(event));
+      on_reconfigured(event);
       return;
   }
 }
@@ -200,22 +200,19 @@ void Daemon::on_removed(const Event& event) {
   lun->remove([this, event, lun](int status) { reply(event, status); });
 }
 
-int Daemon::on_reconfigured(const Event& event) {
+void Daemon::on_reconfigured(const Event& event) {
   const auto found = luns_.find(event.minor);
-  if (found == luns_.end()) return -ENODEV;
-  Lun& lun = *found->second;
-  if (const auto* size = std::get_if<kernel::NewDevSize>(&event.change)) {
-    lun.resize(size->bytes);
-    return 0;
-  }
+  if (found == luns_.end()) return reply(event, -ENODEV);
+  if (const auto* size = std::get_if<kernel::NewDevSize>(&event.change))
+    return found->second->resize(size->bytes, [this, event](int status) { reply(event, status); });
   if (const auto* cache = std::get_if<kernel::NewWriteCache>(&event.change)) {
-    if (!cache->enabled) return 0;
+    if (!cache->enabled) return reply(event, 0);
     log_.error("{}: emulate_write_cache refused: there is no write cache to switch on",
                event.device);
-    return -EOPNOTSUPP;
+    return reply(event, -EOPNOTSUPP);
   }
   log_.error("{}: a new dev_config is refused: remove the device and add it again", event.device);
-  return -EOPNOTSUPP;
+  reply(event, -EOPNOTSUPP);
 }
 
 void Daemon::wait_for_signals() {

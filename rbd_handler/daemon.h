@@ -49,7 +49,7 @@ class Daemon {
   void on_event(const kernel::Event& event);
   void on_added(const kernel::Event& event);
   void on_removed(const kernel::Event& event);
-  int on_reconfigured(const kernel::Event& event);
+  void on_reconfigured(const kernel::Event& event);
   void reply(const kernel::Event& event, int status);
   void rescan();
   std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);

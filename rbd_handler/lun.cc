@@ -149,6 +149,7 @@ void Lun::serve(OpenedImage opened) {
         });
       });
   on_reactor([](reactor::Serving& serving) { serving.start(); });
+  if (const auto bytes = std::exchange(resized_, std::nullopt)) resize(*bytes, [](int) {});
   if (origin_ == Origin::kTakenOver) {
     if (auto unblocked = configfs_.block(false); !unblocked)
       log_->error("unblocking it: {}", unblocked.error());
@@ -242,11 +243,16 @@ void Lun::on_broken(const std::string& reason) {
     log_->error("unblocking it: {}", unblocked.error());
 }
 
-void Lun::resize(uint64_t bytes) {
-  if (state_ != State::kServing) return;  // Whoever opens it reads dev_size after this.
+void Lun::resize(uint64_t bytes, Done done) {
+  if (state_ == State::kOpening) resized_ = bytes;
+  if (state_ != State::kServing) return done(0);
   log_->info("resized to {} bytes", bytes);
   disk_.blocks = bytes / disk_.block_size;
-  on_reactor([bytes](reactor::Serving& serving) { serving.resize(bytes); });
+  on_reactor([bytes, done = std::move(done),
+              &control = loops_.control](reactor::Serving& serving) mutable {
+    serving.resize(bytes);
+    asio::post(control, [done = std::move(done)] { done(0); });
+  });
   backing_->refresh_size(bytes);
 }
 

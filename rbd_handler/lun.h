@@ -45,8 +45,10 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // taken over reports its first failure too, and goes on trying.
   void open(Origin origin, Done done);
 
-  // attrib/dev_size has changed to `bytes`. Never waits for the cluster.
-  void resize(uint64_t bytes);
+  // attrib/dev_size is being changed to `bytes`: the kernel (tcmu_dev_size_store) writes it when
+  // its event was answered. `done` when the new size is served and initiators are told of it. Never
+  // waits for the cluster.
+  void resize(uint64_t bytes, Done done);
 
   // The kernel takes the device away: ends what runs, closes the image (its lock and watch go with
   // it), then `done`; after device.drain_timeout in any case, while closing goes on in the
@@ -127,8 +129,9 @@ class Lun : public std::enable_shared_from_this<Lun> {
   Origin origin_ = Origin::kAdded;
   bool leaving_ = false;  // The device stays, for a successor.
   Done done_;
-  scsi::DiskFacts disk_;        // As the reactor's half has them.
-  scsi::TargetFacts identity_;  // As last read from configfs.
+  std::optional<uint64_t> resized_;  // While opening: the open job may have read the size before.
+  scsi::DiskFacts disk_;             // As the reactor's half has them.
+  scsi::TargetFacts identity_;       // As last read from configfs.
   // What serving needs; torn down in a job, in the reverse order.
   std::shared_ptr<Attached> attached_;  // Also held by what still has ops under way.
   std::shared_ptr<reactor::Inbox> inbox_;

@@ -49,7 +49,7 @@ class NetlinkTest(testing.LabTestCase):
             waiting.result(RELEASE_SECONDS)
         except FileError:
             device.resize(32 * MIB)
-        session.command(bytes(6))  # takes the unit attention
+        self.assert_sense(session.command(bytes(6)), 6, 0x2A09)  # TEST UNIT READY, told that the capacity changed
         self.assertEqual(session.capacity(), (32 * MIB // 512, 512))
 
     def test_removal_stuck_behind_a_dead_daemon(self):

@@ -6,7 +6,7 @@ import json
 
 from lib import cdb, testing
 from lib.initiator import Fio, tool
-from lib.libiscsi import GOOD
+from lib.libiscsi import BUSY, GOOD
 
 MIB = 1 << 20
 CAPACITY_CHANGED = (6, 0x2A09)
@@ -57,6 +57,30 @@ class ResizeTest(testing.LabTestCase):
             self.cluster.resize(device.name, size * MIB)
             device.resize(size * MIB)
         load.finish()
+
+    def test_grow_while_a_new_daemon_opens_the_image(self):
+        device = self.device(16 * MIB)
+        session = self.session(self.iscsi(device))
+        self.cluster.resize(device.name, 32 * MIB)
+        self.daemon.stop()
+        osd = self.cluster.osds[0]
+        osd.hang()
+        try:
+            self.daemon.start(ready=False)
+            self.wait_until(self.an_osd_is_asked, 30, "the new daemon opens the image")
+            device.resize(32 * MIB)
+        finally:
+            osd.resume()
+        reply = self.wait_until(lambda: self.unless_busy(session), ANSWER_SECONDS, "it serves")
+        self.assert_sense(reply, *CAPACITY_CHANGED)
+        self.assertEqual(session.capacity(), (32 * MIB // 512, 512))
+
+    def an_osd_is_asked(self):
+        return self.gateway.output("ss -Htn state established '( dport >= :6800 and dport < :7600 )'") != ""
+
+    def unless_busy(self, session):
+        reply = session.command(cdb.test_unit_ready())
+        return None if reply.status == BUSY else reply
 
     def test_snapshot_is_read_only_and_stays(self):
         first = self.device(16 * MIB)
