@@ -55,20 +55,25 @@ LunSim::LunSim(uint32_t seed, Options options)
               scsi::DiskFacts{.block_size = kBlockBytes, .blocks = kBlocks}, settings(options)),
       newest_(kBlocks) {}
 
+LunSim::Weather LunSim::weather() const {
+  constexpr std::array kCycle{Weather::kBad, Weather::kStuck, Weather::kCalm};
+  return kCycle[clock_ / 4096 % kCycle.size()];
+}
+
 void LunSim::step() {
   ++clock_;
   switch (below(16)) {
     case 0:
     case 1:
     case 2:
-      if (open_.size() < 40) issue();
-      if (chance(4) && copies_.size() < 8) issue_for_a_copy();
+      if (open_.size() < (weather() == Weather::kCalm ? 4 : 40)) issue();
+      if (chance(4) && copies_.size() < (weather() == Weather::kCalm ? 1 : 8)) issue_for_a_copy();
       break;
     case 3:
-      abort_one();
+      if (weather() != Weather::kCalm) abort_one();
       break;
     case 4:
-      if (chance(40)) kernel_.lun_reset();
+      if (weather() != Weather::kCalm && chance(40)) kernel_.lun_reset();
       break;
     case 5:
       peer_turn();
@@ -79,7 +84,7 @@ void LunSim::step() {
       break;
     case 8:
     case 9:
-      run_job(false);
+      run_job(weather() == Weather::kCalm);
       break;
     default:
       end_some_op();
@@ -305,9 +310,9 @@ void LunSim::end_some_op() {
     if (instance.pending() + instance.gave_up() != 0) busy.push_back(&instance);
   }
   if (busy.empty()) return;
-  FakeInstance& instance = *busy[below(static_cast<uint32_t>(busy.size()))];
-  // Sometimes nothing moves for a while.
-  if (&instance == mine_ && (clock_ / 4096) % 3 == 1 && !chance(64)) return;
+  const bool mine_first = weather() == Weather::kCalm && mine_->pending() != 0;
+  FakeInstance& instance = mine_first ? *mine_ : *busy[below(static_cast<uint32_t>(busy.size()))];
+  if (&instance == mine_ && weather() == Weather::kStuck && !chance(64)) return;
   // What others left behind comes late: that is what it is feared for.
   if (&instance != mine_ && !chance(16)) return;
   const auto which = below(static_cast<uint32_t>(instance.pending() + instance.gave_up()));
@@ -315,7 +320,7 @@ void LunSim::end_some_op() {
     instance.do_first_part(which);
   } else if (which >= instance.pending()) {
     instance.late(which - instance.pending());
-  } else if (chance(300)) {
+  } else if (weather() != Weather::kCalm && chance(300)) {
     report_done(instance.time_out(which));
   } else {
     report_done(instance.finish(which, chance(2)));
@@ -382,7 +387,11 @@ void LunSim::reopen(bool friendly) {
 // --- the other gateway ---
 
 void LunSim::peer_turn() {
-  if (chance(200)) peer_alive_ = !peer_alive_;
+  if (weather() == Weather::kCalm) {
+    peer_alive_ = true;
+  } else if (chance(200)) {
+    peer_alive_ = !peer_alive_;
+  }
   if (!peer_alive_) return;
   if (peer_->blocklisted()) peer_ = &cluster_.open();
   if (cluster_.lock_owner == peer_) return peer_works();

@@ -56,6 +56,11 @@ class LunSim {
     std::shared_ptr<std::vector<uint8_t>> memory{};  // Of a copy's read or write.
   };
 
+  // In turn: much at once; much, and hardly anything ends; little, so that what needs a moment of
+  // peace happens too (the lock handed over).
+  enum class Weather : uint8_t { kBad, kStuck, kCalm };
+  Weather weather() const;
+
   bool chance(uint32_t one_in) { return random_() % one_in == 0; }
   uint32_t below(uint32_t limit) { return static_cast<uint32_t>(random_() % limit); }
 
