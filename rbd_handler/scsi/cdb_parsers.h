@@ -60,6 +60,7 @@ ParsedCommand parse_start_stop_unit(CdbBytes cdb);
 ParsedCommand parse_prevent_allow_medium_removal(CdbBytes cdb);
 ParsedCommand parse_report_target_port_groups(CdbBytes cdb);
 ParsedCommand parse_report_supported_operation_codes(CdbBytes cdb);
+ParsedCommand parse_report_supported_task_management_functions(CdbBytes cdb);
 ParsedCommand parse_extended_copy(CdbBytes cdb);
 ParsedCommand parse_receive_copy_status(CdbBytes cdb);
 ParsedCommand parse_receive_copy_operating_parameters(CdbBytes cdb);

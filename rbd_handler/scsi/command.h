@@ -183,12 +183,18 @@ struct ReportSupportedOperationCodes {
   uint32_t allocation_length = 0;
 };
 
-using Command = std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16,
-                             ModeSense, ModeSelect, StartStopUnit, PreventAllowMediumRemoval, Read,
-                             Write, WriteAtomic, SynchronizeCache, PreFetch, Unmap, WriteSame,
-                             CompareAndWrite, Verify, WriteAndVerify, OrWrite, ReadDefectData,
-                             LogSense, GetLbaStatus, ReportTargetPortGroups,
-                             ReportSupportedOperationCodes, ExtendedCopy, ReceiveCopyResults>;
+struct ReportSupportedTaskManagementFunctions {
+  bool extended = false;  // REPD
+  uint32_t allocation_length = 0;
+};
+
+using Command =
+    std::variant<TestUnitReady, RequestSense, Inquiry, ReadCapacity10, ReadCapacity16, ModeSense,
+                 ModeSelect, StartStopUnit, PreventAllowMediumRemoval, Read, Write, WriteAtomic,
+                 SynchronizeCache, PreFetch, Unmap, WriteSame, CompareAndWrite, Verify,
+                 WriteAndVerify, OrWrite, ReadDefectData, LogSense, GetLbaStatus,
+                 ReportTargetPortGroups, ReportSupportedOperationCodes,
+                 ReportSupportedTaskManagementFunctions, ExtendedCopy, ReceiveCopyResults>;
 
 // Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
 // ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:

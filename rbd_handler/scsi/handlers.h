@@ -73,5 +73,6 @@ Plan plan_command(const ExtendedCopy& command, const Context& context);
 Plan plan_command(const ReceiveCopyResults& command, const Context& context);
 // opcodes_report.cc
 Plan plan_command(const ReportSupportedOperationCodes& command, const Context& context);
+Plan plan_command(const ReportSupportedTaskManagementFunctions& command, const Context& context);
 
 }  // namespace tcmurbd::scsi

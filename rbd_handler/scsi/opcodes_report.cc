@@ -84,4 +84,16 @@ Plan plan_command(const ReportSupportedOperationCodes& command, const Context& c
   return good();
 }
 
+// SPC-4. What LIO does (target_tmr_work in target_core_transport.c): the others it answers itself,
+// as not supported.
+Plan plan_command(const ReportSupportedTaskManagementFunctions& command, const Context& context) {
+  constexpr size_t kBasicBytes = 4;
+  constexpr size_t kExtendedBytes = 16;
+  const size_t bytes = command.extended ? kExtendedBytes : kBasicBytes;
+  uint8_t* data = append(context.data_in, bytes);
+  data[0] = 0x88;                                       // ATS, LURS
+  data[3] = static_cast<uint8_t>(bytes - kBasicBytes);  // Of the timeouts, of which none is valid.
+  return good();
+}
+
 }  // namespace tcmurbd::scsi

@@ -124,4 +124,9 @@ ParsedCommand parse_report_supported_operation_codes(CdbBytes cdb) {
                                        .allocation_length = load_big_u32(&cdb[6])};
 }
 
+ParsedCommand parse_report_supported_task_management_functions(CdbBytes cdb) {
+  return ReportSupportedTaskManagementFunctions{.extended = (cdb[2] & 0x80) != 0,
+                                                .allocation_length = load_big_u32(&cdb[6])};
+}
+
 }  // namespace tcmurbd::scsi

@@ -79,6 +79,7 @@ std::vector<Question> questions() {
       {"all operation codes", {0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
       {"all with timeouts", {0xa3, 0x0c, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
       {"one operation code", {0xa3, 0x0c, 0x81, 0x28, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
+      {"task management", {0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
       {"no operation code", {0xa3, 0x0c, 0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
       {"defects(10)", {0x37, 0, 0x18, 0, 0, 0, 0, 0, 0, 0}, 7, 2},
       {"defects(12)", {0xb7, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},

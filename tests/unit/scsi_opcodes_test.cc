@@ -41,7 +41,8 @@ const Served kServed[] = {
     {0x84, 0x04, 16}, {0x88, -1, 16},   {0x89, -1, 16},   {0x8a, -1, 16},   {0x8b, -1, 16},
     {0x8e, -1, 16},   {0x8f, -1, 16},   {0x90, -1, 16},   {0x91, -1, 16},   {0x93, -1, 16},
     {0x9c, -1, 16},   {0x9e, 0x10, 16}, {0x9e, 0x12, 16}, {0xa3, 0x0a, 12}, {0xa3, 0x0c, 12},
-    {0xa8, -1, 12},   {0xaa, -1, 12},   {0xae, -1, 12},   {0xaf, -1, 12},   {0xb7, -1, 12},
+    {0xa3, 0x0d, 12}, {0xa8, -1, 12},   {0xaa, -1, 12},   {0xae, -1, 12},   {0xaf, -1, 12},
+    {0xb7, -1, 12},
 };
 
 TEST_F(ScsiOpcodes, ListsAllCommands) {
@@ -153,6 +154,15 @@ TEST_F(ScsiOpcodes, IgnoresEveryBitThatIsNotInTheUsageMap) {
       }
     }
   }
+}
+
+TEST_F(ScsiOpcodes, TellsTheTaskManagementFunctions) {
+  // ATS and LURS. Without REPD, with it (12 more bytes, no timeout is valid), and cut.
+  EXPECT_EQ(ask({0xa3, 0x0d, 0x00, 0, 0, 0, 0, 0, 0, 0xff, 0, 0}).data_in, (Bytes{0x88, 0, 0, 0}));
+  EXPECT_EQ(ask({0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 0xff, 0, 0}).data_in,
+            (Bytes{0x88, 0, 0, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(ask({0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 5, 0, 0}).data_in,
+            (Bytes{0x88, 0, 0, 0x0c, 0}));
 }
 
 TEST_F(ScsiOpcodes, NamesCommandsForLogs) {

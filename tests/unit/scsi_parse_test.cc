@@ -37,8 +37,9 @@ TEST_F(ScsiParse, AnswersEveryOpcodeWithEveryServiceAction) {
       const Outcome out = send(cdb, data_);
       ASSERT_TRUE(answered(out));
       if (kServiceActionOpcodes.contains(opcode)) {
-        const bool served = (opcode == 0x9e && (action == 0x10 || action == 0x12)) ||
-                            (opcode == 0xa3 && (action == 0x0a || action == 0x0c));
+        const bool served =
+            (opcode == 0x9e && (action == 0x10 || action == 0x12)) ||
+            (opcode == 0xa3 && (action == 0x0a || action == 0x0c || action == 0x0d));
         if (opcode == 0x83 && action == 0) {
           EXPECT_TRUE(out.good);  // No parameter list.
         } else if (opcode == 0x84 && (action == 0 || action == 3 || action == 4)) {

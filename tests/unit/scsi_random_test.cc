@@ -25,7 +25,7 @@ const std::map<int, Field> kAllocationLength = {
     {0x84, {10, 4}},  // RECEIVE COPY RESULTS
     {0x9e, {10, 4}},  // READ CAPACITY(16)
     {0xb7, {6, 4}},   // READ DEFECT DATA(12)
-    {0xa3, {6, 4}},   // REPORT TARGET PORT GROUPS, REPORT SUPPORTED OPERATION CODES
+    {0xa3, {6, 4}},   // REPORT TARGET PORT GROUPS, REPORT SUPPORTED ...
 };
 constexpr int kOpcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25,
                             0x28, 0x2a, 0x34, 0x35, 0x37, 0x41, 0x42, 0x4d, 0x4d, 0x55,
@@ -92,7 +92,7 @@ class ScsiRandom : public ScsiTest {
       cdb[0] = static_cast<uint8_t>(opcode);
       cdb[1] = pick<uint8_t>({0x00, 0x01, 0x08, 0x10, static_cast<uint8_t>(random_())});
       if (opcode == 0x2f) cdb[1] = pick<uint8_t>({0x00, 0x02, 0x04, 0x06});  // BYTCHK
-      if (opcode == 0xa3) cdb[1] = pick<uint8_t>({0x0a, 0x0c, 0x2a});
+      if (opcode == 0xa3) cdb[1] = pick<uint8_t>({0x0a, 0x0c, 0x0d, 0x2a});
       if (opcode == 0x9e) cdb[1] = pick<uint8_t>({0x10, 0x12});
     }
     return cdb;
