@@ -29,10 +29,7 @@ TEST_P(DeviceSim, NothingAcknowledgedIsEverUndone) {
                                       : std::random_device{}();
   SCOPED_TRACE(::testing::Message() << "TCMU_RBD_SIM_SEED=" << seed);
   LunSim sim(seed, {.keep_buffer = GetParam() % 4 != 1, .reads_need_lock = GetParam() % 4 == 2});
-  for (int step = 0; step < kSteps; ++step) {
-    if (::testing::Test::HasFailure()) break;
-    sim.step();
-  }
+  for (int step = 0; step < kSteps && !::testing::Test::HasFailure(); ++step) sim.step();
   sim.heal();
   EXPECT_GT(sim.device().counters().fences, 0u) << "a life without a fence shows little";
   EXPECT_GT(sim.device().counters().lock_released, 0u);
