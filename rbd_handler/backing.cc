@@ -34,6 +34,7 @@ LockChannel::Answer to_wire(lock::PeerAnswer answer) {
       return LockChannel::Answer::kReleased;
     case lock::PeerAnswer::kHoldsDetached:
       return LockChannel::Answer::kHoldsDetached;
+    case lock::PeerAnswer::kWait:
     case lock::PeerAnswer::kNotOwner:
       break;
   }
@@ -117,8 +118,10 @@ void Backing::acquire() {
           return;
         }
         log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
-        const bool lost = taken.error().error == -ESHUTDOWN;
-        tell([lost](Device& device, TimePoint now) { device.on_acquire_failed(lost, now); });
+        const auto why = taken.error().error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
+                         : taken.error().error == kNotPrimary ? lock::AcquireFailure::kDemoted
+                                                              : lock::AcquireFailure::kOther;
+        tell([why](Device& device, TimePoint now) { device.on_acquire_failed(why, now); });
       });
 }
 

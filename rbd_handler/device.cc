@@ -8,7 +8,6 @@
 
 namespace tcmurbd {
 
-using task::Access;
 using task::Task;
 using task::TaskState;
 
@@ -27,13 +26,6 @@ void trim(std::vector<iovec>& iov, uint64_t bytes) {
   }
 }
 
-// What a kBlockStatus finds may be older than a change that comes after it; and it covers so many
-// blocks that nothing may wait for it, least of all when it hangs.
-Access access_of(OpKind kind) {
-  if (kind == OpKind::kBlockStatus) return Access::kGlance;
-  return changes_image(kind) ? Access::kWrite : Access::kRead;
-}
-
 }  // namespace
 
 Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
@@ -42,8 +34,11 @@ Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
       image_(&image),
       disk_(disk),
       settings_(settings),
-      gate_(settings.gate) {
+      gate_(settings.gate),
+      primary_(settings.primary) {
   reports_.reserve(kReportsMax);
+  throttle_.set(settings.limits, now_);
+  on_kernel_limit(settings.kernel_limit);
 }
 
 bool Device::on_ring(TimePoint now) {
@@ -67,8 +62,8 @@ bool Device::take_entries() {
         continue;
       }
       if (next == ring::Next::kNone) return false;
-      broken_ =
-          is_command ? "a command id came again before it was completed" : ring_.broken_reason();
+      break_ring(is_command ? "a command id came again before it was completed"
+                            : ring_.broken_reason());
       return false;
     }
     ++counters_.commands;
@@ -124,7 +119,7 @@ void Device::plan_and_run(uint32_t index) {
   if (const auto* done = std::get_if<scsi::Answer>(&plan)) {
     answer(index, done->result, data_in_);
   } else if (std::holds_alternative<scsi::Flush>(plan)) {
-    order(index);
+    enter_queue(index);
   } else if (auto* copy = std::get_if<scsi::CopyRequest>(&plan)) {
     start_copy(index, std::move(*copy));
   } else {
@@ -146,67 +141,14 @@ scsi::AccessCounters Device::access_counters() const {
 void Device::start_image_ops(uint32_t index) {
   Task& task = tasks_[index];
   const auto& op = task.plan.ops.front();
+  if (changes(index) && !primary_) {
+    answer(index, scsi::result_from_errno(kNotPrimary, op.kind), {});
+    return;
+  }
   if (op.kind == OpKind::kRead) zero_iov(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kRead || op.kind == OpKind::kWrite) trim(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kWriteSame) trim(task.entry.iov, disk_.block_size);
   enter_queue(index);
-}
-
-// The way to the image: the lock's gate, room among the ops in flight, then the order of ranges.
-void Device::enter_queue(uint32_t index) {
-  Task& task = tasks_[index];
-  if (!gate_open(index) || overlaps_parked(index)) {
-    park(index);
-    return;
-  }
-  if (!backlog_.empty() || ops_claimed_ + task.plan.ops.size() > kImageOpsMax) {
-    task.state = TaskState::kBacklog;
-    backlog_.push_back(index);
-    return;
-  }
-  order(index);
-}
-
-// Lets the task run now, or when the ops it must not pass have ended.
-void Device::order(uint32_t index) {
-  Task& task = tasks_[index];
-  const auto& ops = task.plan.ops;
-  boost::container::static_vector<ByteRange, scsi::kUnmapDescriptorsMax> ranges;
-  for (const auto& op : ops) ranges.push_back(op.range);
-  const Access access = ops.empty() ? Access::kFlush : access_of(ops.front().kind);
-
-  ops_claimed_ += ops.size();
-  if (order_.enter(index, {ranges.data(), ranges.size()}, access)) {
-    submit(index);
-  } else {
-    ++counters_.range_waits;
-    task.state = TaskState::kAwaitingRange;
-  }
-}
-
-void Device::submit(uint32_t index) {
-  Task& task = tasks_[index];
-  if (task.plan.ops
-          .empty()) {  // A flush whose turn came: with rbd_cache=false an ended write is durable.
-    answer(index, scsi::Result::good(), {});
-    return;
-  }
-  task.state = TaskState::kInImage;
-  task.submitted = now_;
-  task.ops_pending = static_cast<uint32_t>(task.plan.ops.size());
-  const bool writes = changes(index);
-  live_changes_ += writes;
-  uint64_t bytes = 0;
-  for (const auto& op : task.plan.ops) {
-    if (op.kind != OpKind::kBlockStatus) bytes += op.range.length;
-    image_->submit({op.kind, op.range, op_data(index, op), &task.mapped}, index);
-  }
-  (writes ? counters_.writes : counters_.reads) += 1;
-  (writes ? counters_.write_bytes : counters_.read_bytes) += bytes;
-  if (task.plan.ops.front().kind == OpKind::kWriteZeroes) {
-    ++counters_.zeroings;
-    counters_.zeroed_bytes += bytes;
-  }
 }
 
 IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
@@ -219,11 +161,6 @@ IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
   task.own_buffer.resize(op.range.length);
   task.own_iov = {task.own_buffer.data(), task.own_buffer.size()};
   return {&task.own_iov, 1};
-}
-
-void Device::submit_ready() {
-  for (const uint32_t index : ready_) submit(index);
-  ready_.clear();
 }
 
 void Device::on_done(const OpDone& done, TimePoint now) {
@@ -242,7 +179,7 @@ void Device::end_image_ops(uint32_t index) {
     hold_unknown(index);
     return;
   }
-  live_changes_ -= changes(index);
+  --live_;
   ops_claimed_ -= task.plan.ops.size();
   order_.leave(index, ready_);
   if (op.kind == OpKind::kRead && !ring_.supports_keep_buffer() && task.copy == 0)
@@ -282,15 +219,6 @@ uint32_t Device::length_to_tell(uint32_t index) {
   return 1;
 }
 
-void Device::start_backlog() {
-  while (!backlog_.empty()) {
-    const uint32_t index = backlog_.front();
-    if (ops_claimed_ + tasks_[index].plan.ops.size() > kImageOpsMax) return;
-    backlog_.pop_front();
-    order(index);
-  }
-}
-
 bool Device::wants_target_facts() {
   if (facts_asked_for_ != 0 || awaiting_facts_.empty()) return false;
   facts_asked_for_ = awaiting_facts_.size();
@@ -318,17 +246,11 @@ void Device::on_resized(uint64_t bytes) {
   unit_attention_ = scsi::kCapacityChanged;
 }
 
-void Device::restart(ring::Ring ring) {
-  CHECK(idle());
-  ring_ = std::move(ring);
-  freed_buffers_.clear();  // The reset has freed them.
-  broken_.clear();
-}
-
 void Device::answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in) {
   const IovSpan iov = tasks_[index].entry.iov;
   uint32_t read_length = 0;
-  if (result.status == scsi::ScsiStatus::kGood && !iov.empty()) {
+  const bool told = !tasks_[index].abandoned;  // Else its memory may be another command's by now.
+  if (result.status == scsi::ScsiStatus::kGood && !iov.empty() && told) {
     // The kernel returns the whole expected length with GOOD, and read_len 0 means just that: what
     // the answer does not fill is zeroed, else bytes of an earlier command would leave with it.
     const size_t copied = copy_to_iov(iov, 0, data_in);
@@ -348,6 +270,7 @@ void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_l
     copy_ops_done_.push_back({task.copy, task.copy_token, result});
     return;
   }
+  if (task.abandoned) return;
   ring::Response response{.cmd_id = task.entry.cmd_id,
                           .scsi_status = static_cast<uint8_t>(result.status),
                           .keep_buffer = keep_buffer};

@@ -20,6 +20,7 @@
 #include "rbd_handler/scsi/plan.h"
 #include "rbd_handler/task/range_order.h"
 #include "rbd_handler/task/task_table.h"
+#include "rbd_handler/task/throttle.h"
 
 namespace tcmurbd {
 
@@ -31,6 +32,12 @@ struct DeviceSettings {
   Duration deadline = std::chrono::seconds(15);
   // Reads wait for the exclusive lock too, instead of being served without it.
   bool reads_need_lock = false;
+  // The device's attrib/cmd_time_out: the kernel answers a command that is older. Zero: never.
+  Duration kernel_limit{};
+  // The image's QoS limits.
+  task::RateLimits limits{};
+  // Whether the image can be written here (mirroring).
+  bool primary = true;
 };
 
 // An EXTENDED COPY that came to this LUN; `task` names it.
@@ -70,13 +77,24 @@ class Device {
   void on_time(TimePoint now);
   // Outcomes of the lock's jobs, see take_job().
   void on_acquired(TimePoint now);
-  // `lost`: this instance is blocklisted.
-  void on_acquire_failed(bool lost, TimePoint now);
+  void on_acquire_failed(lock::AcquireFailure why, TimePoint now);
   void on_released(bool good, TimePoint now);
   void on_fenced(bool good, TimePoint now);
   // A fresh instance has the map in which the old one is blocklisted.
   void on_reopened(Image& fresh, TimePoint now);
   void on_reopen_failed(TimePoint now);
+  // All ops of an instance have ended and its connections are closed. Instances count from 1; each
+  // that comes with on_reopened() is the next.
+  void on_instance_closed(uint32_t instance, TimePoint now);
+  // This gateway was away (device_away.cc): the kernel or a host may have given up what waits, what
+  // is in the ring, and what hosts that are gone have sent. Changes of these must not begin. `gap`:
+  // for how long, if it is known.
+  void on_away(AwayCause cause, Duration gap, TimePoint now);
+  // attrib/cmd_time_out, as last read.
+  void on_kernel_limit(Duration cmd_time_out);
+  // What the image's settings, or its role in mirroring, are now.
+  void on_rate_limits(const task::RateLimits& limits, TimePoint now);
+  void on_primary(bool primary, TimePoint now);
   // Another gateway wants the lock. `request` comes back with take_peer_replies().
   void on_peer_asks(uint64_t request, TimePoint now);
   // Fresh facts, as asked for through wants_target_facts().
@@ -103,7 +121,7 @@ class Device {
   void on_leaving(TimePoint now);
 
   // The broken ring was reset and mapped anew.
-  // REQUIRES: idle().
+  // REQUIRES: ring_unused().
   void restart(ring::Ring ring);
 
   // --- effects ---
@@ -126,9 +144,15 @@ class Device {
   // Tasks of those that are to end now: see on_copy_ended().
   void take_copy_cancels(std::vector<uint32_t>& tasks);
   void take_copy_ops_done(std::vector<CopyOpDone>& done);
-  // Set when the ring can't be followed any more: the reason. Nothing is read from it then; ops in
-  // flight still end.
+  // Set when the ring can't be followed any more, or was reset by somebody else: the reason.
+  // Nothing is read from it or written to it then. What waited was dropped; ops in flight still
+  // end, and changes hold their ranges until then. The kernel answers the commands when the ring is
+  // reset.
   const std::string& broken_reason() const { return broken_; }
+  // No op in flight will still write to the ring's data area.
+  bool ring_unused();
+  // How long the reactor may stand still before on_away() has to be called.
+  Duration away_limit() const { return away_limit_; }
 
   // Nothing of the kernel's is open and nothing is with the image.
   bool idle() const { return tasks_.size() == 0; }
@@ -137,12 +161,22 @@ class Device {
   const DeviceCounters& counters() const { return counters_; }
   const scsi::DiskFacts& disk() const { return disk_; }
   lock::State lock_state() const { return gate_.state(); }
+  // The instance that serves; see on_instance_closed().
+  uint32_t instance() const { return instance_; }
   // Ops that were answered and are still with librbd: of this instance and of earlier ones.
   uint32_t detached() const { return detached_reads_ + detached_changes_ + orphans_; }
 
  private:
   static constexpr size_t kReportsMax = 64;  // Between two takes; the counters count the rest.
   static constexpr uint32_t kNobody = UINT32_MAX;
+  // After having been away, changes that arrive are answered BUSY for so long: the kernel delivers
+  // what a session that is gone had sent before, a live host sends again.
+  static constexpr Duration kQuarantine = std::chrono::seconds(5);
+  // A change that has waited for longer than this while the lock changed hands does not begin: its
+  // host may have gone to the other gateway meanwhile, where newer data was written.
+  static constexpr Duration kHandOverAge = std::chrono::seconds(2);
+  // A reactor that does not run for so long was away. A healthy one runs many times a second.
+  static constexpr Duration kAwayLimit = std::chrono::seconds(2);
 
   // --- a command's way (device.cc) ---
   bool take_entries();
@@ -150,11 +184,6 @@ class Device {
   bool answer_unit_attention(uint32_t index);
   void plan_and_run(uint32_t index);
   void start_image_ops(uint32_t index);
-  void enter_queue(uint32_t index);
-  void order(uint32_t index);
-  void submit(uint32_t index);
-  void submit_ready();
-  void start_backlog();
   void end_image_ops(uint32_t index);
   void answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in);
   void respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
@@ -164,6 +193,27 @@ class Device {
   uint32_t length_to_tell(uint32_t index);
   scsi::AccessCounters access_counters() const;
   IovSpan op_data(uint32_t index, const scsi::ImageOps::Op& op);
+
+  // --- the way to the image (device_queue.cc) ---
+  void enter_queue(uint32_t index);
+  bool conflict(uint32_t earlier, uint32_t later);
+  bool waits_behind(uint32_t index, const std::deque<uint32_t>& queue);
+  bool has_room(uint32_t index);
+  void order(uint32_t index);
+  void submit(uint32_t index);
+  void begin(uint32_t index);
+  void submit_ready();
+  void start_backlog();
+
+  // --- having been away, and what the image and the ring can't do now (device_away.cc) ---
+  std::optional<scsi::Result> refusal(uint32_t index);
+  void refuse_waiting_changes(const scsi::Result& result);
+  void note_away(AwayCause cause, Duration gap);
+  void note_lost();
+  void set_primary(bool primary);
+  void note_space(OpKind kind, int32_t result);
+  void break_ring(std::string reason);
+  void report_lun(Report::Kind kind);
 
   // --- the abort ladder (device_ladder.cc) ---
   void on_tmr(const ring::TmrEntry& tmr);
@@ -185,7 +235,6 @@ class Device {
 
   // --- the lock's gate (device_gate.cc) ---
   bool gate_open(uint32_t index);
-  bool overlaps_parked(uint32_t index);
   void park(uint32_t index);
   void settle_gate();
   void pull_back();
@@ -201,7 +250,16 @@ class Device {
   task::TaskTable tasks_;
   task::RangeOrder order_;
   lock::Gate gate_;
+  task::Throttle throttle_;
   TimePoint now_{};  // Of the event under way.
+  uint32_t instance_ = 1;
+  Duration deadline_{};     // That in force: below the kernel's limit.
+  Duration begin_limit_{};  // How old a change may be when it begins; zero: as old as it likes.
+  Duration away_limit_{};
+  TimePoint away_until_{};   // The quarantine's end.
+  TimePoint owned_since_{};  // Of the lock.
+  bool primary_;
+  bool full_ = false;  // The last change that needed space found none.
   uint64_t next_sequence_ = 1;
   std::deque<uint32_t> parked_;   // Tasks in kAwaitingLock, oldest first.
   std::deque<uint32_t> backlog_;  // Tasks in kBacklog, oldest first.
@@ -210,7 +268,7 @@ class Device {
   size_t facts_asked_for_ =
       0;  // Of these, the ones parked when the fetch under way began; 0: none is.
   uint32_t ops_claimed_ = 0;               // Ops of tasks that have a claim; at most kImageOpsMax.
-  uint32_t live_changes_ = 0;              // Tasks in kInImage that change the image.
+  uint32_t live_ = 0;                      // Tasks in kInImage.
   uint32_t detached_changes_ = 0;          // Tasks in kDetached that do,
   uint32_t detached_reads_ = 0;            // and that don't.
   uint32_t orphans_ = 0;                   // Tasks in kOrphaned.

@@ -20,7 +20,7 @@ constexpr scsi::Result kTaskAborted{scsi::ScsiStatus::kTaskAborted, {}};
 }  // namespace
 
 void Device::start_copy(uint32_t index, scsi::CopyRequest request) {
-  if (leaving_) {
+  if (leaving_ || now_ < away_until_) {
     answer(index, scsi::Result::busy(), {});
     return;
   }
@@ -71,7 +71,8 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   // The disk may have changed since the copy was planned.
   if (leaving_) return refuse(scsi::kCopyTargetNotReachable);
   if (op.range.end() > disk_.blocks * disk_.block_size) return refuse(scsi::kLbaOutOfRange);
-  if (disk_.read_only && changes_image(op.kind)) return refuse(scsi::kWriteProtected);
+  if ((disk_.read_only || !primary_) && changes_image(op.kind))
+    return refuse(scsi::kWriteProtected);
 
   const uint32_t index = tasks_.acquire();
   Task& task = tasks_[index];

@@ -13,23 +13,8 @@ using task::Task;
 using task::TaskState;
 
 bool Device::gate_open(uint32_t index) {
-  const bool needs_lock =
-      changes(index) || (settings_.reads_need_lock && !tasks_[index].plan.ops.empty());
-  return gate_.lets_through(needs_lock);
-}
-
-// A read that needs no lock must still not pass a write that waits for it, as it would not pass it
-// behind the gate.
-bool Device::overlaps_parked(uint32_t index) {
-  const auto overlap = [this, index](uint32_t other) {
-    for (const auto& op : tasks_[index].plan.ops) {
-      for (const auto& parked : tasks_[other].plan.ops) {
-        if (op.range.overlaps(parked.range)) return true;
-      }
-    }
-    return false;
-  };
-  return std::ranges::any_of(parked_, overlap);
+  if (tasks_[index].plan.ops.empty()) return true;  // A flush asks nothing of the image.
+  return gate_.lets_through(changes(index) || settings_.reads_need_lock);
 }
 
 void Device::park(uint32_t index) {
@@ -48,7 +33,7 @@ void Device::settle_gate() {
     const bool starved = detached_reads_ != 0 && !backlog_.empty();
     const bool counts = detached_changes_ != 0 || starved;
     gate_.advance(now_, {.waiting_changes = static_cast<uint32_t>(parked_.size()),
-                         .live_changes = live_changes_,
+                         .in_librbd = live_ + detached_changes_ + detached_reads_,
                          .detached_changes = detached_changes_,
                          .oldest_detached = counts ? oldest_detached_ : Duration{}});
     bool closed = false;
@@ -67,17 +52,17 @@ void Device::settle_gate() {
   }
 }
 
-// What is not with librbd yet waits at the gate again, in the order in which it came.
+// What is not with librbd yet waits at the gate again, in the order in which it came, and behind it
+// what must not pass it: a read over a write that is parked, a flush.
 void Device::pull_back() {
-  std::vector<uint32_t> back;
-  for (const uint32_t index : backlog_) {
-    if (!gate_open(index)) back.push_back(index);
-  }
+  std::vector<uint32_t> waiting(backlog_.begin(), backlog_.end());
   tasks_.for_each([&](uint32_t index) {
-    if (tasks_[index].state == TaskState::kAwaitingRange && !gate_open(index))
-      back.push_back(index);
+    if (tasks_[index].state == TaskState::kAwaitingRange) waiting.push_back(index);
   });
-  for (const uint32_t index : back) {
+  const auto age = [this](uint32_t index) { return tasks_[index].sequence; };
+  std::ranges::sort(waiting, {}, age);
+  for (const uint32_t index : waiting) {
+    if (gate_open(index) && !waits_behind(index, parked_)) continue;
     Task& task = tasks_[index];
     if (task.state == TaskState::kAwaitingRange) {
       ops_claimed_ -= task.plan.ops.size();
@@ -88,7 +73,7 @@ void Device::pull_back() {
   }
   std::erase_if(backlog_,
                 [this](uint32_t index) { return tasks_[index].state != TaskState::kBacklog; });
-  std::ranges::sort(parked_, {}, [this](uint32_t index) { return tasks_[index].sequence; });
+  std::ranges::sort(parked_, {}, age);
   // Among those that may run now are some that were pulled back after them.
   std::erase_if(
       ready_, [this](uint32_t index) { return tasks_[index].state != TaskState::kAwaitingRange; });
@@ -120,16 +105,30 @@ void Device::give_up_instance() {
   submit_ready();  // Flushes: no write before them is live any more.
 }
 
+void Device::on_instance_closed(uint32_t instance, TimePoint now) {
+  now_ = now;
+  tasks_.for_each([&](uint32_t index) {
+    Task& task = tasks_[index];
+    if (task.state != TaskState::kOrphaned || task.instance != instance) return;
+    task.instance_closed = true;
+    if (task.ops_pending == 0) climb(index, LadderEvent::kEnded, task.result);
+  });
+  settle_gate();
+}
+
 void Device::on_acquired(TimePoint now) {
   now_ = now;
   ++counters_.lock_acquired;
+  owned_since_ = now;
   gate_.on_acquired(now);
   settle_gate();
 }
 
-void Device::on_acquire_failed(bool lost, TimePoint now) {
+void Device::on_acquire_failed(lock::AcquireFailure why, TimePoint now) {
   now_ = now;
-  gate_.on_acquire_failed(lost, now);
+  if (why == lock::AcquireFailure::kLost) note_lost();
+  if (why == lock::AcquireFailure::kDemoted) set_primary(false);
+  gate_.on_acquire_failed(why, now);
   settle_gate();
 }
 
@@ -151,6 +150,7 @@ void Device::on_reopened(Image& fresh, TimePoint now) {
   now_ = now;
   CHECK(ops_claimed_ == 0);
   image_ = &fresh;
+  ++instance_;
   gate_.on_reopened(now);
   settle_gate();
 }

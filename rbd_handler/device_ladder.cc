@@ -110,15 +110,16 @@ void Device::detach(uint32_t index, const scsi::Result& result) {
   Task& task = tasks_[index];
   ++counters_.detaches;
   const bool writes = changes(index);
+  --live_;
+  image_->give_up(index);
   if (writes) {
-    --live_changes_;
     ++detached_changes_;
     order_.hold(index, ready_);
   } else {
     // Whatever it reads now, nobody gets it: nothing has to wait for it.
     ++detached_reads_;
     order_.leave(index, ready_);
-    task.buffer_kept = reads_into_ring(index);
+    task.buffer_kept = reads_into_ring(index) && !task.abandoned;
   }
   respond(index, result, 0, task.buffer_kept);
   task.state = TaskState::kDetached;
@@ -130,7 +131,7 @@ void Device::detach(uint32_t index, const scsi::Result& result) {
 // Only a fence lets others over its range.
 void Device::hold_unknown(uint32_t index) {
   Task& task = tasks_[index];
-  --live_changes_;
+  --live_;
   ++detached_changes_;
   order_.hold(index, ready_);
   respond(index, scsi::Result::busy(), 0);
@@ -139,45 +140,41 @@ void Device::hold_unknown(uint32_t index) {
   submit_ready();
 }
 
+// The fence orders a change before whatever comes next, or has it refused. But somebody may take
+// the fence away, so its range stays held until it has ended.
 void Device::orphan(uint32_t index) {
   Task& task = tasks_[index];
   const bool writes = changes(index);
-  const bool live = task.state == TaskState::kInImage;
-  if (writes) {
-    --(live ? live_changes_ : detached_changes_);
-  } else {
-    detached_reads_ -= !live;
-  }
-  if (writes || live) order_.leave(index, ready_);
   ops_claimed_ -= task.plan.ops.size();
-  if (live) {
-    task.buffer_kept = reads_into_ring(index);
+  if (task.state == TaskState::kInImage) {
+    --live_;
+    image_->give_up(index);
+    writes ? order_.hold(index, ready_) : order_.leave(index, ready_);
+    task.buffer_kept = reads_into_ring(index) && !task.abandoned;
     respond(index, scsi::Result::busy(), 0, task.buffer_kept);
     task.answered = now_;
-  }
-  if (task.ops_pending == 0) {
-    tasks_.release(index);
-    return;
+  } else {
+    --(writes ? detached_changes_ : detached_reads_);
   }
   task.state = TaskState::kOrphaned;
   ++orphans_;
+  if (task.ops_pending == 0) forget(index);
 }
 
 void Device::forget(uint32_t index) {
-  const Task& task = tasks_[index];
-  if (task.state == TaskState::kDetached && task.outcome_unknown) return;
-  report(Report::Kind::kEnded, index);
-  if (task.state == TaskState::kOrphaned) {
-    --orphans_;
-  } else {
+  Task& task = tasks_[index];
+  const bool writes = changes(index);
+  if (task.state == TaskState::kDetached) {
+    if (task.outcome_unknown) return;
     ops_claimed_ -= task.plan.ops.size();
-    if (changes(index)) {
-      --detached_changes_;
-      order_.leave(index, ready_);
-    } else {
-      --detached_reads_;
-    }
+    --(writes ? detached_changes_ : detached_reads_);
+  } else {
+    // An OSD may still execute it, until it notices that the instance's connection is closed.
+    if (task.timed_out && !task.instance_closed) return;
+    --orphans_;
   }
+  report(Report::Kind::kEnded, index);
+  if (writes) order_.leave(index, ready_);
   if (task.buffer_kept) freed_buffers_.push_back(task.entry.cmd_id);
   tasks_.release(index);
   submit_ready();
@@ -187,14 +184,16 @@ void Device::forget(uint32_t index) {
 void Device::note_result(const OpDone& done) {
   Task& task = tasks_[done.token];
   const int32_t result = done.result;
-  if (result >= 0) return;
   const OpKind kind = task.plan.ops.front().kind;
   const bool writes = changes_image(kind);
-  counters_.image_errors += !compares(kind) || result != kMiscompare;
+  if (writes) note_space(kind, result);
+  if (result >= 0) return;
+  counters_.image_errors += result != -ECANCELED && (!compares(kind) || result != kMiscompare);
   scsi::Result outcome = scsi::result_from_errno(result, kind, done.mismatch_at);
+  if (result == -ETIMEDOUT && writes) task.timed_out = true;
   if (task.state != TaskState::kOrphaned) {
     if (result == -ESHUTDOWN) {
-      ++counters_.lock_lost;
+      note_lost();
       task.outcome_unknown = writes;
       gate_.on_lost();
     } else if (result == -ETIMEDOUT && writes) {
@@ -202,9 +201,11 @@ void Device::note_result(const OpDone& done) {
       gate_.must_fence();
     } else if (result == -EROFS && writes) {
       // Refused before it was sent: somebody has broken the lock and not blocklisted us.
-      ++counters_.lock_lost;
+      note_lost();
       outcome = scsi::Result::busy();
       gate_.must_fence();
+    } else if (result == kNotPrimary && writes) {
+      set_primary(false);
     }
   }
   if (task.result == scsi::Result::good()) task.result = outcome;
@@ -214,6 +215,7 @@ void Device::note_result(const OpDone& done) {
 void Device::on_time(TimePoint now) {
   now_ = now;
   look_at_clocks();
+  if (throttle_.limited()) start_backlog();
   settle_gate();
 }
 
@@ -225,7 +227,7 @@ void Device::look_at_clocks() {
       const Duration age = now_ - task.answered;
       // Reads that hang harm nobody until they use up the instance.
       if (changes(index) || !backlog_.empty()) oldest_detached_ = std::max(oldest_detached_, age);
-      if (age >= kHangToldAfter && !task.hang_told) {
+      if (age >= kHangToldAfter && !task.hang_told && task.ops_pending != 0) {
         task.hang_told = true;
         report(Report::Kind::kHangs, index);
       }
@@ -250,8 +252,14 @@ bool Device::past_deadline(const Task& task) const {
       if (task.submitted != TimePoint{}) return task.copy_by != TimePoint{} && now_ >= task.copy_by;
       [[fallthrough]];
     default:
-      return settings_.deadline != Duration{} && now_ - task.queued >= settings_.deadline;
+      break;
   }
+  if (begin_limit_ != Duration{} && now_ - task.queued >= begin_limit_) return true;
+  if (deadline_ == Duration{}) return false;
+  // To wait for one's own QoS limits is no fault.
+  if (throttle_.limited() && task.state == TaskState::kBacklog) return false;
+  const bool counts_from_admission = throttle_.limited() && task.admitted != TimePoint{};
+  return now_ - (counts_from_admission ? task.admitted : task.queued) >= deadline_;
 }
 
 void Device::report(Report::Kind kind, uint32_t index, uint8_t tmr_type) {

@@ -40,7 +40,20 @@ struct DeviceCounters {
                               // and writes of copies count above too, where they are done.
   uint64_t lock_acquired = 0;
   uint64_t lock_released = 0;
-  uint64_t lock_lost = 0;  // Found out by an op that was refused.
+  uint64_t lock_lost = 0;    // Found out by an op that was refused.
+  uint64_t away = 0;         // Times that this gateway was away.
+  uint64_t stale = 0;        // Changes answered BUSY since they may have been given up meanwhile.
+  uint64_t rate_waits = 0;   // Commands that waited for the image's QoS limits.
+  uint64_t ring_resets = 0;  // Rings that could not be followed, or were reset by somebody else.
+};
+
+// How a gateway knows that it was away: stopped, frozen or cut off, so that what it has may have
+// been given up by the kernel or a host meanwhile.
+enum class AwayCause : uint8_t {
+  kReactorGap,  // The LUN's reactor did not run for a while,
+  kControlGap,  // or the control thread.
+  kWatchLost,   // The cluster has given up the watch on the lock's channel.
+  kLockLost,    // The exclusive lock is not ours any more.
 };
 
 struct Report {
@@ -49,13 +62,22 @@ struct Report {
     kDeadline,  // Its own deadline did.
     kHangs,     // It has been detached for kHangToldAfter: where does it hang?
     kEnded,     // A detached one has really ended, with `result`.
+    // Of the LUN, not of a command:
+    kAway,         // This gateway was away (`away`, `gap`); `refused` changes waited.
+    kPoolFull,     // A change was refused for want of space; told once,
+    kPoolHasRoom,  // and once when one has succeeded again.
+    kDemoted,      // The image can't be written here any more; told once,
+    kPromoted,     // and once when it can again.
   };
   Kind kind = Kind::kAborted;
+  AwayCause away = AwayCause::kReactorGap;  // kAway.
+  Duration gap{};                           // kAway: how long, as far as it is known.
+  uint32_t refused = 0;                     // kAway.
   uint8_t tmr_type = 0;  // kAborted: 1 ABORT TASK, 5 LUN RESET, 128 PREEMPT AND ABORT.
   uint16_t cmd_id = 0;
-  std::string_view command;                        // "WRITE(16)"; a literal.
+  std::string_view command{};                      // "WRITE(16)"; a literal.
   task::TaskState state = task::TaskState::kFree;  // How far it had come before.
-  ByteRange range;                                 // Of its first op; empty: it has none.
+  ByteRange range{};                               // Of its first op; empty: it has none.
   int32_t result = 0;                              // kEnded: 0 or the first negative errno.
   // Ages, at the time of the report. Negative: it was never.
   Duration queued{};

@@ -64,6 +64,11 @@ using OpToken = uint32_t;
 // nothing then.
 inline constexpr int32_t kMiscompare = -EILSEQ;
 
+// The result of a change that was refused because the image can't be written here: it was demoted
+// and another cluster has the primary image (mirroring). Nothing was written. No call of librbd
+// that moves data returns this errno.
+inline constexpr int32_t kNotPrimary = -ENOMEDIUM;
+
 // What an op came to: 0 or more = success, else a negative errno (librbd's convention). -ERANGE:
 // the op lies beyond the image's end, wholly or in part, since the image is smaller than the
 // device.
@@ -89,6 +94,13 @@ class Image {
   // array, `mapped` and, for a kRead, the iovecs' memory stay valid until the OpDone. The memory of
   // all others is free again when submit returns.
   virtual void submit(const ImageOp& op, OpToken token) = 0;
+
+  // The command of this op was answered without the op's end. What of it has not been sent to RADOS
+  // yet is not sent any more: the next part of an op in parts, an op that waits for the image's
+  // size. Its OpDone still comes; -ECANCELED if nothing of it was sent.
+  // Called on: the reactor that owns the LUN. Never blocks. REQUIRES: `token`'s OpDone was not
+  // pushed to the core yet, or is in the inbox.
+  virtual void give_up(OpToken token) = 0;
 };
 
 // Ops in flight per image. This is the only bound: the Objecter's own throttle would block librbd's

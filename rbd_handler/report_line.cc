@@ -19,8 +19,55 @@ std::string_view headline(const Report& report) {
       return "hangs";
     case Report::Kind::kEnded:
       return "ended";
+    case Report::Kind::kAway:
+    case Report::Kind::kPoolFull:
+    case Report::Kind::kPoolHasRoom:
+    case Report::Kind::kDemoted:
+    case Report::Kind::kPromoted:
+      break;  // Not of a command: see describe_lun().
   }
   return "";
+}
+
+std::string_view describe(AwayCause cause) {
+  switch (cause) {
+    case AwayCause::kReactorGap:
+      return "the reactor did not run";
+    case AwayCause::kControlGap:
+      return "the control thread did not run";
+    case AwayCause::kWatchLost:
+      return "the cluster gave up the watch on the lock's channel";
+    case AwayCause::kLockLost:
+      return "the exclusive lock was taken from us";
+  }
+  return "";
+}
+
+// Empty: it is of a command.
+std::string describe_lun(const Report& report) {
+  switch (report.kind) {
+    case Report::Kind::kAway: {
+      std::string how_long;
+      if (report.gap > Duration{})
+        how_long = fmt::format(" for {:.1f} s", std::chrono::duration<double>(report.gap).count());
+      return fmt::format(
+          "away: {}{}; {} waiting changes and those of the next seconds are answered BUSY, the "
+          "lock is asked of the cluster again",
+          describe(report.away), how_long, report.refused);
+    }
+    case Report::Kind::kPoolFull:
+      return "the pool is full or its quota is reached: writes that need space are refused "
+             "(7/27/07), reads and UNMAP are served";
+    case Report::Kind::kPoolHasRoom:
+      return "the pool has space again: writes are served";
+    case Report::Kind::kDemoted:
+      return "the image was demoted, it is not primary here: writes are refused (7/27/00), reads "
+             "are served; promote it with 'rbd mirror image promote'";
+    case Report::Kind::kPromoted:
+      return "the image is primary again: writes are served";
+    default:
+      return {};
+  }
 }
 
 std::string_view stage(task::TaskState state) {
@@ -59,6 +106,7 @@ std::string age(std::string_view name, Duration duration) {
 }  // namespace
 
 std::string describe(const Report& report) {
+  if (std::string line = describe_lun(report); !line.empty()) return line;
   std::string line = fmt::format("{} command=\"{}\" id={} stage={}", headline(report),
                                  report.command, report.cmd_id, stage(report.state));
   if (report.range.length != 0)

@@ -51,7 +51,11 @@ nlohmann::json counters_json(const DeviceCounters& counters) {
           {"copied_bytes", counters.copied_bytes},
           {"lock_acquired", counters.lock_acquired},
           {"lock_released", counters.lock_released},
-          {"lock_lost", counters.lock_lost}};
+          {"lock_lost", counters.lock_lost},
+          {"away", counters.away},
+          {"stale", counters.stale},
+          {"rate_waits", counters.rate_waits},
+          {"ring_resets", counters.ring_resets}};
 }
 
 }  // namespace

@@ -12,12 +12,12 @@ bool Gate::lets_through(bool changes_image) const {
   switch (state_) {
     case State::kUnowned:
     case State::kAcquiring:
-    case State::kDraining:
-    case State::kReleasing:
       return !changes_image;  // Hosts scan on every path: reads need no lock.
     case State::kOwned:
     case State::kStuck:
       return true;
+    case State::kDraining:  // librbd's release waits for reads too.
+    case State::kReleasing:
     case State::kFencing:
     case State::kReopening:
       return false;
@@ -46,13 +46,15 @@ void Gate::on_acquired(TimePoint now) {
   owned_since_ = now;
   refuses_ = false;
   apply(Event::kAcquired);
+  if (std::exchange(verify_again_, false)) apply(Event::kVerify);
 }
 
-void Gate::on_acquire_failed(bool lost, TimePoint now) {
+void Gate::on_acquire_failed(AcquireFailure why, TimePoint now) {
+  verify_again_ = false;
   apply(Event::kAcquireFailed);
   answer_all(PeerAnswer::kNotOwner);
-  if (lost) {
-    apply(Event::kLost);
+  if (why == AcquireFailure::kLost) {
+    on_lost();
     return;
   }
   not_before_ = now + settings_.acquire_retry;
@@ -73,6 +75,7 @@ void Gate::on_fence_done() { apply(Event::kFenceDone); }
 
 void Gate::on_fence_failed(TimePoint now) {
   not_before_ = now + settings_.fence_retry;
+  refuses_ = false;  // Served, but over held ranges.
   apply(Event::kFenceFailed);
 }
 
@@ -93,7 +96,15 @@ void Gate::must_fence() {
   if (state_ != State::kStuck) apply(Event::kFence);  // Stuck tries again by itself.
 }
 
-void Gate::on_lost() { apply(Event::kLost); }
+void Gate::on_lost() {
+  apply(Event::kLost);
+  if (state_ == State::kReopening) refuses_ = true;
+}
+
+void Gate::on_away() {
+  verify_again_ = state_ == State::kAcquiring;
+  apply(Event::kVerify);
+}
 
 void Gate::on_peer_asks(uint64_t request) {
   switch (state_) {
@@ -121,6 +132,16 @@ void Gate::on_lun_reset(TimePoint now) {
 }
 
 void Gate::advance(TimePoint now, const Load& load) {
+  note_state(now);
+  go_on(now, load);
+  note_state(now);
+}
+
+void Gate::note_state(TimePoint now) {
+  if (std::exchange(timed_, state_) != state_) since_ = now;
+}
+
+void Gate::go_on(TimePoint now, const Load& load) {
   switch (state_) {
     case State::kUnowned:
       if (now >= not_before_) refuses_ = false;
@@ -149,11 +170,21 @@ void Gate::advance(TimePoint now, const Load& load) {
         retry_reopen_ = false;
         job_ = Job::kReopen;
       }
-      return;
+      [[fallthrough]];
     case State::kAcquiring:
     case State::kReleasing:
     case State::kFencing:
+      watch_job(now);
       return;
+  }
+}
+
+// No command waits for RADOS without a bound.
+void Gate::watch_job(TimePoint now) {
+  if (state_ == State::kReleasing) {
+    if (now - since_ >= settings_.release_patience) apply(Event::kFence);
+  } else if (now - since_ >= settings_.job_patience) {
+    refuses_ = true;
   }
 }
 
@@ -166,10 +197,33 @@ bool Gate::too_old(TimePoint now, const Load& load) {
   return true;
 }
 
-void Gate::advance_owned(TimePoint now, const Load& load) {
-  const bool peer_must_break = !asking_.empty() && load.detached_changes != 0;
-  if (peer_must_break || too_old(now, load)) {
+// Two gateways whose hosts write to the same hung OSD would else fence each other in turn until
+// neither can open another instance. REQUIRES: the caller fences if it is so.
+bool Gate::may_force(TimePoint now) {
+  const Duration passed = now - forced_;
+  if (passed >= settings_.fence_calm) force_wait_ = {};
+  if (passed < force_wait_) return false;
+  forced_ = now;
+  force_wait_ = std::clamp(2 * force_wait_, settings_.fence_after, 16 * settings_.fence_after);
+  return true;
+}
+
+// Somebody wants the lock, and what is under way does not end.
+void Gate::fence_or_keep(TimePoint now) {
+  if (may_force(now)) {
     apply(Event::kFence);
+    return;
+  }
+  reset_ = false;
+  apply(Event::kKeep);
+  answer_all(PeerAnswer::kWait);
+}
+
+void Gate::advance_owned(TimePoint now, const Load& load) {
+  if (too_old(now, load)) {
+    apply(Event::kFence);
+  } else if (!asking_.empty() && load.detached_changes != 0) {
+    fence_or_keep(now);
   } else if (reset_ || (!asking_.empty() && now >= owned_since_ + settings_.hold_min)) {
     if (!reset_) yield_by_ = now + settings_.drain_patience;
     apply(Event::kYield);
@@ -177,10 +231,10 @@ void Gate::advance_owned(TimePoint now, const Load& load) {
 }
 
 void Gate::advance_draining(TimePoint now, const Load& load) {
-  if (load.live_changes == 0 && load.detached_changes == 0) {
+  if (load.in_librbd == 0) {
     apply(Event::kDrained);
   } else if (now >= yield_by_ || (!asking_.empty() && load.detached_changes != 0)) {
-    apply(Event::kFence);
+    fence_or_keep(now);
   }
 }
 
@@ -200,7 +254,7 @@ bool Gate::take_given_up() { return std::exchange(given_up_, false); }
 
 bool Gate::needs_time() const {
   return !asking_.empty() || reset_ || refuses_ || retry_reopen_ || state_ == State::kDraining ||
-         state_ == State::kStuck;
+         state_ == State::kReleasing || state_ == State::kStuck;
 }
 
 }  // namespace tcmurbd::lock

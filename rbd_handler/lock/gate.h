@@ -19,7 +19,16 @@ namespace tcmurbd::lock {
 enum class PeerAnswer : uint8_t {
   kReleased,
   kHoldsDetached,  // Break the lock and blocklist its owner, do not wait.
+  kWait,           // Ops of the owner hang, and it was fenced for that a short time ago: do not
+                   // break it, ask again later.
   kNotOwner,
+};
+
+// Why the lock could not be taken.
+enum class AcquireFailure : uint8_t {
+  kOther,
+  kLost,     // This instance is blocklisted.
+  kDemoted,  // The image can't be written here: it was demoted.
 };
 
 struct PeerReply {
@@ -37,8 +46,9 @@ struct GateSettings {
   Duration fence_calm = std::chrono::minutes(2);
   // After a LUN RESET: how long what was aborted may take to end by itself before it is fenced.
   Duration release_after = std::chrono::milliseconds(250);
-  // How long live writes may keep a peer waiting. With hold_min below the second after which it
-  // breaks the lock.
+  // How long ops under way may keep a peer waiting. With hold_min below the second after which it
+  // breaks the lock. Fences that peers and LUN RESETs force are spaced as those for age are: the
+  // first comes at once, the next not before fence_after, then twice that, ...
   Duration drain_patience = std::chrono::milliseconds(700);
   // Damps ping-pong: an owner keeps the lock for at least this long, and a gateway that has handed
   // it over lets the taker have it for a while before it asks again.
@@ -46,13 +56,20 @@ struct GateSettings {
   // Between attempts to fence or reopen after a failure, and to acquire.
   Duration fence_retry = std::chrono::seconds(5);
   Duration acquire_retry = std::chrono::milliseconds(300);
+  // A release has nothing to wait for but one op on the image's header; then this instance is
+  // fenced.
+  Duration release_patience = std::chrono::seconds(1);
+  // Commands wait this long for any other job (acquire, fence, reopen); then they get BUSY until it
+  // has ended. Breaking a dead owner's lock takes two seconds at the most when the monitors are
+  // well.
+  Duration job_patience = std::chrono::seconds(5);
 };
 
 // What the device has under way, as the gate needs to know it.
 struct Load {
   uint32_t waiting_changes = 0;   // Parked at the gate.
-  uint32_t live_changes = 0;      // With librbd, not answered.
-  uint32_t detached_changes = 0;  // With librbd, answered.
+  uint32_t in_librbd = 0;         // With librbd: reads and changes, answered or not.
+  uint32_t detached_changes = 0;  // Of these, the changes that were answered.
   Duration oldest_detached{};     // Age of what should be fenced when it gets too old.
 };
 
@@ -68,8 +85,7 @@ class Gate {
 
   // --- events ---
   void on_acquired(TimePoint now);
-  // `lost`: because this instance is blocklisted.
-  void on_acquire_failed(bool lost, TimePoint now);
+  void on_acquire_failed(AcquireFailure why, TimePoint now);
   void on_released(TimePoint now);
   void on_release_failed();
   void on_fence_done();
@@ -79,8 +95,11 @@ class Gate {
   void on_reopen_failed(TimePoint now);
   // An op's outcome is not known, or it was refused for want of the lock.
   void must_fence();
-  // This instance is blocklisted, as an op's result tells.
+  // This instance is blocklisted, as an op's result tells, or is of no use any more. Who waits, and
+  // who comes before the fresh instance is open, gets BUSY.
   void on_lost();
+  // This gateway was away: the lock may be somebody else's by now.
+  void on_away();
   void on_peer_asks(uint64_t request);
   void on_lun_reset(TimePoint now);
 
@@ -102,7 +121,12 @@ class Gate {
  private:
   void apply(Event event);
   void answer_all(PeerAnswer answer);
+  void note_state(TimePoint now);
+  void go_on(TimePoint now, const Load& load);
   bool too_old(TimePoint now, const Load& load);
+  bool may_force(TimePoint now);
+  void fence_or_keep(TimePoint now);
+  void watch_job(TimePoint now);
   void advance_owned(TimePoint now, const Load& load);
   void advance_draining(TimePoint now, const Load& load);
 
@@ -113,10 +137,15 @@ class Gate {
   bool given_up_ = false;
   bool reset_ = false;  // A LUN RESET wants the lock given up.
   bool retry_reopen_ = false;
+  bool verify_again_ = false;     // It was away since the acquire under way began.
   std::vector<uint64_t> asking_;  // Peers' requests that are not answered yet.
   std::vector<PeerReply> replies_;
   Duration age_limit_;
-  TimePoint fenced_for_age_{};  // The last time.
+  TimePoint fenced_for_age_{};     // The last time.
+  Duration force_wait_{};          // From the last fence that was forced to the next one.
+  TimePoint forced_{};             // The last time.
+  State timed_ = State::kUnowned;  // The state that began at `since_`, as last advanced.
+  TimePoint since_{};
   TimePoint owned_since_{};
   TimePoint yield_by_{};    // When draining turns into fencing.
   TimePoint not_before_{};  // Of the next attempt at what is tried again.

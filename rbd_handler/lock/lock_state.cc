@@ -27,6 +27,8 @@ bool comes_only_in(Event event, State& state) {
       return true;
     case Event::kNeeded:
     case Event::kYield:
+    case Event::kKeep:
+    case Event::kVerify:
     case Event::kDrained:
     case Event::kFence:
     case Event::kSettled:
@@ -44,7 +46,7 @@ Step from_unowned(Event event) {
       return {State::kFencing, Job::kFence};
     case Event::kLost:
       return {State::kReopening, Job::kReopen};
-    default:  // Nothing to yield, drain or settle.
+    default:  // Nothing to yield, verify, drain or settle.
       return {State::kUnowned};
   }
 }
@@ -53,6 +55,11 @@ Step from_owned(State state, Event event) {
   switch (event) {
     case Event::kYield:
       return {State::kDraining};
+    case Event::kKeep:
+      return {State::kOwned};
+    case Event::kVerify:  // The lock that is being given up shows by its release whether it was
+                          // ours.
+      return state == State::kOwned ? Step{State::kAcquiring, Job::kAcquire} : Step{state};
     case Event::kDrained:
       return state == State::kDraining ? Step{State::kReleasing, Job::kRelease} : Step{state};
     case Event::kFence:
@@ -67,6 +74,11 @@ Step from_owned(State state, Event event) {
 // A job decides what comes next. What happens meanwhile is no news: the instance is not used, or
 // the job's own outcome will tell the same.
 Step from_job(State state, Event event) {
+  if (state == State::kReleasing) {
+    // librbd's release may hang, and tells nothing then.
+    if (event == Event::kFence) return {State::kFencing, Job::kFence};
+    if (event == Event::kLost) return {State::kReopening, Job::kReopen};
+  }
   switch (event) {
     case Event::kAcquired:
       return {State::kOwned};

@@ -11,9 +11,14 @@
 //    |                                    v |                v                   v
 //    |      Reopened              Fence  Stuck <-FenceFailed- Fencing <----------+
 //    +------------- Reopening <--------------------FenceDone----+
-//                       ^ Lost, from every state in which no job of ours is under way
+//                       ^ Lost, from every state but Acquiring and Fencing
 //
-// Jobs are the blocking parts, run elsewhere, one at a time; each ends with exactly one event.
+// Beside these: Owned goes to Acquiring on Verify, Draining back to Owned on Keep, and Releasing to
+// Fencing on Fence, when the release takes too long.
+//
+// Jobs are the blocking parts, run elsewhere; each ends with exactly one event. One is under way at
+// a time, but for a release that is overtaken by Fence or Lost: it may hang for as long as an OSD
+// does, and its outcome counts no more.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +31,8 @@ enum class State : uint8_t {
   kAcquiring,
   kOwned,
   kDraining,   // Being given up: no new changes, those with librbd are waited for.
-  kReleasing,  // Nothing of ours is under way in RADOS; librbd releases the lock.
+  kReleasing,  // Nothing of ours is under way in RADOS; librbd releases the lock. Bounded: see
+               // GateSettings::release_patience.
   kFencing,    // The control client has this instance blocklisted. Nothing is given to it any more.
   kReopening,  // The instance is blocklisted: whoever comes next is ordered after it. A fresh one
                // waits for the blocklist's map and opens.
@@ -39,7 +45,10 @@ enum class Event : uint8_t {
   kAcquired,
   kAcquireFailed,
   kYield,    // A peer asks, or a LUN RESET came.
-  kDrained,  // No change is with librbd, live or detached.
+  kKeep,     // Not given up after all: what is under way does not end, and a fence would come too
+             // soon after the last one.
+  kVerify,   // This gateway was away: ask the cluster whether the lock is still ours.
+  kDrained,  // Nothing is with librbd, live or detached: reads hold up a release too.
   kReleased,
   kReleaseFailed,
   kFence,  // An op has been hanging for too long, its outcome is not known, or the lock is gone.

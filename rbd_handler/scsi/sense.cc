@@ -90,6 +90,8 @@ Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at) {
     // The image itself is read-only. An op that had to own the exclusive lock and did not gets
     // EROFS too: whoever gates on the lock sorts that out before this table is asked.
     case EROFS:
+    // kNotPrimary: another cluster has the image that may be written.
+    case ENOMEDIUM:
       return Result::check(kWriteProtected);
     // The image or its pool is gone. Not 5/25/00 (ESXi would give the datastore up for good) and
     // not a hardware error (Linux would fail the command without trying another path): the image

@@ -4,13 +4,15 @@
 // may still do is dealt with. This is the table of what to do with a task when something happens to
 // it, by how far it has come. Pure, any thread.
 //
-//   | task is                         | aborted, or past its deadline       | what is guaranteed |
-//   |---------------------------------|-------------------------------------|--------------------|
-//   | waiting (R0)                    | dropped and answered                | the image never sees
-//   it | | a read with librbd (R1)         | answered; its memory stays its own  | no other
-//   command's memory is written | | a change with librbd (R2)       | answered; its range stays
-//   held      | whatever overlaps it comes after its real end | | detached, instance given up (R3)|
-//   the range is free                   | the fence orders it before, or refuses it |
+// clang-format off
+//   | task is                          | aborted, or past its deadline | what is guaranteed                    |
+//   |----------------------------------|-------------------------------|---------------------------------------|
+//   | waiting (R0)                     | dropped and answered          | the image never sees it               |
+//   | a read with librbd (R1)          | answered; keeps its memory    | no other command's memory is written  |
+//   | a change with librbd (R2)        | answered; its range is held   | what overlaps comes after its end     |
+//   | detached, instance given up (R3) | (it was answered)             | the fence orders it before or refuses |
+//   |                                  |                               | it; its range is held until its end   |
+// clang-format on
 #pragma once
 
 #include <cstdint>
@@ -29,8 +31,8 @@ enum class TaskState : uint8_t {
   kCopyCancelled,  // One that is to be answered as soon as none of these can touch an image again.
   kDetached,       // Answered; ops of it are still with librbd, or their outcome is not known. A
                    // change holds its range.
-  kOrphaned,  // Answered; its ops are with an instance that was given up. Holds nothing but its
-              // memory.
+  kOrphaned,  // Answered; its ops are with an instance that was given up. A change holds its range
+              // until they have really ended: somebody may take the fence away.
 };
 
 enum class LadderEvent : uint8_t {
@@ -45,7 +47,7 @@ enum class LadderStep : uint8_t {
   kDrop,    // R0: out of whatever it waits in, answered, forgotten.
   kDetach,  // R1, R2: answered; becomes kDetached.
   kCancel,  // Its reads and writes go down the ladder first, then it is answered.
-  kOrphan,  // R3: answered if it is not yet, its range freed; becomes kOrphaned.
+  kOrphan,  // R3: answered if it is not yet; becomes kOrphaned.
   kAnswer,  // The normal end.
   kForget,  // Answered long ago; its range and memory are free now.
 };

@@ -37,8 +37,9 @@ void TaskTable::release(uint32_t index) {
   task.plan.ops.clear();
   task.result = {};
   task.error = 0;
-  task.submitted = task.answered = {};
+  task.admitted = task.submitted = task.answered = {};
   task.outcome_unknown = task.buffer_kept = task.hang_told = false;
+  task.timed_out = task.instance_closed = task.abandoned = false;
   task.copy = 0;
   task.copy_memory.reset();
   task.copy_by = {};

@@ -27,11 +27,16 @@ struct Task {
   scsi::Result result;           // The first error of its ops so far, else GOOD.
   uint64_t sequence = 0;         // Its place among all commands of the LUN.
   TimePoint queued{};            // When it was taken off the ring,
+  TimePoint admitted{};          // let pass by the QoS limits,
   TimePoint submitted{};         // given to librbd,
   TimePoint answered{};          // and, if detached, answered without its op.
   uint32_t ops_pending = 0;      // Of plan.ops, those whose OpDone is still to come.
   bool outcome_unknown = false;  // An op ended with an error after which it may still be applied.
-  bool buffer_kept = false;      // Answered with KEEP_BUF: its id and memory wait to be freed.
+  bool timed_out = false;        // RADOS gave up on an op of it that changes the image.
+  uint32_t instance = 0;         // The client instance that has its ops, counted by the Device.
+  bool instance_closed = false;  // That instance's connections are closed.
+  bool abandoned = false;    // The ring that it came from was reset: the kernel has answered it.
+  bool buffer_kept = false;  // Answered with KEEP_BUF: its id and memory wait to be freed.
   bool hang_told = false;
   // Where a read lands if the kernel can't keep a buffer beyond the answer; else not used.
   std::vector<uint8_t> own_buffer;

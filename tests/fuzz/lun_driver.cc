@@ -95,7 +95,9 @@ void LunDriver::end_job(bool good, bool lost) {
     case lock::Job::kNone:
       return;
     case lock::Job::kAcquire:
-      good ? device_.on_acquired(now_) : device_.on_acquire_failed(lost, now_);
+      good ? device_.on_acquired(now_)
+           : device_.on_acquire_failed(
+                 lost ? lock::AcquireFailure::kLost : lock::AcquireFailure::kOther, now_);
       break;
     case lock::Job::kRelease:
       device_.on_released(good, now_);

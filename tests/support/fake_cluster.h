@@ -34,6 +34,7 @@ class FakeInstance final : public Image {
   FakeInstance(FakeCluster& cluster, uint64_t epoch) : cluster_(cluster), epoch_(epoch) {}
 
   void submit(const ImageOp& op, OpToken token) override;
+  void give_up(OpToken /*token*/) override {}
 
   // Ops that have not been reported yet.
   size_t pending() const { return pending_.size(); }

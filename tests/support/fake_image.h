@@ -26,6 +26,7 @@ class FakeImage final : public Image {
   // Sets overlap_seen if the op overlaps a pending one where either changes the image: nobody
   // orders them then.
   void submit(const ImageOp& op, OpToken token) override;
+  void give_up(OpToken token) override { given_up.push_back(token); }
 
   // Ends pending[index] with `result` (0: it is applied; negative: it is not) and gives back its
   // completion. A compare and write that is applied compares now, unless its first part is done.
@@ -36,7 +37,8 @@ class FakeImage final : public Image {
   void do_first_part(size_t index);
 
   std::vector<uint8_t> content;
-  std::vector<Pending> pending;  // Oldest first.
+  std::vector<Pending> pending;   // Oldest first.
+  std::vector<OpToken> given_up;  // In the order of the calls.
   bool overlap_seen = false;
   // The image does not know in which order commands came, nor which were aborted. With this, what
   // is no mistake in some order is none: a write over a pending read, which nobody may wait for any

@@ -17,6 +17,7 @@ unit_test(device_test
     device_verify_test.cc
     esxi_probe_test.cc
   LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)
+unit_test(heartbeat_test SOURCES heartbeat_test.cc LIBS tcmurbd_reactor)
 unit_test(inbox_test SOURCES inbox_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(jobs_test SOURCES jobs_test.cc LIBS tcmurbd_reactor LABELS threaded)
 unit_test(control_socket_test SOURCES control_socket_test.cc LIBS tcmurbd_admin LABELS threaded)

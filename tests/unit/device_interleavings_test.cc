@@ -238,7 +238,7 @@ class Path {
         cluster_.lock_owner = nullptr;
         device_.on_released(true, now_);
       } else if (mine_->blocklisted()) {
-        device_.on_acquire_failed(true, now_);
+        device_.on_acquire_failed(lock::AcquireFailure::kLost, now_);
       } else {
         cluster_.lock_owner = mine_;
         mine_->take_newest_map();
@@ -258,6 +258,8 @@ class Path {
       for (FakeInstance& instance : cluster_.instances()) {
         while (instance.pending() != 0) device_.on_done(instance.finish(0, false), now_);
       }
+      for (uint32_t closed = 1; closed < device_.instance(); ++closed)
+        device_.on_instance_closed(closed, now_);
       if (job_ == lock::Job::kFence) {
         fence(Kind::kFenced);
       } else if (job_ == lock::Job::kReopen) {
@@ -340,35 +342,35 @@ TEST_P(Interleavings, TheSecondWriteIsNeverUndone) {
 
 const Budget kCases[]{
     {.name = "Abort",
-     .paths = 88415,
+     .paths = 7995,
      .aborts = 1,
      .pauses = 2,
      .time_outs = 2,
      .fence_failures = 1},
     {.name = "Reset",
-     .paths = 33439,
+     .paths = 17131,
      .resets = 1,
      .pauses = 2,
      .time_outs = 1,
      .fence_failures = 1},
-    {.name = "Lost", .paths = 40951, .aborts = 1, .blocklistings = 1, .pauses = 1, .time_outs = 2},
+    {.name = "Lost", .paths = 4393, .aborts = 1, .blocklistings = 1, .pauses = 1, .time_outs = 2},
     // ORWRITE, and WRITE AND VERIFY with BYTCHK.
     {.name = "OrWriteAbort",
-     .paths = 119043,
+     .paths = 38923,
      .aborts = 1,
      .pauses = 2,
      .time_outs = 1,
      .fence_failures = 1,
      .opcode = 0x8b},
     {.name = "OrWriteLost",
-     .paths = 59237,
+     .paths = 20415,
      .aborts = 1,
      .blocklistings = 1,
      .pauses = 1,
      .time_outs = 1,
      .opcode = 0x8b},
     {.name = "WriteAndVerifyLost",
-     .paths = 59237,
+     .paths = 20415,
      .aborts = 1,
      .blocklistings = 1,
      .pauses = 1,
@@ -376,13 +378,13 @@ const Budget kCases[]{
      .opcode = 0x2e,
      .flags = 0x02},
     {.name = "FencesFail",
-     .paths = 26149,
+     .paths = 12947,
      .aborts = 1,
      .pauses = 2,
      .time_outs = 1,
      .fence_failures = 2},
     {.name = "AbortResetLost",
-     .paths = 91273,
+     .paths = 34304,
      .aborts = 1,
      .resets = 1,
      .blocklistings = 1,

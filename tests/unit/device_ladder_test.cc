@@ -224,23 +224,23 @@ TEST(Ladder, AHangingDetachedWriteIsFencedAndANewInstanceServes) {
   EXPECT_TRUE(lun.outstanding(waits));
   lun.device.on_reopened(fresh, lun.now);  // And the lock is acquired for `waits`.
   lun.ring();
-  ASSERT_EQ(fresh.pending.size(), 2u) << "the range is free: the fence orders";
-  while (!fresh.pending.empty()) {
-    lun.device.on_done(fresh.finish(0), lun.now);
-    lun.ring();
-  }
-  lun.expect(waits, kGood);
+  ASSERT_EQ(fresh.pending.size(), 1u) << "the range is held: somebody may take the fence away";
+  lun.device.on_done(fresh.finish(0), lun.now);
+  lun.ring();
   EXPECT_EQ(lun.data_of(late), Bytes(512, 0));
-  EXPECT_FALSE(lun.device.idle()) << "the old ops use our memory until they end";
   EXPECT_EQ(lun.kernel.kept(), 1u);
   while (!lun.image.pending.empty()) lun.finish(0, -ESHUTDOWN);
+  ASSERT_EQ(fresh.pending.size(), 1u) << "the old op has ended: the range is free";
+  lun.device.on_done(fresh.finish(0), lun.now);
+  lun.ring();
+  lun.expect(waits, kGood);
   EXPECT_TRUE(lun.device.idle());
   EXPECT_EQ(lun.kernel.kept(), 0u);
   EXPECT_EQ(lun.device.lock_state(), lock::State::kOwned);
   EXPECT_EQ(lun.kernel.violations(), std::vector<std::string>{});
 }
 
-TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilTheFence) {
+TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilItsInstanceIsClosed) {
   DeviceFixture lun;
   FakeImage fresh(2048 * 512);
   const uint64_t write = lun.write(0, Bytes(512, 1));
@@ -262,10 +262,19 @@ TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilTheFence) {
   ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
   lun.device.on_reopened(fresh, lun.now);
   lun.ring();
+  EXPECT_EQ(fresh.pending.size(), 0u) << "an OSD may still execute it, if the fence is taken away";
+  lun.device.on_instance_closed(2, lun.now);
+  lun.ring();
+  EXPECT_EQ(fresh.pending.size(), 0u) << "that was another";
+  lun.device.on_instance_closed(1, lun.now);
+  lun.ring();
+  EXPECT_EQ(fresh.pending.size(), 0u) << "it waited for seconds while the lock was given up";
+  lun.expect(newer, kBusy);
+  const uint64_t again = lun.write(0, Bytes(512, 2));
   ASSERT_EQ(fresh.pending.size(), 1u);
   lun.device.on_done(fresh.finish(0), lun.now);
   lun.ring();
-  lun.expect(newer, kGood);
+  lun.expect(again, kGood);
   EXPECT_TRUE(lun.device.idle());
 }
 

@@ -43,14 +43,16 @@ const Row kTable[]{
     {kAcquired,      {kNever,     kO,       kNever,    kNever,     kNever,   kNever,    kNever,   kNever}},
     {kAcquireFailed, {kNever,     kU,       kNever,    kNever,     kNever,   kNever,    kNever,   kNever}},
     {kYield,         {kU,         kA,       kD,        kD,         kR,       kF,        kP,       kS}},
+    {kKeep,          {kU,         kA,       kO,        kO,         kR,       kF,        kP,       kS}},
+    {kVerify,        {kU,         kA,       kToAcquire, kD,        kR,       kF,        kP,       kS}},
     {kDrained,       {kU,         kA,       kO,        kToRelease, kR,       kF,        kP,       kS}},
     {kReleased,      {kNever,     kNever,   kNever,    kNever,     kU,       kNever,    kNever,   kNever}},
     {kReleaseFailed, {kNever,     kNever,   kNever,    kNever,     kToFence, kNever,    kNever,   kNever}},
-    {kFence,         {kToFence,   kA,       kToFence,  kToFence,   kR,       kF,        kP,       kToFence}},
+    {kFence,         {kToFence,   kA,       kToFence,  kToFence,   kToFence,     kF,        kP,       kToFence}},
     {kFenceDone,     {kNever,     kNever,   kNever,    kNever,     kNever,   kToReopen, kNever,   kNever}},
     {kFenceFailed,   {kNever,     kNever,   kNever,    kNever,     kNever,   kS,        kNever,   kNever}},
     {kSettled,       {kU,         kA,       kO,        kD,         kR,       kF,        kP,       kO}},
-    {kLost,          {kToReopen,  kA,       kToReopen, kToReopen,  kR,       kF,        kP,       kToReopen}},
+    {kLost,          {kToReopen,  kA,       kToReopen, kToReopen,  kToReopen,     kF,        kP,       kToReopen}},
     {kReopened,      {kNever,     kNever,   kNever,    kNever,     kNever,   kNever,    kU,       kNever}},
     {kReopenFailed,  {kNever,     kNever,   kNever,    kNever,     kNever,   kNever,    kP,       kNever}},
 };
@@ -75,7 +77,7 @@ TEST(LockState, EveryPairIsAsWrittenHere) {
       ++pairs;
     }
   }
-  EXPECT_EQ(pairs, 56u);
+  EXPECT_EQ(pairs, 72u);
 }
 
 TEST(LockStateDeathTest, AJobsOutcomeComesOnlyWhileItRuns) {

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// What bounds the gate: jobs that hang, fences that others force, and having been away.
+#include <string>
+
+#include "tests/unit/gate_fixture.h"
+
+namespace tcmurbd::lock {
+namespace {
+
+// --- jobs that hang ---
+
+TEST_F(GateTest, AReleaseThatHangsIsFenced) {
+  own_for_long();
+  gate_.on_peer_asks(7);
+  ASSERT_EQ(advance(kIdle), Job::kRelease);
+  EXPECT_EQ(after(milliseconds(999), kIdle), Job::kNone);
+  EXPECT_TRUE(gate_.needs_time());
+  EXPECT_EQ(after(milliseconds(1), kIdle), Job::kFence);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+  fence_well();
+}
+
+TEST_F(GateTest, AReleaseIsOvertakenByALostInstance) {
+  enter(State::kReleasing);
+  gate_.on_lost();
+  EXPECT_EQ(gate_.take_job(), Job::kReopen);
+  EXPECT_EQ(gate_.state(), State::kReopening);
+}
+
+class GateWithJob : public GateTest, public ::testing::WithParamInterface<State> {};
+
+INSTANTIATE_TEST_SUITE_P(Each, GateWithJob,
+                         ::testing::Values(State::kAcquiring, State::kFencing, State::kReopening),
+                         [](const auto& state) { return std::string(name(state.param)); });
+
+TEST_P(GateWithJob, NobodyWaitsForAHangingJobForLong) {
+  enter(GetParam());
+  EXPECT_EQ(advance(kWaiting), Job::kNone);
+  EXPECT_EQ(after(milliseconds(4999), kWaiting), Job::kNone);
+  EXPECT_FALSE(gate_.refuses());
+  EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kNone) << "it still runs";
+  EXPECT_TRUE(gate_.refuses());
+}
+
+TEST_F(GateTest, AHungReadHoldsUpAReleaseOnlyUntilTheBound) {
+  constexpr Load kHungRead{.in_librbd = 1};
+  own_for_long();
+  gate_.on_lun_reset(now_);
+  EXPECT_EQ(advance(kHungRead), Job::kNone);
+  EXPECT_FALSE(gate_.lets_through(false)) << "more reads would hold it up for ever";
+  EXPECT_EQ(after(milliseconds(250), kHungRead), Job::kFence);
+}
+
+// --- fences that others force ---
+
+TEST_F(GateTest, FencesThatPeersForceAreSpaced) {
+  for (const int wait : {0, 5, 10, 20, 40, 80, 80}) {
+    own();
+    if (wait != 0) {
+      now_ += seconds(wait) - milliseconds(1);
+      gate_.on_peer_asks(1);
+      EXPECT_EQ(advance(kDetached), Job::kNone) << wait;
+      EXPECT_EQ(replies(), (Replies{{1, PeerAnswer::kWait}})) << wait;
+      EXPECT_TRUE(gate_.lets_through(true)) << "served over held ranges meanwhile";
+      now_ += milliseconds(1);
+    }
+    gate_.on_peer_asks(2);
+    EXPECT_EQ(advance(kDetached), Job::kFence) << wait;
+    EXPECT_EQ(replies(), (Replies{{2, PeerAnswer::kHoldsDetached}})) << wait;
+    fence_well();
+  }
+  own();
+  now_ += minutes(2);
+  gate_.on_peer_asks(3);
+  EXPECT_EQ(advance(kDetached), Job::kFence) << "calm makes it as at first";
+}
+
+TEST_F(GateTest, ALunResetSoonAfterAForcedFenceKeepsTheLock) {
+  own();
+  gate_.on_peer_asks(1);
+  ASSERT_EQ(advance(kDetached), Job::kFence);
+  replies();
+  fence_well();
+  own_for_long();
+  gate_.on_lun_reset(now_);
+  gate_.on_peer_asks(2);
+  EXPECT_EQ(advance(kLive), Job::kNone);
+  EXPECT_EQ(after(milliseconds(250), kLive), Job::kNone);
+  EXPECT_EQ(gate_.state(), State::kOwned);
+  EXPECT_EQ(replies(), (Replies{{2, PeerAnswer::kWait}}));
+  EXPECT_EQ(after(milliseconds(250), kLive), Job::kNone) << "the reset is over";
+}
+
+// --- having been away ---
+
+TEST_F(GateTest, AnOwnerThatWasAwayAsksTheCluster) {
+  own_for_long();
+  gate_.on_away();
+  EXPECT_EQ(gate_.take_job(), Job::kAcquire);
+  EXPECT_FALSE(gate_.lets_through(true));
+  EXPECT_TRUE(gate_.lets_through(false));
+  gate_.on_acquired(now_);
+  EXPECT_TRUE(gate_.lets_through(true));
+  EXPECT_EQ(advance(kIdle), Job::kNone);
+}
+
+TEST_F(GateTest, WhatWasAcquiredBeforeItWasAwayIsAskedForAgain) {
+  enter(State::kAcquiring);
+  gate_.on_away();
+  EXPECT_EQ(gate_.take_job(), Job::kNone) << "one is under way";
+  gate_.on_acquired(now_);
+  EXPECT_EQ(gate_.take_job(), Job::kAcquire) << "its outcome may be an old one";
+  EXPECT_FALSE(gate_.lets_through(true));
+  gate_.on_acquired(now_);
+  EXPECT_EQ(gate_.take_job(), Job::kNone);
+  EXPECT_TRUE(gate_.lets_through(true));
+}
+
+}  // namespace
+}  // namespace tcmurbd::lock

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A gate whose time, peers and load the test plays. The times are those of GateSettings as it
+// stands.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "rbd_handler/lock/gate.h"
+
+namespace tcmurbd::lock {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Replies = std::vector<PeerReply>;
+
+inline constexpr Load kIdle{};
+inline constexpr Load kWaiting{.waiting_changes = 1};
+inline constexpr Load kLive{.in_librbd = 1};
+inline constexpr Load kDetached{.in_librbd = 1, .detached_changes = 1};
+
+class GateTest : public ::testing::Test {
+ protected:
+  // Time passes, and what the gate wants done then.
+  Job after(Duration duration, const Load& load) {
+    now_ += duration;
+    return advance(load);
+  }
+  Job advance(const Load& load) {
+    gate_.advance(now_, load);
+    return gate_.take_job();
+  }
+  Replies replies() {
+    Replies all;
+    gate_.take_replies(all);
+    return all;
+  }
+  void own() {
+    ASSERT_EQ(advance(kWaiting), Job::kAcquire);
+    gate_.on_acquired(now_);
+    ASSERT_EQ(gate_.state(), State::kOwned);
+  }
+  // For so long that hold_min matters no more.
+  void own_for_long() {
+    own();
+    now_ += seconds(1);
+  }
+  void fence_well() {
+    gate_.on_fence_done();
+    ASSERT_EQ(gate_.take_job(), Job::kReopen);
+    gate_.on_reopened(now_);
+    ASSERT_EQ(gate_.state(), State::kUnowned);
+  }
+  // From a fresh gate.
+  void enter(State state) {
+    if (state == State::kUnowned) return;
+    if (state == State::kAcquiring) {
+      ASSERT_EQ(advance(kWaiting), Job::kAcquire);
+      return;
+    }
+    own_for_long();
+    if (state == State::kDraining || state == State::kReleasing) {
+      gate_.on_lun_reset(now_);
+      advance(state == State::kDraining ? kLive : kIdle);
+    }
+    if (state == State::kFencing || state == State::kReopening || state == State::kStuck) {
+      gate_.must_fence();
+      ASSERT_EQ(gate_.take_job(), Job::kFence);
+    }
+    if (state == State::kReopening) gate_.on_fence_done();
+    if (state == State::kStuck) gate_.on_fence_failed(now_);
+    gate_.take_job();
+    ASSERT_EQ(gate_.state(), state);
+  }
+
+  TimePoint now_{std::chrono::hours(1)};
+  Gate gate_{GateSettings{}};
+};
+
+}  // namespace tcmurbd::lock
