@@ -66,9 +66,11 @@ bool Daemon::start() {
     return false;
   }
   for (uint32_t i = 0; i < config_.reactor.threads; ++i) {
-    reactors_.push_back(std::make_unique<Reactor>(1));
-    busy_.emplace_back(reactors_.back()->get_executor());
-    threads_.emplace_back([reactor = reactors_.back().get()] { reactor->run(); });
+    reactors_.push_back(std::make_unique<Reactor>());
+    Reactor& reactor = *reactors_.back();
+    busy_.emplace_back(reactor.loop.get_executor());
+    reactor.heartbeat.start();
+    threads_.emplace_back([&reactor] { reactor.loop.run(); });
   }
   wait_for_signals();
   wait_for_netlink();
@@ -78,8 +80,8 @@ bool Daemon::start() {
 
 std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec spec) {
   Reactor& reactor = *reactors_[next_reactor_++ % reactors_.size()];
-  auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor}, entry, std::move(spec), config_,
-                                   copies_);
+  auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor.loop, reactor.heartbeat}, entry,
+                                   std::move(spec), config_, copies_);
   luns_[entry.minor] = lun;
   return lun;
 }

@@ -39,7 +39,10 @@ class Daemon {
   int run();
 
  private:
-  using Reactor = boost::asio::io_context;
+  struct Reactor {
+    boost::asio::io_context loop{1};
+    reactor::Heartbeat heartbeat{loop};
+  };
 
   bool start();
   void take_over();
@@ -66,7 +69,7 @@ class Daemon {
   boost::asio::io_context control_;
   const std::shared_ptr<CopyDesk> copies_ = std::make_shared<CopyDesk>(control_);
   std::vector<std::unique_ptr<Reactor>> reactors_;
-  std::vector<boost::asio::executor_work_guard<Reactor::executor_type>> busy_;
+  std::vector<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> busy_;
   std::vector<std::jthread> threads_;
   size_t next_reactor_ = 0;
   boost::asio::signal_set signals_;

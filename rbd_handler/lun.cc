@@ -139,8 +139,8 @@ void Lun::serve(OpenedImage opened) {
   notify_task_management(true);
   serving_ = std::make_shared<reactor::Serving>(
       loops_.reactor,
-      reactor::Serving::Parts{attached_->uio, std::move(*kept_buffers), *inbox_, backing_->image(),
-                              std::move(attached_->ring)},
+      reactor::Serving::Parts{loops_.heartbeat, attached_->uio, std::move(*kept_buffers), *inbox_,
+                              backing_->image(), std::move(attached_->ring)},
       disk, device_settings(), poll_, make_hooks());
   backing_->serve(
       [&reactor = loops_.reactor, serving = std::weak_ptr(serving_)](const Backing::Event& event) {
@@ -191,6 +191,7 @@ reactor::Serving::Hooks Lun::make_hooks() {
   hooks.broken = [post](const std::string& reason) {
     post([reason](Lun& lun) { lun.on_broken(reason); });
   };
+  hooks.ring_unused = [post] { post([](Lun& lun) { lun.reset_ring(); }); };
   return hooks;
 }
 
@@ -232,6 +233,12 @@ void Lun::fetch_target_facts() {
 void Lun::on_broken(const std::string& reason) {
   if (state_ != State::kServing) return;
   log_->error("the ring can't be followed: {}; resetting it, open commands get BUSY", reason);
+  // Blocks of the data area that reads in flight will still write to must not go to new commands.
+  if (auto blocked = configfs_.block(true); !blocked) log_->error("{}", blocked.error());
+}
+
+void Lun::reset_ring() {
+  if (state_ != State::kServing) return;
   auto ring = reattach_ring(attached_->uio, configfs_);
   if (!ring) {
     log_->error("resetting the ring: {}; the device stays blocked", ring.error().text);

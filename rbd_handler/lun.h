@@ -36,6 +36,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   struct Loops {
     boost::asio::io_context& control;
     boost::asio::io_context& reactor;
+    reactor::Heartbeat& heartbeat;  // Of that reactor.
   };
 
   Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
@@ -103,6 +104,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void on_report(const Report& report);
   void notify_task_management(bool wanted);
   void on_broken(const std::string& reason);
+  void reset_ring();
   void fetch_target_facts();
   void drain(const char* why);
   void stop_waiting(const char* why);

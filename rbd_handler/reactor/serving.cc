@@ -13,6 +13,7 @@ using boost::system::error_code;
 Serving::Serving(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
                  const DeviceSettings& settings, std::chrono::microseconds poll, Hooks hooks)
     : reactor_(reactor),
+      heartbeat_(parts.heartbeat),
       uio_(parts.uio),
       kept_buffers_(std::move(parts.kept_buffers)),
       inbox_(parts.inbox),
@@ -31,6 +32,7 @@ Serving::~Serving() {
 void Serving::start() {
   uio_wait_.assign(uio_.fd());
   inbox_wait_.assign(inbox_.fd());
+  looked_ = Heartbeat::now();
   wait_for_kernel();
   wait_for_inbox();
   run();
@@ -59,9 +61,18 @@ void Serving::wait_for_inbox() {
                          });
 }
 
-void Serving::run() {
+// Each turn begins here: before anything of the ring is looked at, the device knows whether the
+// reactor was away.
+TimePoint Serving::look() {
+  const TimePoint now = Heartbeat::now();
+  const Duration gap = heartbeat_.longest_gap(looked_, now);
+  looked_ = now;
+  if (gap > device_.away_limit()) device_.on_away(AwayCause::kReactorGap, gap, now);
+  return now;
+}
+
+void Serving::run_at(TimePoint now) {
   if (!uio_wait_.is_open()) return;  // Drained; this call was posted before.
-  const TimePoint now = std::chrono::steady_clock::now();
   const size_t ended = inbox_.drain([&](const OpDone& done) { device_.on_done(done, now); });
   const uint64_t commands_before = device_.counters().commands;
   const bool more = device_.on_ring(now);
@@ -141,8 +152,9 @@ void Serving::wait_for_time() {
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
     self->timer_armed_ = false;
     if (error || !self->uio_wait_.is_open()) return;
-    self->device_.on_time(std::chrono::steady_clock::now());
-    self->run();
+    const TimePoint now = self->look();
+    self->device_.on_time(now);
+    self->run_at(now);
   });
 }
 
@@ -164,11 +176,15 @@ void Serving::poll_or_sleep(bool worked, bool more) {
 }
 
 void Serving::settle() {
-  if (!device_.idle()) return;
   if (!device_.broken_reason().empty() && !told_broken_) {
     told_broken_ = true;
     hooks_.broken(device_.broken_reason());
   }
+  if (told_broken_ && !told_unused_ && device_.ring_unused()) {
+    told_unused_ = true;
+    hooks_.ring_unused();
+  }
+  if (!device_.idle()) return;
   if (!drained_ || (device_.has_entries() && !told_broken_)) return;
   uio_wait_.release();
   inbox_wait_.release();
@@ -178,14 +194,15 @@ void Serving::settle() {
 
 void Serving::drain(std::function<void()> done) {
   drained_ = std::move(done);
-  device_.on_leaving(std::chrono::steady_clock::now());
-  run();
+  const TimePoint now = look();
+  device_.on_leaving(now);
+  run_at(now);
 }
 
 void Serving::resize(uint64_t bytes) { device_.on_resized(bytes); }
 
 void Serving::restart(ring::Ring ring) {
-  told_broken_ = false;
+  told_broken_ = told_unused_ = false;
   device_.restart(std::move(ring));
   run();
 }

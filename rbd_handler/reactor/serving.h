@@ -19,6 +19,7 @@
 #include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/uio.h"
 #include "rbd_handler/reactor/copy_run.h"
+#include "rbd_handler/reactor/heartbeat.h"
 #include "rbd_handler/reactor/inbox.h"
 
 namespace tcmurbd::reactor {
@@ -38,12 +39,16 @@ class Serving : public std::enable_shared_from_this<Serving> {
     std::function<void(scsi::CopyRequest, std::shared_ptr<CopyRun>)> copy;
     // What an operator wants to know.
     std::function<void(const Report&)> report;
-    // The ring can't be followed any more and all that was open has ended; once per broken ring.
+    // The ring can't be followed any more: the device is to be blocked now. Once per broken ring.
     std::function<void(const std::string& reason)> broken;
+    // Nothing will write to its data area any more: it can be reset now, then restart(). Once per
+    // broken ring, after `broken`.
+    std::function<void()> ring_unused;
   };
 
   // What it works on; all must outlive it, and `image` all ops that it was given.
   struct Parts {
+    Heartbeat& heartbeat;  // Of the reactor.
     kernel::UioDevice& uio;
     kernel::KeptBuffers kept_buffers;
     Inbox& inbox;
@@ -64,8 +69,9 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // Hands an event to the device, and lets it have its effects.
   template <typename Fn>
   void apply(const Fn& event) {
-    event(device_, std::chrono::steady_clock::now());
-    run();
+    const TimePoint now = look();
+    event(device_, now);
+    run_at(now);
   }
   void resize(uint64_t bytes);
   // After `broken`, with the ring that was reset.
@@ -85,13 +91,16 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void wait_for_kernel();
   void wait_for_inbox();
   void wait_for_time();
-  void run();
+  void run() { run_at(look()); }
+  void run_at(TimePoint now);
+  TimePoint look();
   void hand_out();
   void hand_out_copies();
   void poll_or_sleep(bool worked, bool more);
   void settle();
 
   boost::asio::io_context& reactor_;
+  Heartbeat& heartbeat_;
   kernel::UioDevice& uio_;
   kernel::KeptBuffers kept_buffers_;
   Inbox& inbox_;
@@ -102,9 +111,11 @@ class Serving : public std::enable_shared_from_this<Serving> {
   const std::chrono::microseconds poll_;
   const Hooks hooks_;
   Device device_;
+  TimePoint looked_{};  // The last time that the heartbeat was asked.
   TimePoint poll_until_{};
   bool run_posted_ = false;
   bool told_broken_ = false;
+  bool told_unused_ = false;
   std::map<uint32_t, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
   std::map<uint64_t, std::shared_ptr<CopyRun>> guests_;  // That read or write here, by their id.
   std::vector<uint16_t> freed_;                          // Scratch, like those below.

@@ -1,7 +1,7 @@
 unit_test(boot_clock_test SOURCES boot_clock_test.cc LIBS tcmurbd_common)
 unit_test(iov_test SOURCES iov_test.cc LIBS tcmurbd_common)
 unit_test(log_test SOURCES log_test.cc LIBS tcmurbd_common)
-unit_test(lock_test SOURCES gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc LIBS tcmurbd_lock tcmurbd_task)
+unit_test(lock_test SOURCES gate_bounds_test.cc gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc LIBS tcmurbd_lock tcmurbd_task)
 unit_test(copy_test SOURCES copy_job_test.cc LIBS tcmurbd_copy)
 unit_test(range_order_test SOURCES range_order_test.cc LIBS tcmurbd_task)
 unit_test(device_test
