@@ -26,6 +26,10 @@ Access access_of(OpKind kind) {
 
 void Device::enter_queue(uint32_t index) {
   Task& task = tasks_[index];
+  if (const auto refused = refusal(index)) {  // Not even the lock is asked for on its behalf.
+    answer(index, *refused, {});
+    return;
+  }
   if (!gate_open(index) || waits_behind(index, parked_)) {
     park(index);
     return;
@@ -96,7 +100,7 @@ void Device::submit(uint32_t index) {
     answer(index, scsi::Result::good(), {});
     return;
   }
-  if (const auto refused = refusal(index)) {
+  if (const auto refused = refusal(index)) {  // It has waited for others meanwhile.
     ops_claimed_ -= tasks_[index].plan.ops.size();
     order_.leave(index, ready_);
     respond(index, *refused, 0);

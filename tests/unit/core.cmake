@@ -3,7 +3,7 @@ unit_test(iov_test SOURCES iov_test.cc LIBS tcmurbd_common)
 unit_test(log_test SOURCES log_test.cc LIBS tcmurbd_common)
 unit_test(lock_test SOURCES gate_bounds_test.cc gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc LIBS tcmurbd_lock tcmurbd_task)
 unit_test(copy_test SOURCES copy_job_test.cc LIBS tcmurbd_copy)
-unit_test(range_order_test SOURCES range_order_test.cc LIBS tcmurbd_task)
+unit_test(range_order_test SOURCES range_order_test.cc throttle_test.cc LIBS tcmurbd_task)
 unit_test(device_test
   SOURCES
     device_test.cc
@@ -13,7 +13,10 @@ unit_test(device_test
     device_extended_copy_test.cc
     device_ladder_test.cc
     device_lba_status_test.cc
+    device_order_test.cc
     device_random_test.cc
+    device_refusals_test.cc
+    device_stale_test.cc
     device_verify_test.cc
     esxi_probe_test.cc
   LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)

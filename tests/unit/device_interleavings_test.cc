@@ -341,12 +341,7 @@ TEST_P(Interleavings, TheSecondWriteIsNeverUndone) {
 }
 
 const Budget kCases[]{
-    {.name = "Abort",
-     .paths = 7995,
-     .aborts = 1,
-     .pauses = 2,
-     .time_outs = 2,
-     .fence_failures = 1},
+    {.name = "Abort", .paths = 7995, .aborts = 1, .pauses = 2, .time_outs = 2, .fence_failures = 1},
     {.name = "Reset",
      .paths = 17131,
      .resets = 1,
