@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/check.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+
+#include "common/log.h"
 
 namespace tcmurbd {
 
 void check_failed(const char* file, int line, const char* condition) {
+  Log::drain(std::chrono::seconds(1));  // What led to this.
   std::fprintf(stderr, "%s:%d: CHECK failed: %s\n", file, line, condition);
   std::abort();
 }

@@ -10,10 +10,15 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "common/log_queue.h"
+
 namespace tcmurbd {
 namespace {
 
 std::atomic<RateLimiter::Limits> limits_now{RateLimiter::Limits{}};
+
+// Of start(). Held for ever: a line may come after spdlog's registry is destroyed at exit.
+std::atomic<const std::shared_ptr<LogQueue>*> queue_now{nullptr};
 
 // JOURNAL_STREAM holds the device and inode of the stream that systemd made (systemd.exec(5));
 // another stderr, say a file, may have been put in its place since.
@@ -56,9 +61,13 @@ void Log::start() {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     sink->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
   }
-  auto logger = std::make_shared<spdlog::logger>("tcmu-rbd", std::move(sink));
-  logger->flush_on(spdlog::level::debug);
-  spdlog::set_default_logger(std::move(logger));
+  auto queue = std::make_shared<LogQueue>(std::move(sink));
+  queue_now = new std::shared_ptr<LogQueue>(queue);
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("tcmu-rbd", std::move(queue)));
+}
+
+void Log::drain(std::chrono::milliseconds patience) {
+  if (const auto* queue = queue_now.load()) (*queue)->drain(patience);
 }
 
 void Log::set_level(spdlog::level::level_enum level) { spdlog::set_level(level); }

@@ -2,7 +2,7 @@
 // Log lines with a level and a tag (the device they are about), to stderr, or to the journal when
 // stderr is its stream. A hung cluster makes thousands of commands say the same thing: each place
 // that logs passes a burst, then so many lines a minute for each tag, and says how many it left
-// out. Any thread; never on the hot path.
+// out. Any thread; never waits for who reads the log (log_queue.h), but never on the hot path.
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -60,8 +60,11 @@ class Log {
   }
   const std::string& tag() const { return tag_; }
 
-  // Chooses stderr or the journal; once, before the first line of any thread.
+  // Chooses stderr or the journal; once, before the first line of any thread. Until then lines go
+  // to stdout at once. Throws std::system_error when the thread that writes can't be started.
   static void start();
+  // Before the process ends: waits until what was logged is written, for `patience` at most.
+  static void drain(std::chrono::milliseconds patience);
   // The settings of config's log section, for all Logs; at any time.
   static void set_level(spdlog::level::level_enum level);
   static void set_limits(RateLimiter::Limits limits);

@@ -18,6 +18,8 @@ namespace tcmurbd {
 namespace {
 
 constexpr const char* kDefaultConfig = "/etc/tcmu-rbd/tcmu-rbd.yaml";
+// At the end, for the last lines; a log that nobody reads does not keep the process.
+constexpr std::chrono::seconds kLogPatience{1};
 
 // The default file may be absent: then all is default. One that was asked for by name must be
 // there.
@@ -65,6 +67,7 @@ int run(int argc, char** argv) {
   const auto lock = kernel::LockFile::acquire(config->paths.lock_file);
   if (!lock) {
     Log().error("{}", lock.error());
+    Log::drain(kLogPatience);
     return 1;
   }
   prepare_process();
@@ -72,6 +75,7 @@ int run(int argc, char** argv) {
   const int code = daemon.run();
   // No destructors, no exit handlers: threads may hang in librbd until an OSD comes back.
   unlink(config->paths.control_socket.c_str());
+  Log::drain(kLogPatience);
   _exit(code);
 }
 

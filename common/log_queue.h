@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// A bounded queue in front of a sink that may block: a pipe that nobody reads, a journal that is
+// stuck. One thread of its own writes; whoever logs never waits for it. When the queue is full, the
+// oldest lines are lost, and the next line that is written says how many.
+#pragma once
+
+#include <spdlog/details/log_msg_buffer.h>
+#include <spdlog/sinks/sink.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace tcmurbd {
+
+class LogQueue : public spdlog::sinks::sink {
+ public:
+  // Lines. The rate limits of each place let far fewer pass in the time that a healthy journal is
+  // busy; a line is some 200 bytes.
+  static constexpr size_t kLinesMax = 4096;
+
+  // Throws std::system_error when its thread can't be started.
+  explicit LogQueue(std::shared_ptr<spdlog::sinks::sink> slow);
+  // Waits for what is queued, for a short time only.
+  ~LogQueue() override;
+  LogQueue(const LogQueue&) = delete;
+  LogQueue& operator=(const LogQueue&) = delete;
+
+  // Any thread; never waits for the sink.
+  void log(const spdlog::details::log_msg& message) override;
+  void flush() override {}
+  // Waits until all lines are written, for `patience` at most. Whether they are.
+  bool drain(std::chrono::milliseconds patience);
+
+  // REQUIRES: nothing has been logged yet.
+  void set_pattern(const std::string& pattern) override;
+  void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override;
+
+ private:
+  // Shared with the thread, which is left behind if the sink never returns.
+  struct State {
+    std::shared_ptr<spdlog::sinks::sink> slow;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<spdlog::details::log_msg_buffer> lines;  // Guarded by mutex, as all below.
+    size_t lost = 0;
+    bool writing = false;
+    bool ended = false;
+  };
+  static void write_lines(State& state);
+
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::thread writer_;
+};
+
+}  // namespace tcmurbd
