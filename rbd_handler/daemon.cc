@@ -98,12 +98,24 @@ void Daemon::take_over_one(const kernel::UioEntry& entry) {
   auto spec = parse_dev_config(entry.name.dev_config);
   if (!spec) {
     log_.error("{}/{}: not taken over: {}", entry.name.hba, entry.name.device, spec.error());
+    block(entry);
     return;
   }
   ++starting_;
   make_lun(entry, std::move(*spec))->open(Origin::kTakenOver, [this](int) {
     if (--starting_ == 0) ready();
   });
+}
+
+// Nobody serves its ring: initiators get BUSY now and not a time-out for each command.
+void Daemon::block(const kernel::UioEntry& entry) {
+  const auto blocked = kernel::ConfigfsDevice(entry.name).block(true);
+  if (blocked) {
+    log_.error("{}/{}: blocked, initiators get BUSY until it is removed, or a daemon serves it",
+               entry.name.hba, entry.name.device);
+  } else {
+    log_.error("{}/{}: blocking it: {}", entry.name.hba, entry.name.device, blocked.error());
+  }
 }
 
 void Daemon::ready() {

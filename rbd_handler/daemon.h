@@ -47,6 +47,7 @@ class Daemon {
   bool start();
   void take_over();
   void take_over_one(const kernel::UioEntry& entry);
+  void block(const kernel::UioEntry& entry);
   void wait_for_netlink();
   void read_netlink();
   void on_event(const kernel::Event& event);
