@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/reactor/jobs.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/asio/executor_work_guard.hpp>
+#include <cerrno>
 #include <latch>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -63,6 +66,29 @@ TEST(Jobs, AReportMayStartTheNextJob) {
   jobs->run([&] { ++runs; }, [&] { jobs->run([&] { ++runs; }, [&] { busy.reset(); }); });
   control.run();
   EXPECT_EQ(runs, 2);
+}
+
+// The thread limit is reached for some time: nothing is lost, nothing overtakes, nobody dies.
+TEST(Jobs, WaitForAThreadThatCantBeStarted) {
+  boost::asio::io_context control;
+  auto busy = boost::asio::make_work_guard(control);
+  int failures = 3;
+  auto jobs = std::make_shared<Jobs>(control, [&](std::move_only_function<void()> body) {
+    if (failures-- > 0) throw std::system_error(EAGAIN, std::generic_category());
+    return std::thread(std::move(body));
+  });
+  std::vector<int> order;
+  jobs->run([&] { order.push_back(1); }, [&] { order.push_back(2); });
+  EXPECT_THAT(jobs->obstacle(), ::testing::HasSubstr("temporarily unavailable"));
+  jobs->run([&] { order.push_back(3); },
+            [&] {
+              order.push_back(4);
+              busy.reset();
+            });
+  control.run();
+  EXPECT_THAT(order, ::testing::ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(jobs->obstacle(), "");
+  EXPECT_LT(failures, 0);
 }
 
 }  // namespace
