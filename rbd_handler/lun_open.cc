@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <exception>
 #include <utility>
 
 namespace tcmurbd {
@@ -11,6 +12,17 @@ namespace {
 
 std::unexpected<OpenError> failed(int error, std::string text) {
   return std::unexpected(OpenError{std::move(text), -error});
+}
+
+// Runs a step whose parts may throw when the process is out of threads, descriptors or memory: that
+// is this LUN's failure and nobody else's.
+template <typename Step>
+auto guarded(const Step& step) -> decltype(step()) {
+  try {
+    return step();
+  } catch (const std::exception& error) {
+    return failed(ENOMEM, fmt::format("the process is out of resources: {}", error.what()));
+  }
 }
 
 std::expected<void, OpenError> block_and_reset(const kernel::ConfigfsDevice& configfs) {
@@ -85,18 +97,23 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
 
 std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const ImageSpec& spec,
                                                                         ceph::CompletionSink sink) {
-  auto image = ceph::RbdImage::open(spec, std::move(sink));
-  if (!image) return failed(EIO, image.error());
-  if (auto newest = (*image)->wait_for_latest_map(); !newest)
-    return failed(EIO, newest.error().text);
-  return std::move(*image);
+  using Opened = std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>;
+  return guarded([&]() -> Opened {
+    auto image = ceph::RbdImage::open(spec, std::move(sink));
+    if (!image) return failed(EIO, image.error());
+    if (auto newest = (*image)->wait_for_latest_map(); !newest)
+      return failed(EIO, newest.error().text);
+    return std::move(*image);
+  });
 }
 
-std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
-                                                 const kernel::ConfigfsDevice& configfs,
-                                                 const InstanceRecord& record,
-                                                 ceph::CompletionSink sink,
-                                                 ceph::LockChannel::OnRequest on_request) {
+namespace {
+
+std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
+                                               const kernel::ConfigfsDevice& configfs,
+                                               const InstanceRecord& record,
+                                               ceph::CompletionSink sink,
+                                               ceph::LockChannel::OnRequest on_request) {
   auto disk = read_disk_facts(configfs);
   if (!disk) return std::unexpected(disk.error());
   auto control = ceph::ControlClient::get(spec.conf_path, spec.user);
@@ -119,6 +136,17 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
   auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(on_request));
   if (!channel) return failed(EIO, channel.error());
   return OpenedImage{std::move(*control), std::move(*image), std::move(*channel), *disk};
+}
+
+}  // namespace
+
+std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 const InstanceRecord& record,
+                                                 ceph::CompletionSink sink,
+                                                 ceph::LockChannel::OnRequest on_request) {
+  return guarded(
+      [&] { return open_all(spec, configfs, record, std::move(sink), std::move(on_request)); });
 }
 
 }  // namespace tcmurbd
