@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "rbd_handler/report_line.h"
@@ -48,27 +49,23 @@ void Lun::on_reactor(Fn fn) {
 void Lun::open(Origin origin, Done done) {
   origin_ = origin;
   done_ = std::move(done);
-  timer_.expires_after(settings_.open_timeout);
-  timer_.async_wait([self = shared_from_this()](const error_code& error) {
-    if (error || self->state_ != State::kOpening) return;
-    self->open_failed(
-        {fmt::format(
-             "the cluster has not answered within {} s; is it reachable, are its OSDs healthy?",
-             self->settings_.open_timeout.count()),
-         -ETIMEDOUT});
-  });
   attach();
 }
 
 // Local and quick, so it runs right here; then the image, which may take its time.
 void Lun::attach() {
+  try {
+    inbox_ = std::make_shared<reactor::Inbox>();
+  } catch (const std::system_error& error) {
+    give_up({fmt::format("the process is out of resources: {}", error.what()), -ENOMEM});
+    return;
+  }
   auto attached = attach_device(entry_, configfs_, origin_);
   if (!attached) {
     give_up(attached.error());  // Nothing to wait for: another handler has it, or it is going away.
     return;
   }
   attached_ = std::make_shared<Attached>(std::move(*attached));
-  inbox_ = std::make_shared<reactor::Inbox>();
   backing_ = std::make_shared<Backing>(
       loops_.control, spec_, InstanceRecord(state_dir_, entry_.name.hba, entry_.name.device), log_,
       [inbox = inbox_](OpDone done) { inbox->push(done); });
@@ -76,13 +73,36 @@ void Lun::attach() {
 }
 
 void Lun::open_image_job() {
+  timer_.expires_after(settings_.open_timeout);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (!error && self->state_ == State::kOpening) self->still_opening();
+  });
   auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
   jobs_->run(
       [backing = backing_, on_request = backing_->on_request(), configfs = configfs_, opened] {
         *opened =
             open_image(backing->spec(), configfs, backing->record(), backing->sink(), on_request);
       },
-      [self = shared_from_this(), opened] { self->image_opened(**opened); });
+      [self = shared_from_this(), opened] {
+        self->timer_.cancel();
+        self->image_opened(**opened);
+      });
+}
+
+// The attempt goes on, and ends in image_opened.
+void Lun::still_opening() {
+  const std::string& obstacle = jobs_->obstacle();
+  const OpenError late{
+      obstacle.empty()
+          ? fmt::format("the cluster has not answered within {} s{}; is it reachable, are its OSDs "
+                        "healthy?",
+                        settings_.open_timeout.count(),
+                        refusal_.empty() ? "" : fmt::format(" (before: {})", refusal_))
+          : obstacle,
+      -ETIMEDOUT};
+  if (origin_ == Origin::kAdded) return give_up(late);
+  log_->error("cannot serve it yet, initiators get BUSY: {}", late.text);
+  report(late.error);
 }
 
 void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
@@ -109,8 +129,8 @@ void Lun::open_failed(const OpenError& error) {
     return;
   }
   log_->error("cannot serve it yet, initiators get BUSY: {}", error.text);
+  refusal_ = error.text;
   report(error.error);
-  if (error.error == -ETIMEDOUT) return;  // That attempt goes on, and ends in image_opened.
   retry_timer_.expires_after(retry_delay_);
   retry_delay_ = std::min(retry_delay_ * 2, kRetryDelayMax);
   retry_timer_.async_wait([self = shared_from_this()](const error_code& canceled) {
@@ -125,7 +145,6 @@ void Lun::serve(OpenedImage opened) {
     give_up({kept_buffers.error(), -ENODEV});
     return;
   }
-  timer_.cancel();
   state_ = State::kServing;
   const scsi::DiskFacts disk = opened.disk;
   disk_ = disk;

@@ -95,6 +95,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
  private:
   void attach();
   void open_image_job();
+  void still_opening();
   void image_opened(std::expected<OpenedImage, OpenError>& opened);
   void open_failed(const OpenError& error);
   void give_up(const OpenError& error);
@@ -124,11 +125,12 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // Control thread only from here on.
   Config::Device settings_;
   const std::shared_ptr<reactor::Jobs> jobs_;
-  boost::asio::steady_timer timer_;  // Bounds open, then drain.
+  boost::asio::steady_timer timer_;  // Bounds an attempt to open, then drain.
   boost::asio::steady_timer retry_timer_;
   std::chrono::seconds retry_delay_{1};
   State state_ = State::kOpening;
   Origin origin_ = Origin::kAdded;
+  std::string refusal_;   // Why the last attempt to open failed.
   bool leaving_ = false;  // The device stays, for a successor.
   Done done_;
   std::optional<uint64_t> resized_;  // While opening: the open job may have read the size before.
