@@ -24,10 +24,11 @@ std::expected<std::unique_ptr<ImageHandle>, std::string> ImageHandle::open(const
   auto client = Client::connect(spec.conf_path, spec.user, ClientRole::kImage);
   if (!client) return std::unexpected(client.error());
   handle->client_ = std::move(*client);
+  // The watch before all that is read: no change goes unnoticed.
   constexpr std::array kSteps{&ImageHandle::open_pool,      &ImageHandle::open_image,
-                              &ImageHandle::check_features, &ImageHandle::check_settings,
-                              &ImageHandle::read_info,      &ImageHandle::read_layout,
-                              &ImageHandle::watch_header};
+                              &ImageHandle::watch_header,   &ImageHandle::check_features,
+                              &ImageHandle::check_settings, &ImageHandle::read_info,
+                              &ImageHandle::read_layout};
   for (const auto step : kSteps)
     if (auto done = (*handle.*step)(); !done) return std::unexpected(done.error());
   return handle;
@@ -129,6 +130,7 @@ ImageHandle::Step ImageHandle::read_info() {
            .read_only = !spec_.snapshot.empty(),
            .exclusive_lock = (features_ & RBD_FEATURE_EXCLUSIVE_LOCK) != 0,
            .id = id.data()};
+  bytes_.store(stat.size, std::memory_order_release);
   return {};
 }
 
@@ -160,10 +162,10 @@ ImageHandle::Step ImageHandle::read_layout() {
 }
 
 ImageHandle::Step ImageHandle::watch_header() {
-  if (info_.read_only) return {};  // A snapshot's size is for ever.
+  if (!spec_.snapshot.empty()) return {};  // A snapshot's size is for ever.
   // Called on a thread of librbd, where any call that may refresh the image would wait for itself.
   const auto changed = [](void* self) {
-    static_cast<ImageHandle*>(self)->header_changed_.store(true, std::memory_order_release);
+    static_cast<ImageHandle*>(self)->changes_.fetch_add(1, std::memory_order_release);
   };
   if (const int r = rbd_update_watch(image_, &watch_, changed, this); r < 0)
     return refuse_image("update watch: " + failure_text(r));
@@ -173,7 +175,8 @@ ImageHandle::Step ImageHandle::watch_header() {
 
 std::expected<uint64_t, int> ImageHandle::fetch_size() {
   if (info_.read_only) return info_.bytes;
-  header_changed_.store(false, std::memory_order_release);  // First: a later change sets it again.
+  const std::lock_guard lock(fetching_);
+  const uint64_t changes = changes_.load(std::memory_order_acquire);  // A later one may be missed.
   char value = 0;
   size_t length = sizeof value;
   // The cheapest public call that asks the header's OSD; that there is no such key is the good
@@ -182,9 +185,11 @@ std::expected<uint64_t, int> ImageHandle::fetch_size() {
   if (r == -ENOENT || r == -ERANGE) r = 0;
   uint64_t bytes = 0;
   if (r == 0) r = rbd_get_size(image_, &bytes);
-  if (r == 0) return bytes;
-  header_changed_.store(true, std::memory_order_release);
-  return std::unexpected(r);
+  if (r < 0) return std::unexpected(r);
+  // The size first: whoever sees no change must not see the size before it.
+  bytes_.store(bytes, std::memory_order_release);
+  changes_seen_.store(changes, std::memory_order_release);
+  return bytes;
 }
 
 std::expected<void, int> ImageHandle::take_free_lock() {

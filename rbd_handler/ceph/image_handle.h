@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "config/image_spec.h"
@@ -32,8 +33,9 @@ class ImageHandle {
   const ImageInfo& info() const { return info_; }
   const DataObjects& data_objects() const { return *data_objects_; }
 
-  // The size after a round trip to the image's header, or a negative errno. The round trip tells a
-  // handle that was fenced without noticing, whose own idea of the size is old.
+  // The size after a round trip to the image's header, or a negative errno; bytes() has it then.
+  // The round trip tells a handle that was fenced without noticing, whose own idea of the size is
+  // old.
   std::expected<uint64_t, int> fetch_size();
 
   // The exclusive lock, in librbd's explicit mode; negative errnos. take_free_lock REQUIRES that
@@ -43,9 +45,13 @@ class ImageHandle {
   std::expected<void, int> take_free_lock();
   std::expected<void, int> release_lock();
 
-  // Whether the header changed since the last fetch_size() that succeeded. Any thread, does not
-  // block.
-  bool header_changed() const { return header_changed_.load(std::memory_order_acquire); }
+  // What the last fetch_size() that succeeded found, and whether the header may have changed since:
+  // ask in this order, the change first. Any thread, do not block.
+  bool header_changed() const {
+    return changes_.load(std::memory_order_acquire) !=
+           changes_seen_.load(std::memory_order_acquire);
+  }
+  uint64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
 
  private:
   using Step = std::expected<void, std::string>;
@@ -70,7 +76,12 @@ class ImageHandle {
   uint64_t watch_ = 0;
   bool watching_ = false;
   ImageInfo info_;
-  std::atomic<bool> header_changed_{false};
+
+  // One fetch after the other, so that what is stored last was also read last.
+  std::mutex fetching_;
+  std::atomic<uint64_t> bytes_{0};
+  std::atomic<uint64_t> changes_{0};       // Of the header, counted by its watch.
+  std::atomic<uint64_t> changes_seen_{0};  // Those that bytes_ takes into account.
 };
 
 }  // namespace tcmurbd::ceph

@@ -2,6 +2,7 @@
 #include "rbd_handler/ceph/op_parts.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <functional>
 
 namespace tcmurbd::ceph {
@@ -65,6 +66,12 @@ int32_t look_at(OpKind kind, std::span<uint8_t> data, std::span<const uint8_t> f
   if (kind == OpKind::kOrWrite)
     std::ranges::transform(data, found, data.begin(), std::bit_or<uint8_t>());
   return 0;
+}
+
+int32_t result_at_end(const ByteRange& range, int32_t result,
+                      const std::expected<uint64_t, int>& bytes) {
+  if (!bytes) return bytes.error() == -ETIMEDOUT ? -EAGAIN : bytes.error();
+  return range.end() > *bytes ? kBeyondEnd : result;
 }
 
 }  // namespace tcmurbd::ceph

@@ -4,7 +4,9 @@
 // any thread.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
+#include <expected>
 #include <span>
 
 #include "rbd_handler/image.h"
@@ -30,5 +32,17 @@ inline constexpr uint64_t kPieceBytes = 512 * kKiB;
 // the op's. 0, or kMiscompare: then `mismatch` is the first byte of `data` that differs.
 int32_t look_at(OpKind kind, std::span<uint8_t> data, std::span<const uint8_t> found, uint64_t at,
                 uint64_t& mismatch);
+
+// The result of an op beyond the image's end, wholly or in part: the image is smaller than the
+// device. No data call of librbd gives this errno, so it is free to be told apart (SCSI: 5/21/00).
+inline constexpr int32_t kBeyondEnd = -ERANGE;
+
+// What an op on `range` has come to, of which librbd says `result`. It cuts a change at the image's
+// end and calls that a success, or says -EINVAL when nothing is left. `bytes`: the image's size,
+// read after the op had ended, or why it can't be read. Without it, being cut can't be ruled out,
+// so it is no success then. Its reason, but -EAGAIN for -ETIMEDOUT: the size was not told in time,
+// while of the op itself nothing is under way any more, so that it need not be fenced.
+int32_t result_at_end(const ByteRange& range, int32_t result,
+                      const std::expected<uint64_t, int>& bytes);
 
 }  // namespace tcmurbd::ceph

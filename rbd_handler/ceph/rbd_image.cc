@@ -14,7 +14,6 @@
 #include "common/quote.h"
 #include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/image_handle.h"
-#include "rbd_handler/ceph/op_parts.h"
 #include "rbd_handler/ceph/op_slots.h"
 
 namespace tcmurbd::ceph {
@@ -101,7 +100,6 @@ RbdImage::RbdImage(std::unique_ptr<ImageHandle> handle, CompletionSink sink)
     : handle_(std::move(handle)),
       sink_(std::move(sink)),
       slots_(std::make_unique<OpSlots>(this)),
-      bytes_(handle_->info().bytes),
       late_thread_([this](const std::stop_token& stop) { run_late_ops(stop); }) {}
 
 RbdImage::~RbdImage() {
@@ -124,7 +122,6 @@ const std::string& RbdImage::address() const { return handle_->client().address(
 std::expected<uint64_t, std::string> RbdImage::refresh_size() {
   const auto bytes = handle_->fetch_size();
   if (!bytes) return std::unexpected(fmt::format("its size: {}", failure_text(bytes.error())));
-  bytes_.store(*bytes, std::memory_order_release);
   return *bytes;
 }
 
@@ -234,8 +231,8 @@ void RbdImage::ended(OpSlot& slot, int64_t result) {
   }
   // It also cuts what changes the image, and calls that a success; or says -EINVAL when nothing is
   // left. Both are the image's end if the image became smaller meanwhile.
-  const bool may_be_cut = op.range.end() > bytes_.load(std::memory_order_acquire) ||
-                          handle_->header_changed() || result == -EINVAL;
+  const bool may_be_cut =
+      handle_->header_changed() || op.range.end() > handle_->bytes() || result == -EINVAL;
   const auto outcome = static_cast<int32_t>(result < 0 ? result : 0);
   if (may_be_cut && (outcome == 0 || outcome == -EINVAL))
     defer({.slot = &slot, .started = true, .result = outcome});
@@ -286,7 +283,6 @@ void RbdImage::run_late_ops(const std::stop_token& stop) {
       batch.swap(late_);
     }
     const auto bytes = handle_->fetch_size();
-    if (bytes) bytes_.store(*bytes, std::memory_order_release);
     for (const Late& late : batch) settle(late, bytes);
     batch.clear();
   }
@@ -294,9 +290,8 @@ void RbdImage::run_late_ops(const std::stop_token& stop) {
 
 void RbdImage::settle(const Late& late, const std::expected<uint64_t, int>& bytes) {
   OpSlot& slot = *late.slot;
-  if (bytes && slot.op.range.end() > *bytes) return finish(slot, kBeyondEnd);
-  if (late.started) return finish(slot, late.result);
-  if (!bytes) return finish(slot, bytes.error());
+  const int32_t result = result_at_end(slot.op.range, late.result, bytes);
+  if (late.started || result < 0) return finish(slot, result);
   start(slot);
 }
 

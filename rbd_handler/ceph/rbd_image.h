@@ -16,6 +16,7 @@
 
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/failure.h"
+#include "rbd_handler/ceph/op_parts.h"
 #include "rbd_handler/image.h"
 
 namespace tcmurbd::ceph {
@@ -23,11 +24,6 @@ namespace tcmurbd::ceph {
 // Where completions go. Called on librbd's threads, on a thread of the image, and from within
 // submit(); must only push to a queue and return (a callback that blocks stalls librbd).
 using CompletionSink = std::function<void(OpDone)>;
-
-// The result of an op that lies beyond the image's end, wholly or in part: the image is smaller
-// than the device. No data call of librbd gives this errno, so it is free to be told apart (SCSI:
-// 5/21/00).
-inline constexpr int32_t kBeyondEnd = -ERANGE;
 
 struct ImageInfo {
   uint64_t bytes = 0;  // When it was opened.
@@ -54,8 +50,11 @@ class RbdImage final : public Image {
   // REQUIRES: no submit runs or follows.
   ~RbdImage() override;
 
-  // Besides what Image promises: an op beyond the end that this handle knows waits for the header
-  // to be read again, on the image's own thread, and is run or ends with kBeyondEnd.
+  // Besides what Image promises: an op beyond the end that this handle knows, and a change when the
+  // header may have changed, waits for the header to be read again, on the image's own thread, and
+  // is run or ends with kBeyondEnd. A change that may have been cut at the end of an image that
+  // became smaller ends with success only after the size is known. If that can't be read, it ends
+  // with its reason, -EAGAIN instead of -ETIMEDOUT: the op itself has ended, and can be repeated.
   void submit(const ImageOp& op, OpToken token) override;
 
   const ImageInfo& info() const;
@@ -103,7 +102,6 @@ class RbdImage final : public Image {
 
   // These synchronise themselves.
   const std::unique_ptr<OpSlots> slots_;
-  std::atomic<uint64_t> bytes_;
   std::atomic<uint32_t> in_flight_{0};
 
   std::mutex late_mutex_;

@@ -79,5 +79,21 @@ TEST(OpParts, OrsAndComparesNothingElse) {
   EXPECT_EQ(look(kWriteAndRead, {1, 2, 3}, {0, 0, 0}), kSame);
 }
 
+TEST(ResultAtEnd, ACutChangeIsNoSuccess) {
+  const ByteRange range{4096, 4096};
+  EXPECT_EQ(result_at_end(range, 0, 8192), 0);
+  EXPECT_EQ(result_at_end(range, 0, 8191), kBeyondEnd);
+  EXPECT_EQ(result_at_end(range, 0, 0), kBeyondEnd);
+  EXPECT_EQ(result_at_end(range, -EINVAL, 8192), -EINVAL);
+  EXPECT_EQ(result_at_end(range, -EINVAL, 4096), kBeyondEnd);
+}
+
+TEST(ResultAtEnd, WithoutASizeBeingCutCantBeRuledOut) {
+  const ByteRange range{4096, 4096};
+  EXPECT_EQ(result_at_end(range, 0, std::unexpected(-ESHUTDOWN)), -ESHUTDOWN);
+  EXPECT_EQ(result_at_end(range, 0, std::unexpected(-ETIMEDOUT)), -EAGAIN);
+  EXPECT_EQ(result_at_end(range, -EINVAL, std::unexpected(-ETIMEDOUT)), -EAGAIN);
+}
+
 }  // namespace
 }  // namespace tcmurbd::ceph
