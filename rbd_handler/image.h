@@ -95,11 +95,11 @@ class Image {
   // all others is free again when submit returns.
   virtual void submit(const ImageOp& op, OpToken token) = 0;
 
-  // The command of this op was answered without the op's end. What of it has not been sent to RADOS
-  // yet is not sent any more: the next part of an op in parts, an op that waits for the image's
-  // size. Its OpDone still comes; -ECANCELED if nothing of it was sent.
-  // Called on: the reactor that owns the LUN. Never blocks. REQUIRES: `token`'s OpDone was not
-  // pushed to the core yet, or is in the inbox.
+  // The command of this op was answered without the op's end. Steps of it that have not begun in
+  // RADOS do not begin any more: the next part of an op in parts, an op that waits for the image's
+  // header. A step that has begun goes on. The OpDone still comes: -ECANCELED if nothing was
+  // changed. Nothing happens for a token whose op has ended.
+  // Called on: the reactor that owns the LUN. Never blocks.
   virtual void give_up(OpToken token) = 0;
 };
 

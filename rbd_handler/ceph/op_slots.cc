@@ -27,4 +27,9 @@ void OpSlots::put_back(OpSlot& slot) {
                                         std::memory_order_relaxed));
 }
 
+void OpSlots::give_up(OpToken token) {
+  for (OpSlot& slot : slots_)
+    if (slot.token == token) slot.given_up.store(true, std::memory_order_release);
+}
+
 }  // namespace tcmurbd::ceph

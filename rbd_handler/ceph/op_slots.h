@@ -27,6 +27,8 @@ struct OpSlot {
   uint64_t mismatch = 0;
   size_t part = 0;    // Of parts_of(op): the one that librbd has.
   uint64_t read = 0;  // How much of the range was read and looked at.
+  // Set by the reactor; looked at by whichever thread is about to begin the next step.
+  std::atomic<bool> given_up{false};
 
   OpSlot* next_free = nullptr;  // OpSlots' own.
 };
@@ -41,6 +43,10 @@ class OpSlots {
   // compare-and-swap sound.
   OpSlot* take();
   void put_back(OpSlot& slot);
+
+  // Marks the op with this token, if there is one. Same thread as take(). A free slot may be marked
+  // for the op that it had; whoever takes it takes the mark off.
+  void give_up(OpToken token);
 
  private:
   std::array<OpSlot, kImageOpsMax> slots_;

@@ -151,7 +151,11 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
   slot->token = token;
   slot->part = 0;
   slot->read = 0;
-  const bool late = op.range.end() > bytes_.load(std::memory_order_acquire);
+  slot->given_up.store(false, std::memory_order_relaxed);
+  // A change that begins after the image became smaller, and ends after it has grown again, would
+  // show nothing of having been cut.
+  const bool late =
+      (changes_image(op.kind) && handle_->header_changed()) || op.range.end() > handle_->bytes();
   if (needs_bounce(op, late)) fill_bounce(*slot);
   if (late)
     defer({.slot = slot, .started = false, .result = 0});
@@ -159,7 +163,15 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
     start(*slot);
 }
 
+void RbdImage::give_up(OpToken token) { slots_->give_up(token); }
+
+// Of each part, and of each piece.
 void RbdImage::start(OpSlot& slot) {
+  if (slot.given_up.load(std::memory_order_acquire)) {
+    // What is left of it then is to be read back, for nobody.
+    const bool written = parts_of(slot.op).front() == Part::kWrite && slot.part > 0;
+    return finish(slot, written ? 0 : -ECANCELED);
+  }
   if (slot.op.kind == OpKind::kBlockStatus)
     return handle_->data_objects().find_mapped(slot.op.range, *slot.op.mapped,
                                                [&slot](int32_t r) { slot.image->ended(slot, r); });

@@ -57,6 +57,9 @@ class RbdImage final : public Image {
   // with its reason, -EAGAIN instead of -ETIMEDOUT: the op itself has ended, and can be repeated.
   void submit(const ImageOp& op, OpToken token) override;
 
+  // A step that another thread begins at this very moment counts as begun.
+  void give_up(OpToken token) override;
+
   const ImageInfo& info() const;
   // The instance's address, for logs and for fencing it. Any thread.
   const std::string& address() const;

@@ -29,7 +29,8 @@ class LiveUnitsTest(testing.LabTestCase):
 
     def test_ceph_edge(self):
         binary = self.binary("ceph_image_live_test")
-        done = tool("env", f"TCMU_RBD_TEST_CEPH_CONF={self.cluster.conf}", binary, timeout=180, check=False)
+        done = tool("env", f"TCMU_RBD_TEST_CEPH_CONF={self.cluster.conf}",
+                    f"TCMU_RBD_TEST_OSD_PID={self.cluster.osds[0].process.pid}", binary, timeout=180, check=False)
         self.assert_all_ran(done.returncode, done.stdout + done.stderr)
 
     def test_lock_edge(self):

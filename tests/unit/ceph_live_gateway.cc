@@ -79,6 +79,7 @@ bool all_stopped(pid_t pid) {
 
 // A signal stops a process's threads one by one, and not at once: until then it may still serve.
 Frozen::Frozen(pid_t pid) : pid_(pid) {
+  if (pid_ <= 0) return;  // kill(-1) would stop everybody.
   EXPECT_EQ(::kill(pid_, SIGSTOP), 0);
   const auto begin = steady_clock::now();
   while (!all_stopped(pid_) && seconds_since(begin) < 10)
@@ -86,7 +87,9 @@ Frozen::Frozen(pid_t pid) : pid_(pid) {
   EXPECT_TRUE(all_stopped(pid_));
 }
 
-Frozen::~Frozen() { ::kill(pid_, SIGCONT); }
+Frozen::~Frozen() {
+  if (pid_ > 0) ::kill(pid_, SIGCONT);
+}
 
 pid_t pid_from(const char* variable) {
   const char* value = std::getenv(variable);

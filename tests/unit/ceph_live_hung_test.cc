@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ops that are given up while the only OSD hangs: what of them has not begun never does.
+#include <cstdlib>
+
+#include "ceph_live_gateway.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+using std::chrono::milliseconds;
+
+class ImageHung : public LiveTest {
+ protected:
+  void SetUp() override {
+    LiveTest::SetUp();
+    if (IsSkipped()) return;
+    if (std::getenv("TCMU_RBD_TEST_OSD_PID") == nullptr)
+      GTEST_SKIP() << "TCMU_RBD_TEST_OSD_PID names no OSD";
+    osd_ = pid_from("TCMU_RBD_TEST_OSD_PID");
+    image_ = make_image({.bytes = 8 * kMiB});
+    target_ = Target::open(dev_config(image_));
+    ASSERT_TRUE(target_);
+    ASSERT_EQ(target_->write(0, old_), 0);
+  }
+  void TearDown() override {
+    target_.reset();
+    LiveTest::TearDown();
+  }
+
+  OpToken submit(OpKind kind, const Bytes& data, uint64_t offset = 0) {
+    const uint64_t length = kind == OpKind::kCompareAndWrite ? data.size() / 2 : data.size();
+    const OpToken token = target_->next_token++;
+    target_->submit_spoiled({.kind = kind, .range = {offset, length}, .data = {}}, data, 1, token);
+    return token;
+  }
+  int32_t given_up_while_hung(OpKind kind, const Bytes& data) {
+    OpToken token = 0;
+    {
+      const Frozen frozen(osd_);
+      token = submit(kind, data);
+      // So that its first part is on its way, not at its begin.
+      EXPECT_FALSE(target_->completions.wait_for(token, milliseconds(200)));
+      target_->image->give_up(token);
+      EXPECT_FALSE(target_->completions.wait_for(token, milliseconds(0)));
+    }
+    return target_->completions.wait(token);
+  }
+  Bytes content() {
+    Bytes back(old_.size());
+    EXPECT_EQ(target_->read(0, back), 0);
+    return back;
+  }
+
+  const Bytes old_ = Bytes(4096, 0x11);
+  pid_t osd_ = 0;
+  std::string image_;
+  std::unique_ptr<Target> target_;
+};
+
+TEST_F(ImageHung, WhatIsReadFirstIsNotWrittenAnyMore) {
+  EXPECT_EQ(given_up_while_hung(OpKind::kOrWrite, Bytes(4096, 0xee)), -ECANCELED);
+  EXPECT_TRUE(content() == old_);
+  EXPECT_EQ(given_up_while_hung(OpKind::kCompareAndWrite, old_ + Bytes(4096, 0xee)), -ECANCELED);
+  EXPECT_TRUE(content() == old_);
+  // The slot is taken again, and the mark is off.
+  EXPECT_EQ(target_->compare_and_write(0, old_ + Bytes(4096, 0x22)).result, 0);
+  EXPECT_TRUE(content() == Bytes(4096, 0x22));
+}
+
+TEST_F(ImageHung, WhatIsWrittenFirstIsNotReadBack) {
+  EXPECT_EQ(given_up_while_hung(OpKind::kWriteAndCompare, Bytes(4096, 0x22)), 0);
+  EXPECT_TRUE(content() == Bytes(4096, 0x22));
+}
+
+TEST_F(ImageHung, WhatHasBegunGoesOn) {
+  EXPECT_EQ(given_up_while_hung(OpKind::kWrite, Bytes(4096, 0x22)), 0);
+  EXPECT_TRUE(content() == Bytes(4096, 0x22));
+}
+
+TEST_F(ImageHung, WhatWaitsForTheHeaderDoesNotBegin) {
+  resize(image_, 16 * kMiB);
+  OpToken beyond = 0;
+  OpToken within = 0;
+  OpToken kept = 0;
+  {
+    const Frozen frozen(osd_);
+    beyond = submit(OpKind::kWrite, Bytes(4096, 0x22), 12 * kMiB);
+    within = submit(OpKind::kWrite, Bytes(4096, 0x22));
+    kept = submit(OpKind::kWrite, Bytes(4096, 0x33), 13 * kMiB);
+    target_->image->give_up(beyond);
+    target_->image->give_up(within);
+  }
+  EXPECT_EQ(target_->completions.wait(beyond), -ECANCELED);
+  EXPECT_EQ(target_->completions.wait(within), -ECANCELED);
+  EXPECT_EQ(target_->completions.wait(kept), 0);
+  EXPECT_TRUE(content() == old_);
+  Bytes back(4096);
+  EXPECT_EQ(target_->read(12 * kMiB, back), 0);
+  EXPECT_TRUE(back == Bytes(4096));
+}
+
+}  // namespace
+}  // namespace tcmurbd::ceph
