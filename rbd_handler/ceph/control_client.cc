@@ -119,6 +119,8 @@ std::expected<PoolHandle, std::string> ControlClient::open_pool(
     return std::unexpected(
         fmt::format("{}: pool {} {}", client_->name(), tcmurbd::quoted(pool), failure_text(r)));
   rados_ioctx_set_namespace(io, name_space.c_str());
+  // What needs no space goes on when the pool is full; librados would hold back all that writes.
+  rados_set_pool_full_try(io);
   return PoolHandle(io, &rados_ioctx_destroy);
 }
 

@@ -53,6 +53,8 @@ std::unexpected<std::string> ImageHandle::refuse_image(const std::string& reason
 ImageHandle::Step ImageHandle::open_pool() {
   if (const int r = rados_ioctx_create(client_->handle(), spec_.pool.c_str(), &pool_); r < 0)
     return refuse("pool " + quoted(spec_.pool), failure_text(r));
+  // Before the image is opened: librbd makes its own ioctxs after this one, also for a data pool.
+  rados_set_pool_full_try(pool_);
   if (spec_.name_space.empty()) return {};
   const std::string what =
       fmt::format("pool {}: namespace {}", quoted(spec_.pool), quoted(spec_.name_space));

@@ -33,6 +33,11 @@ class LiveUnitsTest(testing.LabTestCase):
                     f"TCMU_RBD_TEST_OSD_PID={self.cluster.osds[0].process.pid}", binary, timeout=180, check=False)
         self.assert_all_ran(done.returncode, done.stdout + done.stderr)
 
+    def test_full_pools(self):
+        binary = self.binary("ceph_full_live_test")
+        done = tool("env", f"TCMU_RBD_TEST_CEPH_CONF={self.cluster.conf}", binary, timeout=180, check=False)
+        self.assert_all_ran(done.returncode, done.stdout + done.stderr)
+
     def test_lock_edge(self):
         binary = self.binary("ceph_lock_live_test")
         mon, osd = self.cluster.mon.process.pid, self.cluster.osds[0].process.pid
@@ -48,4 +53,4 @@ class LiveUnitsTest(testing.LabTestCase):
 
 
 if __name__ == "__main__":
-    testing.main()
+    testing.main(mgr=True)  # it counts what the quotas of pools are about
