@@ -11,7 +11,7 @@
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/control_client.h"
 #include "rbd_handler/ceph/lock_channel.h"
-#include "rbd_handler/ceph/lock_procedure.h"
+#include "rbd_handler/ceph/rados_lock_cluster.h"
 #include "rbd_handler/ceph/rbd_image.h"
 #include "rbd_handler/instance_record.h"
 #include "rbd_handler/kernel/configfs.h"

@@ -88,6 +88,19 @@ std::expected<void, LockFailure> ControlClient::blocklist(const std::string& add
       fmt::format("{}: blocklisting {}: {}", client_->name(), address, blocklist_failure(r)), r});
 }
 
+std::expected<Blocklist, LockFailure> ControlClient::blocklisted() const {
+  const auto failed = [this](const std::string& reason, int error) {
+    return std::unexpected(LockFailure{
+        fmt::format("{}: looking at the blocklist: {}", client_->name(), reason), error});
+  };
+  const auto answer =
+      ask_monitors(client_->handle(), {{"prefix", "osd blocklist ls"}, {"format", "json"}});
+  if (!answer) return failed(failure_text(answer.error()), answer.error());
+  auto entries = parse_blocklist(*answer);
+  if (!entries) return failed(entries.error(), -EBADMSG);
+  return std::move(*entries);
+}
+
 std::expected<std::string, std::string> ControlClient::locate(const std::string& pool,
                                                               const std::string& name_space,
                                                               const std::string& object) const {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "rbd_handler/ceph/blocklist.h"
 #include "rbd_handler/ceph/client.h"
 #include "rbd_handler/ceph/failure.h"
 
@@ -27,6 +28,10 @@ class ControlClient {
   // is not yet its enforcement: an OSD that has not heard of that map still serves it, until an op
   // of an instance that has (Client::wait_for_latest_map) reaches the same placement group.
   std::expected<void, LockFailure> blocklist(const std::string& address) const;
+
+  // The addresses that the newest map refuses. What was committed before the call is among them, or
+  // has expired, or was removed.
+  std::expected<Blocklist, LockFailure> blocklisted() const;
 
   // Where an object lies, asked of the monitors: "object X of pool 'p' is in pg 1.2f, acting osd.2,
   // osd.0". For the operator's log.

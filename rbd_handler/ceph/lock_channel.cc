@@ -147,8 +147,8 @@ void LockChannel::answer(const Request& request, Answer answer) {
   rados_notify_ack(pool_.get(), object_.c_str(), request.notify_id, request.cookie, &byte, 1);
 }
 
-std::expected<LockChannel::Asked, std::string> LockChannel::ask(const std::string& holder,
-                                                                std::chrono::seconds patience) {
+std::expected<Asked, std::string> LockChannel::ask(const std::string& holder,
+                                                   std::chrono::seconds patience) {
   const std::string request = fmt::format("{}{:016x} {}", kRequestPrefix, nonce_, holder);
   auto notify = std::make_shared<Notify>();
   auto argument = std::make_unique<std::shared_ptr<Notify>>(notify);
@@ -172,7 +172,7 @@ std::expected<LockChannel::Asked, std::string> LockChannel::ask(const std::strin
   return evaluate(notify->reply, notify->reply_length);
 }
 
-LockChannel::Asked LockChannel::evaluate(char* reply, size_t length) {
+Asked LockChannel::evaluate(char* reply, size_t length) {
   notify_ack_t* acks = nullptr;
   notify_timeout_t* timeouts = nullptr;
   size_t ack_count = 0;

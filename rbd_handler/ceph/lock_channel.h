@@ -22,6 +22,7 @@
 
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/control_client.h"
+#include "rbd_handler/ceph/lock_cluster.h"
 #include "rbd_handler/ceph/lock_record.h"
 
 namespace tcmurbd::ceph {
@@ -42,13 +43,6 @@ class LockChannel {
   // lock when its patience ends. It may come before acquire_lock() has returned on another thread:
   // then this instance is about to hold the lock, and the answer has to wait until it does.
   using OnRequest = std::function<void(Request)>;
-
-  enum class Asked : uint8_t {
-    kReleased,
-    kHoldsDetached,
-    kNobody,    // No gateway watches that knows of being the holder.
-    kNoAnswer,  // One did not answer in time: frozen or dead, or the channel's OSD hangs.
-  };
 
   // Watches. BLOCKS, 10 s when an OSD hangs: worker thread.
   static std::expected<std::unique_ptr<LockChannel>, std::string> open(

@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <optional>
-#include <tuple>
+#include <string_view>
 #include <utility>
 
 namespace tcmurbd::ceph {
@@ -19,15 +17,16 @@ constexpr std::chrono::seconds kPatience{1};
 // Each round but the last means that another gateway was quicker.
 constexpr int kRoundsMax = 8;
 
-const char* reason_of(LockChannel::Asked asked) {
+const char* reason_of(Asked asked) {
   switch (asked) {
-    case LockChannel::Asked::kHoldsDetached:
+    case Asked::kHoldsDetached:
       return "which has writes that do not end";
-    case LockChannel::Asked::kNoAnswer:
+    case Asked::kNoAnswer:
       return "which did not answer";
-    case LockChannel::Asked::kNobody:
+    case Asked::kNobody:
       return "which is no tcmu-rbd, or has ended";
-    case LockChannel::Asked::kReleased:
+    case Asked::kReleased:
+    case Asked::kMustWait:
       break;  // Not broken then.
   }
   return "";
@@ -35,9 +34,7 @@ const char* reason_of(LockChannel::Asked asked) {
 
 class Taking {
  public:
-  Taking(RbdImage& image, LockChannel& channel, const ControlClient& control,
-         std::span<const std::string> fenced)
-      : image_(image), channel_(channel), control_(control), fenced_(fenced) {}
+  explicit Taking(LockCluster& cluster) : cluster_(cluster) {}
 
   std::expected<LockTaken, LockFailure> run();
 
@@ -45,29 +42,31 @@ class Taking {
   // False: another was quicker.
   std::expected<bool, LockFailure> take_free();
   Step take_from(const LockHolder& holder);
+  Step take_from_fenced(const LockHolder& holder, Fencing fencing);
   Step break_lock(const LockHolder& holder, bool blocklist, std::string_view reason);
 
   static std::unexpected<LockFailure> failed(std::string_view what, int error) {
     return std::unexpected(LockFailure{fmt::format("{}: {}", what, failure_text(error)), error});
   }
 
-  RbdImage& image_;
-  LockChannel& channel_;
-  const ControlClient& control_;
-  const std::span<const std::string> fenced_;
+  LockCluster& cluster_;
   LockTaken taken_;
 };
 
 std::expected<LockTaken, LockFailure> Taking::run() {
+  if (cluster_.own_watch() == OwnWatch::kGone)
+    return std::unexpected(LockFailure{
+        "this gateway was away: the cluster has given up its watch on the lock's channel",
+        kWasAway});
   for (int round = 0; round < kRoundsMax; ++round) {
-    const auto read = channel_.record().holder();
+    const auto read = cluster_.holder();
     if (!read) return failed("reading who has the exclusive lock", read.error());
     const std::optional<LockHolder>& holder = *read;
-    if (!holder || holder->address == image_.address()) {
+    if (!holder || holder->address == cluster_.address()) {
       const auto done = take_free();
       if (!done) return std::unexpected(done.error());
       if (!*done) continue;
-      if (auto newest = image_.wait_for_latest_map(); !newest)
+      if (auto newest = cluster_.wait_for_latest_map(); !newest)
         return std::unexpected(newest.error());
       return std::move(taken_);
     }
@@ -77,7 +76,7 @@ std::expected<LockTaken, LockFailure> Taking::run() {
 }
 
 std::expected<bool, LockFailure> Taking::take_free() {
-  auto done = image_.take_free_lock();
+  auto done = cluster_.take_free_lock();
   if (done) return true;
   switch (done.error().error) {
     case -EROFS:
@@ -91,17 +90,23 @@ std::expected<bool, LockFailure> Taking::take_free() {
 
 Step Taking::take_from(const LockHolder& holder) {
   // One that was fenced meanwhile must not make a healthy owner give up what it can't take.
-  if (auto reached = image_.reach_header(); !reached) return reached;
-  if (std::ranges::find(fenced_, holder.address) != fenced_.end())
-    return break_lock(holder, false, "which was fenced");
-  const auto asked = channel_.ask(holder.address, kPatience);
-  if (asked == LockChannel::Asked::kReleased) {
+  if (auto reached = cluster_.reach_header(); !reached) return reached;
+  if (const Fencing fencing = cluster_.fencing_of(holder.address); fencing != Fencing::kNone)
+    return take_from_fenced(holder, fencing);
+  const auto asked = cluster_.ask(holder.address, kPatience);
+  if (asked == Asked::kReleased) {
     taken_ = {.how = Acquired::kHandedOver,
               .story = fmt::format("handed over by {}", holder.address)};
     return {};
   }
+  if (asked == Asked::kMustWait)
+    return std::unexpected(LockFailure{
+        fmt::format("its owner {} ({}) waits for writes that hang, and was fenced a short time "
+                    "ago; asked again later",
+                    holder.address, holder.client),
+        kHolderWaits});
   // It may have changed hands while we asked: never break a healthy owner's.
-  const auto now = channel_.record().holder();
+  const auto now = cluster_.holder();
   if (!now) return failed("reading who has the exclusive lock", now.error());
   if (*now != holder) return {};
   if (asked) return break_lock(holder, true, reason_of(*asked));
@@ -110,12 +115,20 @@ Step Taking::take_from(const LockHolder& holder) {
   return break_lock(holder, true, reason);
 }
 
+// It takes part in nothing any more, so there is nobody to ask, and nothing that could change.
+Step Taking::take_from_fenced(const LockHolder& holder, Fencing fencing) {
+  const bool removed = fencing == Fencing::kRemoved;
+  return break_lock(
+      holder, removed,
+      removed ? "which was fenced, and whose blocklist entry was gone" : "which was fenced");
+}
+
 Step Taking::break_lock(const LockHolder& holder, bool blocklist, std::string_view reason) {
   if (blocklist)
-    if (auto done = control_.blocklist(holder.address); !done) return done;
+    if (auto done = cluster_.blocklist(holder.address); !done) return done;
   // Before the lock is anyone's: whatever we send from now on orders the old owner's ops.
-  if (auto newest = image_.wait_for_latest_map(); !newest) return newest;
-  const auto removed = channel_.record().remove(holder);
+  if (auto newest = cluster_.wait_for_latest_map(); !newest) return newest;
+  const auto removed = cluster_.remove(holder);
   if (!removed) return failed("breaking the exclusive lock", removed.error());
   if (*removed)
     taken_ = {
@@ -126,18 +139,8 @@ Step Taking::break_lock(const LockHolder& holder, bool blocklist, std::string_vi
 
 }  // namespace
 
-std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel& channel,
-                                                   const ControlClient& control,
-                                                   std::span<const std::string> fenced) {
-  if (!image.info().exclusive_lock || image.info().read_only) return LockTaken{};
-  channel.serve_as(image.address());
-  return Taking(image, channel, control, fenced).run();
-}
-
-void free_lock(const LockRecord& record, const std::string& address) {
-  const std::optional<LockHolder> holder = record.holder().value_or(std::nullopt);
-  if (holder && holder->address == address)
-    std::ignore = record.remove(*holder);  // NOLINT(bugprone-unused-return-value): see the header.
+std::expected<LockTaken, LockFailure> acquire_lock(LockCluster& cluster) {
+  return Taking(cluster).run();
 }
 
 }  // namespace tcmurbd::ceph

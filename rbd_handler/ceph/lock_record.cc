@@ -5,21 +5,14 @@
 
 #include <array>
 #include <cerrno>
-#include <string_view>
+
+#include "rbd_handler/ceph/blocklist.h"
 
 namespace tcmurbd::ceph {
 namespace {
 
 // librbd's name for it (RBD_LOCK_NAME), and the kernel's.
 constexpr const char* kLockName = "rbd_lock";
-
-// Here an address may come with its messenger's type, "v1:10.0.0.1:0/37"; the instances' own
-// addresses and the blocklist have none.
-std::string without_type(std::string_view address) {
-  for (const std::string_view type : {"v1:", "v2:", "any:"})
-    if (address.starts_with(type)) address.remove_prefix(type.size());
-  return std::string(address);
-}
 
 }  // namespace
 

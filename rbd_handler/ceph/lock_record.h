@@ -9,14 +9,9 @@
 #include <optional>
 #include <string>
 
-namespace tcmurbd::ceph {
+#include "rbd_handler/ceph/lock_cluster.h"
 
-struct LockHolder {
-  std::string client;   // "client.4123"
-  std::string cookie;   // Names the handle of that client.
-  std::string address;  // As `ceph osd blocklist` takes it.
-  bool operator==(const LockHolder&) const = default;
-};
+namespace tcmurbd::ceph {
 
 class LockRecord {
  public:

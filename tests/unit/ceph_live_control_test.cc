@@ -15,7 +15,6 @@ using std::chrono::seconds;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::StartsWith;
-using Asked = LockChannel::Asked;
 
 // A CephX user with a ceph.conf that finds its key.
 class User {

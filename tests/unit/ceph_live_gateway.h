@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "ceph_live.h"
-#include "rbd_handler/ceph/lock_procedure.h"
+#include "rbd_handler/ceph/rados_lock_cluster.h"
 
 namespace tcmurbd::ceph {
 

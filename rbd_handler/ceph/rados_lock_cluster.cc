@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/rados_lock_cluster.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace tcmurbd::ceph {
+
+OwnWatch RadosLockCluster::own_watch() { return OwnWatch::kUnknown; }
+
+std::expected<std::optional<LockHolder>, int> RadosLockCluster::holder() {
+  return channel_.record().holder();
+}
+
+std::expected<bool, int> RadosLockCluster::remove(const LockHolder& holder) {
+  return channel_.record().remove(holder);
+}
+
+Fencing RadosLockCluster::fencing_of(const std::string& address) {
+  if (std::ranges::find(fenced_, address) == fenced_.end()) return Fencing::kNone;
+  const auto entries = control_.blocklisted();
+  return entries && entries->contains(address) ? Fencing::kOnBlocklist : Fencing::kRemoved;
+}
+
+std::expected<Asked, std::string> RadosLockCluster::ask(const std::string& holder,
+                                                        std::chrono::seconds patience) {
+  return channel_.ask(holder, patience);
+}
+
+std::expected<void, LockFailure> RadosLockCluster::blocklist(const std::string& address) {
+  return control_.blocklist(address);
+}
+
+std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel& channel,
+                                                   const ControlClient& control,
+                                                   std::span<const std::string> fenced) {
+  if (!image.info().exclusive_lock || image.info().read_only) return LockTaken{};
+  channel.serve_as(image.address());
+  RadosLockCluster cluster(image, channel, control, fenced);
+  return acquire_lock(cluster);
+}
+
+void free_lock(const LockRecord& record, const std::string& address) {
+  const std::optional<LockHolder> holder = record.holder().value_or(std::nullopt);
+  if (holder && holder->address == address)
+    std::ignore = record.remove(*holder);  // NOLINT(bugprone-unused-return-value): see the header.
+}
+
+}  // namespace tcmurbd::ceph

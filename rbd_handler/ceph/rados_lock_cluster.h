@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real cluster behind lock_procedure.h: the image's own instance takes the lock, the control
+// client does all that an instance which is stuck could not. BLOCKS: worker threads.
+#pragma once
+
+#include <expected>
+#include <span>
+#include <string>
+
+#include "rbd_handler/ceph/control_client.h"
+#include "rbd_handler/ceph/lock_channel.h"
+#include "rbd_handler/ceph/lock_procedure.h"
+#include "rbd_handler/ceph/rbd_image.h"
+
+namespace tcmurbd::ceph {
+
+class RadosLockCluster final : public LockCluster {
+ public:
+  // All outlive this. `fenced`: instances that this process has had blocklisted.
+  RadosLockCluster(RbdImage& image, LockChannel& channel, const ControlClient& control,
+                   std::span<const std::string> fenced)
+      : image_(image), channel_(channel), control_(control), fenced_(fenced) {}
+
+  std::string address() const override { return image_.address(); }
+  OwnWatch own_watch() override;
+  std::expected<std::optional<LockHolder>, int> holder() override;
+  std::expected<bool, int> remove(const LockHolder& holder) override;
+  Fencing fencing_of(const std::string& address) override;
+  std::expected<Asked, std::string> ask(const std::string& holder,
+                                        std::chrono::seconds patience) override;
+  std::expected<void, LockFailure> blocklist(const std::string& address) override;
+  std::expected<void, LockFailure> reach_header() override { return image_.reach_header(); }
+  std::expected<void, LockFailure> wait_for_latest_map() override {
+    return image_.wait_for_latest_map();
+  }
+  std::expected<void, LockFailure> take_free_lock() override { return image_.take_free_lock(); }
+
+ private:
+  RbdImage& image_;
+  LockChannel& channel_;
+  const ControlClient& control_;
+  const std::span<const std::string> fenced_;
+};
+
+// Makes `image` the owner of its lock, and has the channel answer for it; at once if it has no such
+// feature or is read-only.
+std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel& channel,
+                                                   const ControlClient& control,
+                                                   std::span<const std::string> fenced);
+
+// Takes the lock from an instance of our own that is blocklisted, so that whoever needs it next
+// finds it free. A failure is none: its next owner does the same. BLOCKS as long as the header's
+// OSD hangs, for some 10 s. REQUIRES: `address` is blocklisted.
+void free_lock(const LockRecord& record, const std::string& address);
+
+}  // namespace tcmurbd::ceph
