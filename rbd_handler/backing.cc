@@ -160,7 +160,6 @@ void Backing::fence() {
                if (good) {
                  log_->warning("fence: done in {:.0f} ms", watch->milliseconds());
                  fenced_.push_back(image().address());
-                 free_lock_of_fenced();
                } else {
                  log_->error(
                      "fence: refused after {:.0f} ms: {}; what hangs keeps its blocks and we keep "
@@ -169,15 +168,6 @@ void Backing::fence() {
                }
                tell([good](Device& device, TimePoint now) { device.on_fenced(good, now); });
              });
-}
-
-// Whoever needs the lock next would break it all the same; but that takes it a round of questions.
-// Nobody waits for this: the header's OSD may hang too.
-void Backing::free_lock_of_fenced() {
-  if (!opened_.channel) return;
-  questions_->run([channel = opened_.channel,
-                   address = fenced_.back()] { ceph::free_lock(channel->record(), address); },
-                  [] {});
 }
 
 // The one that serves is about to join those that were given up.
@@ -287,16 +277,12 @@ void Backing::refresh_size(uint64_t device_bytes) {
 void Backing::abandon(std::function<void()> done) {
   // A close under way has the rest on its own thread.
   const auto control = closed_ ? fencer_.lock() : opened_.control;
-  const auto channel = closed_ ? nullptr : opened_.channel;
   const std::string address = closed_ ? closing_address_ : address_of(opened_.image.get());
   if (!control || address.empty()) return done();
   auto fenced = std::make_shared<std::expected<void, LockFailure>>();
   // On a thread of its own: the kernel's writer of rmdir waits for it.
   std::make_shared<reactor::Jobs>(control_)->run(
-      [control, channel, address, fenced] {
-        *fenced = control->blocklist(address);
-        if (*fenced && channel) ceph::free_lock(channel->record(), address);
-      },
+      [control, address, fenced] { *fenced = control->blocklist(address); },
       [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
         if (*fenced) {
           log_->warning("fence: done; lock and watch are free");

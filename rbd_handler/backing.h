@@ -50,8 +50,8 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void locate(const ByteRange& range);
   void refresh_size(uint64_t device_bytes);
 
-  // The device is gone but ops hang: fences the instance, so that lock and watch are free now and
-  // not when RADOS gives up. `done` when it is, or can't be.
+  // The device is gone but ops hang: fences the instance, so that whoever needs the lock can break
+  // it now and not when RADOS gives up. `done` when it is, or can't be.
   void abandon(std::function<void()> done);
   // Closes all, and calls `done` when nothing is left; it may take as long as RADOS likes.
   // REQUIRES: no op is in flight.
@@ -61,7 +61,6 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void acquire();
   void release();
   void fence();
-  void free_lock_of_fenced();
   bool room_for_another() const;
   void reopen();
   void reopened(std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>& outcome);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 namespace tcmurbd::ceph {
 namespace {
@@ -13,9 +14,14 @@ constexpr size_t kAddressBytesMax = 512;
 }  // namespace
 
 std::expected<Blocklist, std::string> parse_blocklist(std::string_view json) {
-  const auto list = nlohmann::json::parse(json, nullptr, false);
-  // Pacific answers nothing at all, or null, for an empty list in some formats.
-  if (json.empty() || list.is_null()) return Blocklist{};
+  // Only the first value: Pacific's monitors put the list of ranges behind it, "[...][]".
+  std::istringstream answer{std::string(json)};
+  nlohmann::json list;
+  try {
+    answer >> list;
+  } catch (const nlohmann::json::exception&) {
+    list = nullptr;
+  }
   if (!list.is_array())
     return std::unexpected(std::string("the monitors' answer is not understood"));
   Blocklist found;

@@ -14,6 +14,10 @@
 //
 // rbd_lock_acquire is called only when nobody holds the lock: against a holder that hangs it would
 // ask and wait inside librbd, without a bound.
+//
+// The lock of an instance that was fenced stays where it is until somebody breaks it. Not every
+// client waits for the newest map when it finds a lock free (librbd does so only when it breaks
+// one, and that goes for tcmu-runner and qemu); each waits for it when it has to break it.
 #pragma once
 
 #include <cerrno>

@@ -2,7 +2,6 @@
 #include "rbd_handler/ceph/rados_lock_cluster.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace tcmurbd::ceph {
 
@@ -38,12 +37,6 @@ std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel&
   channel.serve_as(image.address());
   RadosLockCluster cluster(image, channel, control, fenced);
   return acquire_lock(cluster);
-}
-
-void free_lock(const LockRecord& record, const std::string& address) {
-  const std::optional<LockHolder> holder = record.holder().value_or(std::nullopt);
-  if (holder && holder->address == address)
-    std::ignore = record.remove(*holder);  // NOLINT(bugprone-unused-return-value): see the header.
 }
 
 }  // namespace tcmurbd::ceph

@@ -48,9 +48,4 @@ std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel&
                                                    const ControlClient& control,
                                                    std::span<const std::string> fenced);
 
-// Takes the lock from an instance of our own that is blocklisted, so that whoever needs it next
-// finds it free. A failure is none: its next owner does the same. BLOCKS as long as the header's
-// OSD hangs, for some 10 s. REQUIRES: `address` is blocklisted.
-void free_lock(const LockRecord& record, const std::string& address);
-
 }  // namespace tcmurbd::ceph

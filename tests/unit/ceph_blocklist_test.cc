@@ -13,17 +13,15 @@ using testing::IsEmpty;
 
 TEST(Blocklist, IsParsed) {
   const auto list = parse_blocklist(
-      R"([{"addr":"10.0.0.1:0/37","until":"2026-01-01T00:00:00"},{"addr":"v1:10.0.0.2:0/4"}])");
+      R"([{"addr":"10.0.0.1:0/37","until":"2026-01-01T00:00:00"},{"addr":"v1:10.0.0.2:0/4"}][])");
   ASSERT_TRUE(list.has_value());
   EXPECT_THAT(*list, ElementsAre("10.0.0.1:0/37", "10.0.0.2:0/4"));
 }
 
 TEST(Blocklist, MayBeEmpty) {
-  for (const char* json : {"", "[]", "null"}) {
-    const auto list = parse_blocklist(json);
-    ASSERT_TRUE(list.has_value()) << json;
-    EXPECT_THAT(*list, IsEmpty());
-  }
+  const auto list = parse_blocklist("\n[][]");
+  ASSERT_TRUE(list.has_value());
+  EXPECT_THAT(*list, IsEmpty());
 }
 
 TEST(Blocklist, EntriesThatAreNotUnderstoodAreLeftOut) {
@@ -33,7 +31,8 @@ TEST(Blocklist, EntriesThatAreNotUnderstoodAreLeftOut) {
 }
 
 TEST(Blocklist, WhatIsNoListIsAnError) {
-  for (const char* json : {"{", "{}", "7", "\"x\"", "listed 1 entries", "[\"\xff\"", "[{\"addr\":"})
+  for (const char* json :
+       {"", "{", "{}", "7", "[", "]", "\"x\"", "listed 1 entries", "[\"\xff\"", "[{\"addr\":"})
     EXPECT_FALSE(parse_blocklist(json).has_value()) << json;
 }
 
