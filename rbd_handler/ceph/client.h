@@ -45,6 +45,17 @@ class Client {
   void* handle() const { return cluster_; }
   // Returns when this instance has the newest OSD map of now. From then on its ops order every op
   // that an instance blocklisted before this call still has pending: before them, or refused.
+  //
+  // That holds whichever monitor answers, and whichever one committed the entry. A commit needs the
+  // acceptance of every monitor of the quorum (Paxos::handle_accept), and each cancels its read
+  // lease before it accepts (Paxos::handle_begin); the lease comes back with the commit. Without a
+  // lease the version is not told (Monitor::handle_get_version waits until is_readable). So none of
+  // the quorum tells an older version once the command was answered. One that was cut off and is no
+  // longer of the quorum may have a lease from before: mon_lease, 5 s. Nothing is committed without
+  // it sooner: the leader misses its acceptance or its acknowledgement of a lease after 10 s, and
+  // an election that not all monitors take part in lasts mon_election_timeout, 5 s. Whoever sets
+  // mon_lease higher than that should not.
+  //
   // Errors are negative errnos. BLOCKS for as long as the monitors have no quorum: worker thread.
   std::expected<void, int> wait_for_latest_map() const;
 
