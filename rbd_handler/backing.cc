@@ -35,10 +35,25 @@ LockChannel::Answer to_wire(lock::PeerAnswer answer) {
     case lock::PeerAnswer::kHoldsDetached:
       return LockChannel::Answer::kHoldsDetached;
     case lock::PeerAnswer::kWait:
+      return LockChannel::Answer::kMustWait;
     case lock::PeerAnswer::kNotOwner:
       break;
   }
   return LockChannel::Answer::kNotOwner;
+}
+
+const char* describe(lock::PeerAnswer answer) {
+  switch (answer) {
+    case lock::PeerAnswer::kReleased:
+      return "released";
+    case lock::PeerAnswer::kHoldsDetached:
+      return "break it, writes of ours hang";
+    case lock::PeerAnswer::kWait:
+      return "wait, writes of ours hang and we were fenced a short time ago";
+    case lock::PeerAnswer::kNotOwner:
+      break;
+  }
+  return "not ours";
 }
 
 // Empty: there is none.
@@ -58,12 +73,18 @@ Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecor
       jobs_(std::make_shared<reactor::Jobs>(control)),
       questions_(std::make_shared<reactor::Jobs>(control)) {}
 
-LockChannel::OnRequest Backing::on_request() {
-  return [weak = weak_from_this(), &control = control_](LockChannel::Request request) {
-    asio::post(control, [weak, request] {
-      if (auto self = weak.lock()) self->on_peer_asks(request);
+LockChannel::Handlers Backing::channel_handlers() {
+  const auto post = [weak = weak_from_this(), &control = control_](auto fn) {
+    asio::post(control, [weak, fn = std::move(fn)] {
+      if (auto self = weak.lock()) fn(*self);
     });
   };
+  LockChannel::Handlers handlers;
+  handlers.on_request = [post](LockChannel::Request request) {
+    post([request](Backing& backing) { backing.on_peer_asks(request); });
+  };
+  handlers.on_watch_lost = [post] { post([](Backing& backing) { backing.on_watch_lost(); }); };
+  return handlers;
 }
 
 void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
@@ -225,15 +246,21 @@ void Backing::on_peer_asks(LockChannel::Request request) {
   tell([number](Device& device, TimePoint now) { device.on_peer_asks(number, now); });
 }
 
+// The device learns of it before the outcome of an acquire that noticed it too: both are posted
+// here.
+void Backing::on_watch_lost() {
+  log_->warning(
+      "lock: the cluster has given up our watch on the lock's channel: this gateway was away, or "
+      "cut "
+      "off");
+}
+
 void Backing::answer_peer(const lock::PeerReply& reply) {
   const auto found = requests_.find(reply.request);
   if (closed_ || found == requests_.end()) return;
   opened_.channel->answer(found->second, to_wire(reply.answer));
   requests_.erase(found);
-  log_->info("lock: a peer asked for it, answered: {}",
-             reply.answer == lock::PeerAnswer::kReleased        ? "released"
-             : reply.answer == lock::PeerAnswer::kHoldsDetached ? "break it, writes of ours hang"
-                                                                : "not ours");
+  log_->info("lock: a peer asked for it, answered: {}", describe(reply.answer));
 }
 
 void Backing::locate(const ByteRange& range) {

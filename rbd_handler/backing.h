@@ -31,7 +31,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
           std::shared_ptr<Log> log, ceph::CompletionSink sink);
 
   // What open_image() needs to hear of peers; valid before adopt().
-  ceph::LockChannel::OnRequest on_request();
+  ceph::LockChannel::Handlers channel_handlers();
   const ImageSpec& spec() const { return spec_; }
   const InstanceRecord& record() const { return record_; }
   const ceph::CompletionSink& sink() const { return sink_; }
@@ -66,6 +66,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void reopened(std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>& outcome);
   void give_up_image();
   void on_peer_asks(ceph::LockChannel::Request request);
+  void on_watch_lost();
   void tell(Event event);
 
   boost::asio::io_context& control_;

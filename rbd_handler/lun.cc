@@ -79,9 +79,9 @@ void Lun::open_image_job() {
   });
   auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
   jobs_->run(
-      [backing = backing_, on_request = backing_->on_request(), configfs = configfs_, opened] {
+      [backing = backing_, handlers = backing_->channel_handlers(), configfs = configfs_, opened] {
         *opened =
-            open_image(backing->spec(), configfs, backing->record(), backing->sink(), on_request);
+            open_image(backing->spec(), configfs, backing->record(), backing->sink(), handlers);
       },
       [self = shared_from_this(), opened] {
         self->timer_.cancel();

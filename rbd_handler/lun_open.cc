@@ -113,7 +113,7 @@ std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
                                                const kernel::ConfigfsDevice& configfs,
                                                const InstanceRecord& record,
                                                ceph::CompletionSink sink,
-                                               ceph::LockChannel::OnRequest on_request) {
+                                               ceph::LockChannel::Handlers handlers) {
   auto disk = read_disk_facts(configfs);
   if (!disk) return std::unexpected(disk.error());
   auto control = ceph::ControlClient::get(spec.conf_path, spec.user);
@@ -133,7 +133,7 @@ std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
   disk->stripe_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.stripe_bytes, UINT32_MAX));
   disk->read_only = info.read_only;
   if (info.read_only) return OpenedImage{std::move(*control), std::move(*image), nullptr, *disk};
-  auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(on_request));
+  auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(handlers));
   if (!channel) return failed(EIO, channel.error());
   return OpenedImage{std::move(*control), std::move(*image), std::move(*channel), *disk};
 }
@@ -144,9 +144,9 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
                                                  const kernel::ConfigfsDevice& configfs,
                                                  const InstanceRecord& record,
                                                  ceph::CompletionSink sink,
-                                                 ceph::LockChannel::OnRequest on_request) {
+                                                 ceph::LockChannel::Handlers handlers) {
   return guarded(
-      [&] { return open_all(spec, configfs, record, std::move(sink), std::move(on_request)); });
+      [&] { return open_all(spec, configfs, record, std::move(sink), std::move(handlers)); });
 }
 
 }  // namespace tcmurbd

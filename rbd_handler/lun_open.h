@@ -65,7 +65,7 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
                                                  const kernel::ConfigfsDevice& configfs,
                                                  const InstanceRecord& record,
                                                  ceph::CompletionSink sink,
-                                                 ceph::LockChannel::OnRequest on_request);
+                                                 ceph::LockChannel::Handlers handlers);
 
 // A client instance with the image open, which has the newest map of now: whatever was blocklisted
 // before is ordered before its ops, or refused.

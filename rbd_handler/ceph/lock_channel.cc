@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <optional>
 #include <random>
-#include <span>
 #include <utility>
 
 #include "common/quote.h"
@@ -18,16 +19,27 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A notify: "tcmu-rbd-lock/1 NONCE ADDRESS". An acknowledgement: one of these bytes, or nothing by
-// whoever does not know them.
-constexpr std::string_view kRequestPrefix = "tcmu-rbd-lock/1 ";
+// The notifies. NONCE is that of the request, in 16 hexadecimal digits. What is not understood is
+// acknowledged with kNotOwnerByte.
+constexpr std::string_view kRequestPrefix = "tcmu-rbd-lock/1 ";   // NONCE ADDRESS
+constexpr std::string_view kAnswerPrefix = "tcmu-rbd-answer/1 ";  // NONCE BYTE
+constexpr std::string_view kHerePrefix = "tcmu-rbd-here/1 ";      // NONCE: of our own watch.
+constexpr std::string_view kFencedPrefix = "tcmu-rbd-fenced/1";   // The ledger was changed.
+// The answers.
 constexpr char kReleasedByte = 'r';
 constexpr char kHoldsDetachedByte = 'd';
+constexpr char kMustWaitByte = 'w';
 constexpr char kNotOwnerByte = 'n';
 
 // The OSD ends a notify when the patience is over; the answer has to travel as well.
 constexpr milliseconds kTravel{500};
+// Of notifies whose end nobody waits for. RADOS counts it in seconds.
+constexpr milliseconds kShortPatience{1000};
+// The control client's ops end after 10 s.
+constexpr milliseconds kEndMax{11'000};
 constexpr std::chrono::seconds kRepairInterval{1};
+// The low bits of a nonce.
+constexpr uint64_t kCountMask = 0xffff;
 
 char byte_of(LockChannel::Answer answer) {
   switch (answer) {
@@ -35,48 +47,60 @@ char byte_of(LockChannel::Answer answer) {
       return kReleasedByte;
     case LockChannel::Answer::kHoldsDetached:
       return kHoldsDetachedByte;
+    case LockChannel::Answer::kMustWait:
+      return kMustWaitByte;
     case LockChannel::Answer::kNotOwner:
       return kNotOwnerByte;
   }
   return kNotOwnerByte;
 }
 
-uint64_t random_nonce() {
-  std::random_device random;
-  return (uint64_t{random()} << 32) | random();
+// Nothing: not the holder's word.
+std::optional<Asked> asked_from(char byte) {
+  switch (byte) {
+    case kReleasedByte:
+      return Asked::kReleased;
+    case kHoldsDetachedByte:
+      return Asked::kHoldsDetached;
+    case kMustWaitByte:
+      return Asked::kMustWait;
+    default:
+      return std::nullopt;
+  }
 }
 
-// A notify on its way. librados writes into it, so it lives until both sides have let it go.
-struct Notify {
-  ~Notify() { rados_buffer_free(reply); }
+uint64_t random_nonce() {
+  std::random_device random;
+  return ((uint64_t{random()} << 32) | random()) & ~kCountMask;
+}
 
-  std::mutex mutex;
-  std::condition_variable arrived;
-  bool done = false;  // Guarded by mutex, as all below.
-  int result = 0;
-  char* reply = nullptr;
-  size_t reply_length = 0;
-};
+// Cuts the prefix off.
+bool take_prefix(std::string_view& words, std::string_view prefix) {
+  if (!words.starts_with(prefix)) return false;
+  words.remove_prefix(prefix.size());
+  return true;
+}
 
-void on_notify_done(rados_completion_t completion, void* argument) {
-  const std::unique_ptr<std::shared_ptr<Notify>> notify(
-      static_cast<std::shared_ptr<Notify>*>(argument));
-  const std::lock_guard lock((*notify)->mutex);
-  (*notify)->done = true;
-  (*notify)->result = rados_aio_get_return_value(completion);
-  (*notify)->arrived.notify_all();
+// Cuts a nonce off, and the space behind it if there is one.
+std::optional<uint64_t> take_nonce(std::string_view& words) {
+  uint64_t nonce = 0;
+  const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), nonce, 16);
+  if (error != std::errc{}) return std::nullopt;
+  words.remove_prefix(static_cast<size_t>(end - words.data()));
+  if (words.starts_with(' ')) words.remove_prefix(1);
+  return nonce;
 }
 
 }  // namespace
 
 std::expected<std::unique_ptr<LockChannel>, std::string> LockChannel::open(
     std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
-    OnRequest on_request) {
+    Handlers handlers) {
   auto pool = control->open_pool(spec.pool, spec.name_space);
   if (!pool) return std::unexpected(pool.error());
   const std::string user = control->client().name();
   std::unique_ptr<LockChannel> channel(
-      new LockChannel(std::move(control), std::move(*pool), image_id, std::move(on_request)));
+      new LockChannel(std::move(control), std::move(*pool), image_id, std::move(handlers)));
   if (const int r = channel->watch(); r < 0)
     return std::unexpected(fmt::format("{}: lock channel of image {}: {}", user,
                                        tcmurbd::quoted(spec.to_string()), failure_text(r)));
@@ -84,12 +108,12 @@ std::expected<std::unique_ptr<LockChannel>, std::string> LockChannel::open(
 }
 
 LockChannel::LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool,
-                         const std::string& image_id, OnRequest on_request)
+                         const std::string& image_id, Handlers handlers)
     : control_(std::move(control)),
       pool_(std::move(pool)),
       object_("tcmu-rbd.lock." + image_id),
       record_(pool_.get(), image_id),
-      on_request_(std::move(on_request)),
+      handlers_(std::move(handlers)),
       nonce_(random_nonce()),
       repairer_([this](const std::stop_token& stop) { repair_watch(stop); }) {}
 
@@ -98,6 +122,7 @@ LockChannel::~LockChannel() {
   repairer_.join();
   if (cookie_ != 0) rados_unwatch2(pool_.get(), cookie_);
   rados_watch_flush(control_->client().handle());
+  for (const auto& notify : sent_) notify->wait_for_end(kEndMax);
 }
 
 int LockChannel::watch() {
@@ -120,20 +145,38 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
                             void* data, size_t length) {
   auto* channel = static_cast<LockChannel*>(self);
   const Request request{.notify_id = notify_id, .cookie = cookie};
-  if (channel->concerns_us({static_cast<const char*>(data), length}))
-    channel->on_request_(request);
-  else
-    channel->answer(request, Answer::kNotOwner);
+  std::string_view words{static_cast<const char*>(data), length};
+  if (take_prefix(words, kRequestPrefix)) return channel->take_request(request, words);
+  channel->acknowledge(request, Answer::kNotOwner);
+  if (take_prefix(words, kAnswerPrefix)) {
+    channel->take_answer(words);
+  } else if (take_prefix(words, kHerePrefix)) {
+    channel->take_answer(words);
+  } else if (words.starts_with(kFencedPrefix) && channel->handlers_.on_fenced) {
+    channel->handlers_.on_fenced();
+  }
 }
 
-bool LockChannel::concerns_us(std::string_view request) {
-  if (!request.starts_with(kRequestPrefix)) return false;
-  request.remove_prefix(kRequestPrefix.size());
-  const size_t space = request.find(' ');
-  if (space == request.npos || request.substr(0, space) == fmt::format("{:016x}", nonce_))
-    return false;
+void LockChannel::take_request(Request request, std::string_view words) {
+  const std::optional<uint64_t> nonce = take_nonce(words);
+  if (!nonce || !concerns_us(*nonce, words)) return acknowledge(request, Answer::kNotOwner);
+  request.nonce = *nonce;
+  handlers_.on_request(request);
+}
+
+// Also the notify to ourselves, which has no byte.
+void LockChannel::take_answer(std::string_view words) {
+  const std::optional<uint64_t> nonce = take_nonce(words);
+  if (!nonce) return;
   const std::lock_guard lock(mutex_);
-  return !served_.empty() && request.substr(space + 1) == served_;
+  const auto found = waiting_.find(*nonce);
+  if (found != waiting_.end()) found->second->hear(words.empty() ? kNotOwnerByte : words.front());
+}
+
+bool LockChannel::concerns_us(uint64_t nonce, std::string_view holder) {
+  if ((nonce & ~kCountMask) == nonce_) return false;
+  const std::lock_guard lock(mutex_);
+  return !served_.empty() && holder == served_;
 }
 
 void LockChannel::serve_as(const std::string& address) {
@@ -141,60 +184,99 @@ void LockChannel::serve_as(const std::string& address) {
   served_ = address;
 }
 
-void LockChannel::answer(const Request& request, Answer answer) {
+void LockChannel::acknowledge(const Request& request, Answer answer) {
   const char byte = byte_of(answer);
   // Posted and forgotten by librados. A failure looks to the peer as if we were frozen.
   rados_notify_ack(pool_.get(), object_.c_str(), request.notify_id, request.cookie, &byte, 1);
 }
 
+void LockChannel::answer(const Request& request, Answer answer) {
+  acknowledge(request, answer);
+  const auto notify = std::make_shared<Notify>();
+  if (Notify::send(notify, pool_.get(), object_,
+                   fmt::format("{}{:016x} {}", kAnswerPrefix, request.nonce, byte_of(answer)),
+                   kShortPatience) == 0)
+    keep(notify);
+}
+
+uint64_t LockChannel::new_nonce() {
+  const std::lock_guard lock(mutex_);
+  return nonce_ | (++notifies_ & kCountMask);
+}
+
+void LockChannel::keep(std::shared_ptr<Notify> notify) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(sent_, [](const auto& sent) { return sent->ended(); });
+  sent_.push_back(std::move(notify));
+}
+
+std::expected<Notify::Outcome, int> LockChannel::send(uint64_t nonce, const std::string& payload,
+                                                      milliseconds patience) {
+  const auto notify = std::make_shared<Notify>();
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_[nonce] = notify;
+  }
+  const int r = Notify::send(notify, pool_.get(), object_, payload, patience);
+  if (r >= 0) {
+    keep(notify);
+    notify->wait(patience + kTravel);
+  }
+  const std::lock_guard lock(mutex_);
+  waiting_.erase(nonce);
+  if (r < 0) return std::unexpected(r);
+  return notify->outcome();
+}
+
 std::expected<Asked, std::string> LockChannel::ask(const std::string& holder,
                                                    std::chrono::seconds patience) {
-  const std::string request = fmt::format("{}{:016x} {}", kRequestPrefix, nonce_, holder);
-  auto notify = std::make_shared<Notify>();
-  auto argument = std::make_unique<std::shared_ptr<Notify>>(notify);
-  rados_completion_t completion = nullptr;
-  int r = rados_aio_create_completion2(argument.get(), &on_notify_done, &completion);
-  if (r < 0) return std::unexpected(failure_text(r));
-  r = rados_aio_notify(
-      pool_.get(), object_.c_str(), completion, request.data(), static_cast<int>(request.size()),
-      static_cast<uint64_t>(milliseconds(patience).count()), &notify->reply, &notify->reply_length);
-  rados_aio_release(completion);
-  if (r < 0) return std::unexpected(failure_text(r));
-  argument.release();  // NOLINT(bugprone-unused-return-value): on_notify_done deletes it.
-
-  std::unique_lock lock(notify->mutex);
-  if (!notify->arrived.wait_for(lock, patience + kTravel, [&] { return notify->done; }))
-    return Asked::kNoAnswer;
-  if (notify->result == -ENOENT) return Asked::kNobody;
-  if (notify->result < 0 && notify->result != -ETIMEDOUT)
-    return std::unexpected(failure_text(notify->result));
-  if (notify->reply == nullptr) return Asked::kNoAnswer;
-  return evaluate(notify->reply, notify->reply_length);
+  const uint64_t nonce = new_nonce();
+  const auto outcome =
+      send(nonce, fmt::format("{}{:016x} {}", kRequestPrefix, nonce, holder), patience);
+  if (!outcome) return std::unexpected(failure_text(outcome.error()));
+  if (outcome->heard) return asked_from(*outcome->heard).value_or(Asked::kNobody);
+  if (!outcome->ended) return Asked::kNoAnswer;
+  if (outcome->result == -ENOENT) return Asked::kNobody;
+  if (outcome->result < 0 && outcome->result != -ETIMEDOUT)
+    return std::unexpected(failure_text(outcome->result));
+  if (!outcome->known) return Asked::kNoAnswer;
+  // The holder's word, whoever else is silent.
+  for (const Notify::Reply& reply : outcome->replies)
+    if (const auto asked = reply.byte.and_then(asked_from)) return *asked;
+  const bool all = std::ranges::none_of(outcome->replies, &Notify::Reply::timed_out);
+  return all ? Asked::kNobody : Asked::kNoAnswer;
 }
 
-Asked LockChannel::evaluate(char* reply, size_t length) {
-  notify_ack_t* acks = nullptr;
-  notify_timeout_t* timeouts = nullptr;
-  size_t ack_count = 0;
-  size_t timeout_count = 0;
-  if (rados_decode_notify_response(reply, length, &acks, &ack_count, &timeouts, &timeout_count) < 0)
-    return Asked::kNoAnswer;
-  Asked result = timeout_count == 0 ? Asked::kNobody : Asked::kNoAnswer;
-  for (const notify_ack_t& ack : std::span(acks, ack_count)) {
-    if (ack.payload_len != 1) continue;
-    // The holder's word, whoever else is silent.
-    if (ack.payload[0] == kReleasedByte) result = Asked::kReleased;
-    if (ack.payload[0] == kHoldsDetachedByte) result = Asked::kHoldsDetached;
+OwnWatch LockChannel::own_watch() {
+  uint64_t cookie = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (cookie_ == 0 || watch_failed()) return OwnWatch::kGone;
+    cookie = cookie_;
   }
-  rados_free_notify_response(acks, ack_count, timeouts);
-  return result;
+  const uint64_t nonce = new_nonce();
+  const auto outcome = send(nonce, fmt::format("{}{:016x}", kHerePrefix, nonce), kShortPatience);
+  if (!outcome) return OwnWatch::kUnknown;
+  if (outcome->heard) return OwnWatch::kThere;
+  if (outcome->ended && outcome->result == -ENOENT) return OwnWatch::kGone;
+  if (!outcome->known) return OwnWatch::kUnknown;
+  // One that is there but slow to acknowledge is among those that timed out.
+  const uint64_t client = rados_get_instance_id(control_->client().handle());
+  const bool there = std::ranges::any_of(outcome->replies, [&](const Notify::Reply& reply) {
+    return reply.client == client && reply.cookie == cookie;
+  });
+  return there ? OwnWatch::kThere : OwnWatch::kGone;
 }
 
-void LockChannel::on_watch_error(void* self, uint64_t cookie, int /*error*/) {
+void LockChannel::on_watch_error(void* self, uint64_t cookie, int error) {
   auto* channel = static_cast<LockChannel*>(self);
-  const std::lock_guard lock(channel->mutex_);
-  channel->failed_.push_back(cookie);
-  channel->changed_.notify_all();
+  {
+    const std::lock_guard lock(channel->mutex_);
+    channel->failed_.push_back(cookie);
+    channel->changed_.notify_all();
+  }
+  // A ping that timed out: the OSD hangs, or time has passed that the heartbeat has noticed.
+  if (error != -ETIMEDOUT && channel->handlers_.on_watch_lost) channel->handlers_.on_watch_lost();
 }
 
 bool LockChannel::watch_failed() const {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// How gateways ask each other for an image's exclusive lock: a watch and notifies on an object
-// beside the image, on the control client, so that it works while the LUN's own instance is stuck.
+// How gateways talk about an image's exclusive lock: a watch and notifies on an object beside the
+// image, on the control client, so that it works while the LUN's own instance is stuck.
 //
-// A request names the instance that holds the lock. Whoever is not that instance answers so at once
-// and by itself; only its holder's OnRequest hears of it.
+// A request names the instance that holds the lock. Whoever is not that instance acknowledges so at
+// once and by itself; only its holder's OnRequest hears of it. The holder answers twice: in its
+// acknowledgement, and in a notify of its own. The OSD hands acknowledgements out when it has all
+// of them or the patience is over, so with a watcher that died lately only the second is quick.
+// Gateways of older releases only acknowledge, and ignore the rest.
 //
-// The object is empty, a watch lies on it while a gateway serves the image, and it stays when the
-// image is deleted.
+// The object holds the ledger of fenced instances (fence_ledger.h), a watch lies on it while a
+// gateway serves the image, and it stays when the image is deleted.
 #pragma once
 
 #include <chrono>
@@ -14,9 +17,11 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -24,6 +29,7 @@
 #include "rbd_handler/ceph/control_client.h"
 #include "rbd_handler/ceph/lock_cluster.h"
 #include "rbd_handler/ceph/lock_record.h"
+#include "rbd_handler/ceph/notify.h"
 
 namespace tcmurbd::ceph {
 
@@ -33,23 +39,36 @@ class LockChannel {
     kReleased,       // Also if it was released before the request came.
     kHoldsDetached,  // Break it and blocklist me, do not wait. Also for an instance that was
                      // fenced.
+    kMustWait,       // I keep it, do not break it, ask again later.
     kNotOwner,
   };
   struct Request {
-    uint64_t notify_id;
-    uint64_t cookie;
+    uint64_t notify_id = 0;
+    uint64_t cookie = 0;
+    uint64_t nonce = 0;  // Names it to its asker.
   };
-  // Called on a thread of librados; must only post. One Answer for each, or the peer breaks the
-  // lock when its patience ends. It may come before acquire_lock() has returned on another thread:
-  // then this instance is about to hold the lock, and the answer has to wait until it does.
+  // One Answer for each, or the peer breaks the lock when its patience ends. It may come before
+  // acquire_lock() has returned on another thread: then this instance is about to hold the lock,
+  // and the answer has to wait until it does.
   using OnRequest = std::function<void(Request)>;
+
+  // Called on threads of librados; must only post.
+  struct Handlers {
+    OnRequest on_request{};
+    // The cluster gave our watch up: this gateway was away, or cut off, for longer than a watch
+    // lives (osd_client_watch_timeout, 30 s), or the object was removed. It is watched anew without
+    // further ado. Not called when the object's OSD does not answer: that says nothing about us.
+    std::function<void()> on_watch_lost{};
+    // The ledger of fenced instances was changed, by whomever.
+    std::function<void()> on_fenced{};
+  };
 
   // Watches. BLOCKS, 10 s when an OSD hangs: worker thread.
   static std::expected<std::unique_ptr<LockChannel>, std::string> open(
       std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
-      OnRequest on_request);
-  // No OnRequest runs or follows after it. BLOCKS: milliseconds, at most some 10 s each for a
-  // watch that is being repaired and for its removal when an OSD hangs. Worker thread.
+      Handlers handlers);
+  // No handler runs or follows after it. BLOCKS: milliseconds, at most some 10 s each for a watch
+  // that is being repaired, for its removal and for notifies when an OSD hangs. Worker thread.
   ~LockChannel();
   LockChannel(const LockChannel&) = delete;
   LockChannel& operator=(const LockChannel&) = delete;
@@ -58,21 +77,31 @@ class LockChannel {
   void serve_as(const std::string& address);
   // Any thread, does not block.
   void answer(const Request& request, Answer answer);
-  // Asks the gateway whose instance is `holder` for the lock. BLOCKS, at most half a second longer
-  // than `patience`: worker thread.
+  // Asks the gateway whose instance is `holder` for the lock. Returns at the first answer of it.
+  // BLOCKS, at most half a second longer than `patience`: worker thread.
   std::expected<Asked, std::string> ask(const std::string& holder, std::chrono::seconds patience);
+  // Whether a notify of ours still reaches our own watch. BLOCKS: a round trip, or 1.5 s when the
+  // channel's OSD hangs. Worker thread.
+  OwnWatch own_watch();
 
   const LockRecord& record() const { return record_; }
 
  private:
   LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool, const std::string& image_id,
-              OnRequest on_request);
+              Handlers handlers);
   int watch();
   static void on_notify(void* self, uint64_t notify_id, uint64_t cookie, uint64_t notifier,
                         void* data, size_t length);
   static void on_watch_error(void* self, uint64_t cookie, int error);
-  bool concerns_us(std::string_view request);
-  Asked evaluate(char* reply, size_t length);
+  void take_request(Request request, std::string_view words);
+  void take_answer(std::string_view words);
+  void acknowledge(const Request& request, Answer answer);
+  bool concerns_us(uint64_t nonce, std::string_view holder);
+  uint64_t new_nonce();
+  // Sends it as `nonce`, and waits for an answer or its end.
+  std::expected<Notify::Outcome, int> send(uint64_t nonce, const std::string& payload,
+                                           std::chrono::milliseconds patience);
+  void keep(std::shared_ptr<Notify> notify);
   bool watch_failed() const;
   void repair_watch(const std::stop_token& stop);
 
@@ -81,15 +110,18 @@ class LockChannel {
   const PoolHandle pool_;
   const std::string object_;
   const LockRecord record_;
-  const OnRequest on_request_;
-  const uint64_t nonce_;  // Tells this channel's own requests.
+  const Handlers handlers_;
+  const uint64_t nonce_;  // Tells this channel's own notifies; the low bits count them.
 
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::string served_;            // Guarded by mutex_, as the next two.
+  std::string served_;            // Guarded by mutex_, as all below.
   uint64_t cookie_ = 0;           // Of the watch.
   std::vector<uint64_t> failed_;  // Cookies of watches that the cluster gave up.
-  std::jthread repairer_;         // Last: it uses all of the above.
+  uint64_t notifies_ = 0;
+  std::map<uint64_t, std::shared_ptr<Notify>> waiting_;  // By nonce.
+  std::vector<std::shared_ptr<Notify>> sent_;            // Those that may not have ended yet.
+  std::jthread repairer_;                                // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph

@@ -5,7 +5,7 @@
 
 namespace tcmurbd::ceph {
 
-OwnWatch RadosLockCluster::own_watch() { return OwnWatch::kUnknown; }
+OwnWatch RadosLockCluster::own_watch() { return channel_.own_watch(); }
 
 std::expected<std::optional<LockHolder>, int> RadosLockCluster::holder() {
   return channel_.record().holder();

@@ -56,9 +56,11 @@ class Control : public LiveTest {
   }
 
   std::unique_ptr<LockChannel> channel(const std::string& image_id,
-                                       LockChannel::OnRequest on_request) {
-    auto opened = LockChannel::open(control(), {.pool = "rbd", .image = "any"}, image_id,
-                                    std::move(on_request));
+                                       LockChannel::OnRequest on_request,
+                                       std::function<void()> on_watch_lost = {}) {
+    auto opened = LockChannel::open(
+        control(), {.pool = "rbd", .image = "any"}, image_id,
+        {.on_request = std::move(on_request), .on_watch_lost = std::move(on_watch_lost)});
     EXPECT_TRUE(opened.has_value()) << opened.error();
     return std::move(*opened);
   }
@@ -102,8 +104,9 @@ TEST_F(Control, ProfileRbdIsEnoughForAllOfIt) {
   ASSERT_TRUE(victim && next);
   const auto client = ControlClient::get(usual.conf(), usual.name);
   ASSERT_TRUE(client.has_value()) << client.error();
-  const auto opened = LockChannel::open(*client, *parse_dev_config(dev_config),
-                                        next->image->info().id, [](LockChannel::Request) {});
+  const auto opened =
+      LockChannel::open(*client, *parse_dev_config(dev_config), next->image->info().id,
+                        {.on_request = [](LockChannel::Request) {}});
   ASSERT_TRUE(opened.has_value()) << opened.error();
   const auto taken = acquire_lock(*next->image, **opened, **client, {});
   ASSERT_TRUE(taken.has_value()) << taken.error().text;
@@ -125,20 +128,28 @@ TEST_F(Control, TellsWhereAnObjectLies) {
 
 TEST_F(Control, AChannelWhoseObjectIsRemovedWatchesAgain) {
   std::atomic<int> requests = 0;
+  std::atomic<int> lost = 0;
   LockChannel* owner = nullptr;
-  const auto owns = channel("gone", [&](LockChannel::Request request) {
-    ++requests;
-    owner->answer(request, LockChannel::Answer::kReleased);
-  });
+  const auto owns = channel(
+      "gone",
+      [&](LockChannel::Request request) {
+        ++requests;
+        owner->answer(request, LockChannel::Answer::kReleased);
+      },
+      [&] { ++lost; });
   owner = owns.get();
   owns->serve_as("1.2.3.4:0/5");
   const auto asks = channel("gone", [](LockChannel::Request) { ADD_FAILURE() << "not the owner"; });
   EXPECT_EQ(asks->ask("1.2.3.4:0/5", seconds(1)), Asked::kReleased);
   EXPECT_EQ(asks->ask("1.2.3.4:0/6", seconds(1)), Asked::kNobody);
   EXPECT_EQ(requests, 1);
+  EXPECT_EQ(owns->own_watch(), OwnWatch::kThere);
+  EXPECT_EQ(lost, 0);
   ASSERT_EQ(rados_remove(pool_, "tcmu-rbd.lock.gone"), 0);
   std::cout << "watches again after s: "
             << seconds_until(*asks, "1.2.3.4:0/5", Asked::kReleased, 10) << std::endl;
+  EXPECT_EQ(owns->own_watch(), OwnWatch::kThere);
+  EXPECT_EQ(lost, 1) << "the watch was lost, whatever came of it";
   asks->serve_as("1.2.3.4:0/7");
   EXPECT_EQ(asks->ask("1.2.3.4:0/7", seconds(1)), Asked::kNobody) << "asked itself";
 }
@@ -156,6 +167,8 @@ TEST_F(Control, AChannelSurvivesAHungOsd) {
     const auto begin = steady_clock::now();
     EXPECT_EQ(asks->ask("1.2.3.4:0/5", seconds(1)), Asked::kNoAnswer);
     EXPECT_LT(seconds_since(begin), 2);
+    EXPECT_EQ(asks->own_watch(), OwnWatch::kUnknown) << "says nothing about us";
+    EXPECT_LT(seconds_since(begin), 4);
     // Two laps of the control client's watch pings. Not longer than a placement group's read lease
     // (16 s): with one OSD, ops that came while it was over may never be served again.
     std::this_thread::sleep_for(seconds(10));

@@ -18,13 +18,14 @@ Gateway::Gateway(const std::string& conf, const std::string& image, Manner manne
   auto shared = ControlClient::get(conf, "");
   EXPECT_TRUE(shared.has_value()) << shared.error();
   control = *shared;
+  const auto on_request = [this](LockChannel::Request request) {
+    const std::lock_guard lock(mutex_);
+    requests_.push_back(request);
+    ++asked_;
+    arrived_.notify_one();
+  };
   auto opened = LockChannel::open(control, *parse_dev_config(dev_config), target->image->info().id,
-                                  [this](LockChannel::Request request) {
-                                    const std::lock_guard lock(mutex_);
-                                    requests_.push_back(request);
-                                    ++asked_;
-                                    arrived_.notify_one();
-                                  });
+                                  {.on_request = on_request});
   EXPECT_TRUE(opened.has_value()) << opened.error();
   channel = std::move(*opened);
 }
@@ -53,6 +54,9 @@ void Gateway::answer_requests(std::stop_token stop) {
         break;
       case Manner::kHoldsDetached:
         channel->answer(request, LockChannel::Answer::kHoldsDetached);
+        break;
+      case Manner::kMustWait:
+        channel->answer(request, LockChannel::Answer::kMustWait);
         break;
       case Manner::kSilent:
         break;

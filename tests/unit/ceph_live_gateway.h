@@ -28,6 +28,7 @@ class Gateway {
   enum class Manner {
     kReleases,
     kHoldsDetached,
+    kMustWait,
     kSilent,
   };
 

@@ -121,6 +121,48 @@ TEST_F(Lock, OneThatHoldsDetachedWritesIsBrokenWithoutWaiting) {
   EXPECT_TRUE(blocklisted(a->target->image->address()));
 }
 
+TEST_F(Lock, OneThatMustWaitKeepsIt) {
+  const std::string image = make_image();
+  const auto a = gateway(image, Manner::kMustWait);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  const auto refused = b->acquire();
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().error, kHolderWaits) << refused.error().text;
+  EXPECT_EQ(a->write(1), 0);
+  EXPECT_FALSE(blocklisted(a->target->image->address()));
+}
+
+// A gateway of an older release, as the channel sees it: it watches, and only acknowledges.
+class OlderPeer {
+ public:
+  OlderPeer(rados_ioctx_t pool, const std::string& image_id)
+      : pool_(pool), object_("tcmu-rbd.lock." + image_id) {
+    EXPECT_EQ(rados_watch2(pool_, object_.c_str(), &cookie_, &OlderPeer::on_notify, nullptr, this),
+              0);
+  }
+  ~OlderPeer() { rados_unwatch2(pool_, cookie_); }
+
+ private:
+  static void on_notify(void* self, uint64_t notify_id, uint64_t cookie, uint64_t, void* data,
+                        size_t length) {
+    const auto* peer = static_cast<OlderPeer*>(self);
+    const bool asked = std::string_view(static_cast<char*>(data), length).ends_with(":0/5");
+    rados_notify_ack(peer->pool_, peer->object_.c_str(), notify_id, cookie, asked ? "d" : "n", 1);
+  }
+
+  const rados_ioctx_t pool_;
+  const std::string object_;
+  uint64_t cookie_ = 0;
+};
+
+TEST_F(Lock, AnOlderPeerThatOnlyAcknowledgesIsUnderstood) {
+  const auto a = gateway(make_image());
+  const OlderPeer older(pool_, a->target->image->info().id);
+  EXPECT_EQ(a->channel->ask("1.2.3.4:0/5", std::chrono::seconds(1)), Asked::kHoldsDetached);
+  EXPECT_EQ(a->channel->ask("1.2.3.4:0/6", std::chrono::seconds(1)), Asked::kNobody);
+}
+
 TEST_F(Lock, OneThatDoesNotAnswerIsBroken) {
   const std::string image = make_image();
   const auto a = gateway(image, Manner::kSilent);
@@ -255,8 +297,12 @@ TEST_F(Lock, AProcessThatEndedIsBroken) {
   EXPECT_EQ(b->write(2), 0);
   // Its watch stays at the OSD for half a minute, and must not be in the way of others.
   const auto c = gateway(image);
-  EXPECT_EQ(acquired(*c, "handed over beside a dead one"), Acquired::kHandedOver);
-  EXPECT_EQ(c->write(3), 0);
+  for (Gateway* taker : {c.get(), b.get(), c.get()}) {
+    const auto begin = steady_clock::now();
+    EXPECT_EQ(acquired(*taker, "handed over beside a dead one"), Acquired::kHandedOver);
+    EXPECT_LT(ms_since(begin), 300) << "the OSD waits for the dead one's acknowledgement for 1 s";
+    EXPECT_EQ(taker->write(3), 0);
+  }
 }
 
 TEST_F(Lock, AProcessThatIsFrozenIsBroken) {
@@ -268,6 +314,11 @@ TEST_F(Lock, AProcessThatIsFrozenIsBroken) {
     EXPECT_EQ(acquired(*b, "frozen"), Acquired::kBroken);
     EXPECT_THAT(story_, HasSubstr("which did not answer"));
     EXPECT_EQ(b->write(2), 0);
+    const auto d = gateway(image);
+    const auto begin = steady_clock::now();
+    EXPECT_EQ(acquired(*d, "handed over beside a frozen one"), Acquired::kHandedOver);
+    EXPECT_LT(ms_since(begin), 300);
+    EXPECT_EQ(acquired(*b, "handed back beside a frozen one"), Acquired::kHandedOver);
   }
   // Awake again, it is refused, and does not answer for what is not its any more.
   const auto c = gateway(image);

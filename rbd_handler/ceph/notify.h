@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A notify on its way to the watchers of an object. It ends when all of them have acknowledged it,
+// or its patience is over: with one of them dead, that is always. What one of them has to say may
+// be heard sooner, by a notify of its own.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tcmurbd::ceph {
+
+class Notify {
+ public:
+  ~Notify();
+  Notify() = default;
+  Notify(const Notify&) = delete;
+  Notify& operator=(const Notify&) = delete;
+
+  // Once. `pool` is a rados_ioctx_t. Returns 0 or a negative errno; the answer keeps `notify`
+  // alive. Any thread, callbacks of librados too; does not block.
+  static int send(const std::shared_ptr<Notify>& notify, void* pool, const std::string& object,
+                  const std::string& payload, std::chrono::milliseconds patience);
+
+  // Any thread.
+  void hear(char byte);
+  // Until something was heard or it has ended; at most `limit`.
+  void wait(std::chrono::milliseconds limit);
+  // Until it has ended; at most `limit`.
+  void wait_for_end(std::chrono::milliseconds limit);
+  bool ended();
+
+  struct Reply {
+    uint64_t client;  // As rados_get_instance_id tells it.
+    uint64_t cookie;
+    std::optional<char> byte;  // If it acknowledged with one byte.
+    bool timed_out;            // It watches, and has not acknowledged.
+  };
+  struct Outcome {
+    std::optional<char> heard;
+    bool ended = false;
+    int result = 0;  // Once ended; -ETIMEDOUT: some were silent. A negative errno.
+    // Of each watcher, if `known`: the OSD has told.
+    bool known = false;
+    std::vector<Reply> replies;
+  };
+  Outcome outcome();
+
+ private:
+  static void on_done(void* completion, void* self);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<char> heard_;  // Guarded by mutex_, as all below.
+  bool ended_ = false;
+  int result_ = 0;
+  char* reply_ = nullptr;  // Written by librados before on_done.
+  size_t reply_length_ = 0;
+};
+
+}  // namespace tcmurbd::ceph
