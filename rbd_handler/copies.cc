@@ -5,7 +5,6 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
-#include "rbd_handler/kernel/lun_access.h"
 #include "rbd_handler/lun.h"
 
 namespace tcmurbd {
@@ -34,11 +33,49 @@ void CopyDesk::remove(const Lun& lun) {
 void CopyDesk::order(std::shared_ptr<Lun> own, scsi::CopyRequest request,
                      std::shared_ptr<CopyRun> run) {
   std::erase_if(waiting_, [](const Waiting& waiting) { return waiting.run->cancelled(); });
-  if (waiting_.size() >= kWaitingMax) {
+  if (waiting_.size() + searching_ >= kWaitingMax) {
     run->begin(std::unexpected(Result::busy()));
     return;
   }
-  waiting_.push_back({std::move(own), std::move(request), std::move(run)});
+  auto waiting = std::make_shared<Waiting>();
+  waiting->own = std::move(own);
+  waiting->request = std::move(request);
+  waiting->run = std::move(run);
+  search(std::move(waiting));
+}
+
+void CopyDesk::search(std::shared_ptr<Waiting> waiting) {
+  waiting->luns = {waiting->own};
+  for (const auto& lun : luns_)
+    if (lun != waiting->own) waiting->luns.push_back(lun);
+  std::vector<KnownLun> known;
+  for (const auto& lun : waiting->luns) known.push_back(lun->known());
+  auto answer = std::make_shared<NamedLunsAnswer>();
+  ++searching_;
+  waiting->own->walks().run(
+      [waiting, known = std::move(known), answer] {
+        if (!waiting->run->cancelled()) *answer = find_named_luns(waiting->request, known);
+      },
+      [self = shared_from_this(), waiting, answer] {
+        --self->searching_;
+        self->searched(std::move(*waiting), *answer);
+      });
+}
+
+void CopyDesk::searched(Waiting waiting, NamedLunsAnswer& answer) {
+  for (auto& [place, identity] : answer.identities)
+    waiting.luns[place]->note_identity(std::move(identity));
+  if (waiting.run->cancelled()) return;
+  if (!answer.refusal.empty()) waiting.own->log().warning("{}", answer.refusal);
+  if (!answer.found) {
+    waiting.run->begin(std::unexpected(Result::check(answer.found.error())));
+    return;
+  }
+  waiting.named = std::move(*answer.found);
+  std::vector<std::shared_ptr<Lun>> named;
+  for (const size_t place : waiting.named.luns) named.push_back(waiting.luns[place]);
+  waiting.luns = std::move(named);
+  waiting_.push_back(std::move(waiting));
   serve_waiting();
 }
 
@@ -50,7 +87,7 @@ void CopyDesk::serve_waiting() {
     if (next == waiting_.end()) return;
     const Waiting waiting = std::move(*next);
     waiting_.erase(next);
-    if (!waiting.run->cancelled()) waiting.run->begin(find_disks(*waiting.own, waiting.request));
+    if (!waiting.run->cancelled()) waiting.run->begin(make_order(waiting));
   }
 }
 
@@ -67,61 +104,30 @@ std::shared_ptr<void> CopyDesk::take_share(const Lun& own) {
           }};
 }
 
-// What was read last tells where to look, what is read now decides: serials change, if seldom.
-std::shared_ptr<Lun> CopyDesk::find(Lun& own, const scsi::CopyCscd& cscd) {
-  if (own.is_named_by(cscd)) return own.shared_from_this();
-  for (const bool known : {true, false}) {
-    for (const auto& lun : luns_) {
-      if (lun.get() == &own || lun->was_named_by(cscd) != known) continue;
-      if (lun->is_named_by(cscd)) return lun;
-    }
-  }
-  return nullptr;
-}
-
-CopyDesk::Answer CopyDesk::find_disks(Lun& own, const scsi::CopyRequest& request) {
+// The disks as they are in its turn: a LUN may have gone or changed its size meanwhile.
+CopyDesk::Answer CopyDesk::make_order(const Waiting& waiting) {
   const auto refused = [](const scsi::Sense& sense) {
     return std::unexpected(Result::check(sense));
   };
   CopyOrder order;
-  std::vector<std::shared_ptr<Lun>> luns;
-  std::vector<scsi::CopyDisk> disks;
-  for (const scsi::CopyCscd& cscd : request.cscds) {
-    const auto lun = find(own, cscd);
-    const auto disk = lun ? lun->copy_disk() : std::nullopt;
+  std::vector<scsi::DiskFacts> facts;
+  for (const auto& lun : waiting.luns) {
+    const auto disk = lun->copy_disk();
     if (!disk) return refused(scsi::kCopyTargetNotReachable);
-    const auto known = std::ranges::find(luns, lun);
-    const auto number = static_cast<uint16_t>(known - luns.begin());
-    if (known == luns.end()) {
-      luns.push_back(lun);
-      order.disks.push_back(disk->place);
-    }
-    disks.push_back({.number = number, .facts = disk->facts});
+    order.disks.push_back(disk->place);
+    facts.push_back(disk->facts);
   }
-  auto extents = scsi::plan_copy(request, disks);
+  std::vector<scsi::CopyDisk> disks;
+  for (const uint16_t number : waiting.named.of_cscd)
+    disks.push_back({.number = number, .facts = facts[number]});
+  auto extents = scsi::plan_copy(waiting.request, disks);
   if (!extents) return refused(extents.error());
-  if (!may_copy(own, luns, *extents)) return refused(scsi::kCopyTargetNotReachable);
   order.extents = *extents;
-  order.bound = own.copy_bound();
-  order.budget = take_share(own);
+  // A command that is older than cmd_time_out is answered by the kernel itself, and the initiator
+  // may write over what the copy still writes.
+  order.bound = std::chrono::seconds(waiting.named.cmd_time_out) * 4 / 5;
+  order.budget = take_share(*waiting.own);
   return order;
-}
-
-bool CopyDesk::may_copy(const Lun& own, const std::vector<std::shared_ptr<Lun>>& luns,
-                        const scsi::CopyExtents& extents) const {
-  for (size_t number = 0; number < luns.size(); ++number) {
-    const Lun& other = *luns[number];
-    if (&other == &own) continue;
-    const bool written = std::ranges::any_of(
-        extents, [&](const scsi::CopyExtent& extent) { return extent.destination == number; });
-    const auto reach = written ? kernel::Reach::kWrite : kernel::Reach::kRead;
-    if (!kernel::all_reach(own.entry().name, other.entry().name, reach)) {
-      own.log().warning("EXTENDED COPY {} {} refused: not all who reach this LUN reach that one",
-                        written ? "to" : "from", other.entry().name.device);
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace tcmurbd

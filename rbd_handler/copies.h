@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where EXTENDED COPY commands wait for their turn and get their disks: finds the LUNs of this
-// daemon that a command names, asks configfs whether it may, and bounds how many copies run.
+// Where EXTENDED COPY commands wait for their turn and get their disks: has a job find the LUNs of
+// this daemon that a command names and ask configfs whether it may (named_luns.h), and bounds how
+// many copies run. The copies of a LUN keep their order.
 //
-// Thread: control.
+// Thread: control. It reads no configfs itself.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "rbd_handler/named_luns.h"
 #include "rbd_handler/reactor/copy_run.h"
 #include "rbd_handler/scsi/copy.h"
 
@@ -35,18 +37,20 @@ class CopyDesk : public std::enable_shared_from_this<CopyDesk> {
     std::shared_ptr<Lun> own;
     scsi::CopyRequest request;
     std::shared_ptr<reactor::CopyRun> run;
+    std::vector<std::shared_ptr<Lun>> luns;  // Asked about; then those that are named.
+    NamedLuns named;
   };
   using Answer = std::expected<reactor::CopyOrder, scsi::Result>;
 
+  void search(std::shared_ptr<Waiting> waiting);
+  void searched(Waiting waiting, NamedLunsAnswer& answer);
   void serve_waiting();
-  Answer find_disks(Lun& own, const scsi::CopyRequest& request);
-  std::shared_ptr<Lun> find(Lun& own, const scsi::CopyCscd& cscd);
-  bool may_copy(const Lun& own, const std::vector<std::shared_ptr<Lun>>& luns,
-                const scsi::CopyExtents& extents) const;
+  Answer make_order(const Waiting& waiting);
   std::shared_ptr<void> take_share(const Lun& own);
 
   boost::asio::io_context& control_;
   std::vector<std::shared_ptr<Lun>> luns_;
+  size_t searching_ = 0;  // Whose LUNs a job looks for.
   std::deque<Waiting> waiting_;
   std::vector<const Lun*> running_;  // To whom each copy came whose memory is not free yet.
 };

@@ -34,6 +34,8 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       desk_(std::move(copies)),
       settings_(config.device),
       jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
+      configfs_jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
+      walks_(std::make_shared<reactor::Jobs>(loops_.control)),
       timer_(loops_.control),
       retry_timer_(loops_.control) {}
 
@@ -84,7 +86,7 @@ void Lun::open_image_job() {
             open_image(backing->spec(), configfs, backing->record(), backing->sink(), handlers);
       },
       [self = shared_from_this(), opened] {
-        self->timer_.cancel();
+        if (!self->leaving_) self->timer_.cancel();
         self->image_opened(**opened);
       });
 }
@@ -106,9 +108,9 @@ void Lun::still_opening() {
 }
 
 void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
-  if (state_ == State::kOpening && opened) {
+  if (state_ == State::kOpening && opened && !leaving_) {
     serve(std::move(*opened));
-  } else if (state_ == State::kOpening) {
+  } else if (state_ == State::kOpening && !leaving_) {
     open_failed(opened.error());
   } else if (opened) {
     // Too late: the device was removed, or its enable was answered with a time-out.
@@ -169,12 +171,12 @@ void Lun::serve(OpenedImage opened) {
       });
   on_reactor([](reactor::Serving& serving) { serving.start(); });
   if (const auto bytes = std::exchange(resized_, std::nullopt)) resize(*bytes, [](int) {});
-  if (origin_ == Origin::kTakenOver) {
-    if (auto unblocked = configfs_.block(false); !unblocked)
-      log_->error("unblocking it: {}", unblocked.error());
-  }
   desk_->add(shared_from_this());
-  report(0);
+  if (origin_ != Origin::kTakenOver) return report(0);
+  // Only then it serves.
+  set_blocked(false, [self = shared_from_this()] {
+    if (self->state_ == State::kServing && !self->leaving_) self->report(0);
+  });
 }
 
 DeviceSettings Lun::device_settings() const {
@@ -238,7 +240,13 @@ void Lun::notify_task_management(bool wanted) {
 
 void Lun::fetch_target_facts() {
   if (!serving_) return;
-  auto facts = configfs_.read_target_facts();
+  auto facts = std::make_shared<std::expected<scsi::TargetFacts, std::string>>();
+  walks_->run([configfs = configfs_, facts] { *facts = configfs.read_target_facts(); },
+              [self = shared_from_this(), facts] { self->facts_fetched(*facts); });
+}
+
+void Lun::facts_fetched(std::expected<scsi::TargetFacts, std::string>& facts) {
+  if (!serving_) return;
   if (!facts) {
     log_->warning("reading identity and port groups: {}", facts.error());
     facts = scsi::TargetFacts{};
@@ -253,20 +261,37 @@ void Lun::on_broken(const std::string& reason) {
   if (state_ != State::kServing) return;
   log_->error("the ring can't be followed: {}; resetting it, open commands get BUSY", reason);
   // Blocks of the data area that reads in flight will still write to must not go to new commands.
-  if (auto blocked = configfs_.block(true); !blocked) log_->error("{}", blocked.error());
+  set_blocked(true, [] {});
 }
 
 void Lun::reset_ring() {
   if (state_ != State::kServing) return;
-  auto ring = reattach_ring(attached_->uio, configfs_);
+  auto ring = std::make_shared<std::optional<std::expected<ring::Ring, OpenError>>>();
+  configfs_jobs_->run([attached = attached_, configfs = configfs_,
+                       ring] { *ring = reattach_ring(attached->uio, configfs); },
+                      [self = shared_from_this(), ring] { self->ring_reset(**ring); });
+}
+
+void Lun::ring_reset(std::expected<ring::Ring, OpenError>& ring) {
+  if (state_ != State::kServing || leaving_) return;
   if (!ring) {
     log_->error("resetting the ring: {}; the device stays blocked", ring.error().text);
     return;
   }
   auto shared = std::make_shared<ring::Ring>(std::move(*ring));
   on_reactor([shared](reactor::Serving& serving) { serving.restart(std::move(*shared)); });
-  if (auto unblocked = configfs_.block(false); !unblocked)
-    log_->error("unblocking it: {}", unblocked.error());
+  set_blocked(false, [] {});
+}
+
+void Lun::set_blocked(bool blocked, std::move_only_function<void()> then) {
+  auto outcome = std::make_shared<std::expected<void, std::string>>();
+  configfs_jobs_->run(
+      [configfs = configfs_, blocked, outcome] { *outcome = configfs.block(blocked); },
+      [log = log_, blocked, outcome, then = std::move(then)]() mutable {
+        if (!*outcome)
+          log->error("{} it: {}", blocked ? "blocking" : "unblocking", outcome->error());
+        then();
+      });
 }
 
 void Lun::resize(uint64_t bytes, Done done) {
@@ -290,14 +315,17 @@ void Lun::remove(Done done) {
 }
 
 void Lun::leave(Done done) {
-  if (attached_) {
-    if (auto blocked = configfs_.block(true); !blocked)
-      log_->warning("blocking it: {}", blocked.error());
-  }
   leaving_ = true;
   report(-ESHUTDOWN);
   done_ = std::move(done);
-  drain("our exit");
+  if (!attached_) return drain("our exit");
+  timer_.expires_after(settings_.drain_timeout);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (error) return;
+    self->log_->error("blocking it hangs, our exit does not wait for it any longer");
+    self->report(0);
+  });
+  set_blocked(true, [self = shared_from_this()] { self->drain("our exit"); });
 }
 
 void Lun::drain(const char* why) {
@@ -353,22 +381,13 @@ void Lun::close_all() {
   }
 }
 
-bool Lun::is_named_by(const scsi::CopyCscd& cscd) {
-  if (auto facts = configfs_.read_identity()) identity_ = std::move(*facts);
-  return was_named_by(cscd);
+KnownLun Lun::known() const {
+  return {entry_.name, identity_, state_ == State::kServing ? std::optional(disk_) : std::nullopt};
 }
 
 std::optional<Lun::CopyDisk> Lun::copy_disk() const {
   if (state_ != State::kServing) return std::nullopt;
   return CopyDisk{{&loops_.reactor, serving_}, disk_};
-}
-
-// A command that is older than cmd_time_out is answered by the kernel itself, and the initiator may
-// write over what the copy still writes.
-Duration Lun::copy_bound() const {
-  const auto limit = configfs_.attribute("cmd_time_out");
-  if (!limit || *limit <= 0) return {};
-  return seconds(*limit) * 4 / 5;
 }
 
 void Lun::status(std::function<void(Status)> fn) {

@@ -22,6 +22,7 @@
 #include "rbd_handler/backing.h"
 #include "rbd_handler/copies.h"
 #include "rbd_handler/lun_open.h"
+#include "rbd_handler/named_luns.h"
 #include "rbd_handler/reactor/jobs.h"
 #include "rbd_handler/reactor/serving.h"
 
@@ -80,17 +81,16 @@ class Lun : public std::enable_shared_from_this<Lun> {
   Log& log() const { return *log_; }
 
   // --- for the CopyDesk ---
-  // Whether VPD 83 tells this designator, by what configfs says now, or said last.
-  bool is_named_by(const scsi::CopyCscd& cscd);
-  bool was_named_by(const scsi::CopyCscd& cscd) const { return scsi::names(cscd, identity_); }
+  KnownLun known() const;
+  void note_identity(scsi::TargetFacts identity) { identity_ = std::move(identity); }
+  // Of jobs that list configfs directories: a lock of the kernel's may keep them.
+  reactor::Jobs& walks() const { return *walks_; }
   struct CopyDisk {
     reactor::CopyPlace place;
     scsi::DiskFacts facts;
   };
   // Nothing if it does not serve.
   std::optional<CopyDisk> copy_disk() const;
-  // How long a copy that came to this LUN may take; zero: for ever.
-  Duration copy_bound() const;
 
  private:
   void attach();
@@ -106,7 +106,10 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void notify_task_management(bool wanted);
   void on_broken(const std::string& reason);
   void reset_ring();
+  void ring_reset(std::expected<ring::Ring, OpenError>& ring);
+  void set_blocked(bool blocked, std::move_only_function<void()> then);
   void fetch_target_facts();
+  void facts_fetched(std::expected<scsi::TargetFacts, std::string>& facts);
   void drain(const char* why);
   void stop_waiting(const char* why);
   void close_all();
@@ -124,8 +127,10 @@ class Lun : public std::enable_shared_from_this<Lun> {
   const std::shared_ptr<CopyDesk> desk_;
   // Control thread only from here on.
   Config::Device settings_;
-  const std::shared_ptr<reactor::Jobs> jobs_;
-  boost::asio::steady_timer timer_;  // Bounds an attempt to open, then drain.
+  const std::shared_ptr<reactor::Jobs> jobs_;           // Opens the image.
+  const std::shared_ptr<reactor::Jobs> configfs_jobs_;  // Block, unblock and reset the device.
+  const std::shared_ptr<reactor::Jobs> walks_;          // Read configfs; see walks().
+  boost::asio::steady_timer timer_;                     // Bounds an attempt to open, then drain.
   boost::asio::steady_timer retry_timer_;
   std::chrono::seconds retry_delay_{1};
   State state_ = State::kOpening;
