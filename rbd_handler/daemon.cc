@@ -9,6 +9,7 @@
 #include <csignal>
 #include <utility>
 
+#include "rbd_handler/ceph/headroom.h"
 #include "rbd_handler/status_json.h"
 
 namespace tcmurbd {
@@ -88,9 +89,14 @@ std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec s
 
 void Daemon::take_over() {
   starting_ = 1;  // This function itself.
-  for (const kernel::UioEntry& entry : kernel::scan_uio()) {
-    if (entry.name.is_rbd()) take_over_one(entry);
+  auto entries = kernel::scan_uio();
+  std::erase_if(entries, [](const kernel::UioEntry& entry) { return !entry.name.is_rbd(); });
+  if (auto room = ceph::Headroom::of_process().check(entries.size() + ceph::kInstancesForNewLun);
+      !room) {
+    log_.warning("the limits do not fit the {} devices found, some will not be served: {}",
+                 entries.size(), room.error());
   }
+  for (const kernel::UioEntry& entry : entries) take_over_one(entry);
   if (--starting_ == 0) ready();
 }
 

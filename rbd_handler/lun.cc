@@ -75,6 +75,10 @@ void Lun::attach() {
 }
 
 void Lun::open_image_job() {
+  if (auto room = ceph::Headroom::of_process().check(ceph::kInstancesForNewLun); !room) {
+    open_failed({room.error(), -ENOMEM});
+    return;
+  }
   timer_.expires_after(settings_.open_timeout);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
     if (!error && self->state_ == State::kOpening) self->still_opening();

@@ -104,10 +104,12 @@ std::expected<std::unique_ptr<Client>, std::string> Client::connect(const std::s
                                                                     const std::string& user,
                                                                     ClientRole role) {
   const std::string id = user.empty() ? "admin" : user;
+  auto place = Headroom::of_process().take();
+  if (!place) return std::unexpected(fmt::format("client.{}: {}", id, place.error()));
   rados_t cluster = nullptr;
   if (const int r = rados_create(&cluster, id.c_str()); r < 0)
     return std::unexpected(fmt::format("client.{}: {}", id, failure_text(r)));
-  std::unique_ptr<Client> client(new Client(cluster, "client." + id));
+  std::unique_ptr<Client> client(new Client(cluster, "client." + id, std::move(*place)));
   if (auto done = client->configure(conf_path, role); !done) return std::unexpected(done.error());
   if (auto done = client->start(); !done) return std::unexpected(done.error());
   return client;

@@ -10,6 +10,8 @@
 #include <span>
 #include <string>
 
+#include "rbd_handler/ceph/headroom.h"
+
 namespace tcmurbd::ceph {
 
 // A librados or librbd option and the value it must have here.
@@ -31,7 +33,8 @@ class Client {
  public:
   // Connects with the settings of `role`. `conf_path` empty: CEPH_CONF, else the default search;
   // `user` empty: admin. CEPH_ARGS is honoured. BLOCKS, for about 10 s when no monitor answers:
-  // worker thread. Errors are one line that names the user, the file or address, and the reason.
+  // worker thread. Refuses what the process can't afford (headroom.h). Errors are one line that
+  // names the user, the file or address, and the reason.
   static std::expected<std::unique_ptr<Client>, std::string> connect(const std::string& conf_path,
                                                                      const std::string& user,
                                                                      ClientRole role);
@@ -65,7 +68,8 @@ class Client {
   const std::string& address() const { return address_; }
 
  private:
-  Client(void* cluster, std::string name) : cluster_(cluster), name_(std::move(name)) {}
+  Client(void* cluster, std::string name, Headroom::Place place)
+      : cluster_(cluster), name_(std::move(name)), place_(std::move(place)) {}
   std::expected<void, std::string> configure(const std::string& conf_path, ClientRole role);
   std::expected<void, std::string> start();
   std::string option(const char* name) const;
@@ -74,6 +78,7 @@ class Client {
   void* const cluster_;
   const std::string name_;
   std::string address_;
+  const Headroom::Place place_;  // Given back after the shutdown.
 };
 
 }  // namespace tcmurbd::ceph
