@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <ctime>
@@ -13,6 +14,12 @@
 #include "rbd_handler/image.h"
 
 namespace tcmurbd::ceph {
+namespace {
+
+// Longer than any name that a monitor takes without a hint; a longer one is only not told.
+constexpr size_t kPoolNameBytesMax = 4096;
+
+}  // namespace
 
 std::vector<ByteRange> mapped_runs(const DataLayout& layout, const ByteRange& range,
                                    std::span<const std::optional<uint64_t>> objects) {
@@ -32,6 +39,14 @@ std::vector<ByteRange> mapped_runs(const DataLayout& layout, const ByteRange& ra
       runs.push_back({from, to - from});
   }
   return runs;
+}
+
+std::string object_of(const DataLayout& layout, uint64_t offset) {
+  const uint64_t unit = offset / layout.stripe_unit;
+  const uint64_t units_per_set = layout.object_bytes / layout.stripe_unit * layout.stripe_objects;
+  const uint64_t object =
+      unit / units_per_set * layout.stripe_objects + unit % layout.stripe_objects;
+  return fmt::format("{}.{:016x}", layout.object_prefix, object);
 }
 
 struct DataObjects::Stat {
@@ -58,7 +73,9 @@ std::expected<std::unique_ptr<DataObjects>, int> DataObjects::open(rados_t clust
     return std::unexpected(r);
   rados_ioctx_set_namespace(pool, layout.name_space.c_str());
   if (layout.snapshot) rados_ioctx_snap_set_read(pool, *layout.snapshot);
-  return std::unique_ptr<DataObjects>(new DataObjects(std::move(layout), pool));
+  std::array<char, kPoolNameBytesMax> name{};
+  if (rados_ioctx_get_pool_name(pool, name.data(), name.size()) < 0) name[0] = '\0';
+  return std::unique_ptr<DataObjects>(new DataObjects(std::move(layout), pool, name.data()));
 }
 
 DataObjects::~DataObjects() { rados_ioctx_destroy(pool_); }

@@ -29,10 +29,17 @@ struct DataLayout {
   // What is missing below this comes from a parent. An image that is flattened or shrunk later has
   // less of it: more is then called mapped than is.
   uint64_t parent_bytes = 0;
+  // Bytes go round `stripe_objects` objects in units of `stripe_unit`, until these are full.
+  uint64_t stripe_unit = 0;
+  uint64_t stripe_objects = 1;
   // Byte n is in object n / object_bytes, and nowhere else. Not so with striping over several
   // objects, nor while the image is being migrated: all of it is called mapped then.
   bool plain = false;
 };
+
+// The name of the object that has byte `offset`. REQUIRES: object_bytes is a multiple of
+// stripe_unit, and neither that nor stripe_objects is 0, as librbd makes sure of.
+std::string object_of(const DataLayout& layout, uint64_t offset);
 
 // The sizes of an image's objects from number `first` on, nothing for one that does not exist, to
 // the runs of `range` that may hold data: in order, merged. What is beyond an object's size reads
@@ -49,6 +56,9 @@ class DataObjects {
   DataObjects(const DataObjects&) = delete;
   DataObjects& operator=(const DataObjects&) = delete;
 
+  const DataLayout& layout() const { return layout_; }
+  const std::string& pool_name() const { return pool_name_; }
+
   // Fills in `mapped` and then calls `done`, just once, with 0 or a negative errno: on a thread of
   // librados or before it returns. Never blocks. All objects are asked at once.
   // REQUIRES: `range` is not empty and touches at most kBlockStatusObjectsMax objects; `mapped`
@@ -59,7 +69,8 @@ class DataObjects {
  private:
   struct Search;
   struct Stat;
-  DataObjects(DataLayout layout, rados_ioctx_t pool) : layout_(std::move(layout)), pool_(pool) {}
+  DataObjects(DataLayout layout, rados_ioctx_t pool, std::string pool_name)
+      : layout_(std::move(layout)), pool_(pool), pool_name_(std::move(pool_name)) {}
   int start(Stat& stat, uint64_t object) const;
   static void on_stat(rados_completion_t completion, void* stat);
   static void stat_ended(Stat& stat, int result);
@@ -67,6 +78,7 @@ class DataObjects {
 
   const DataLayout layout_;
   const rados_ioctx_t pool_;
+  const std::string pool_name_;
 };
 
 }  // namespace tcmurbd::ceph

@@ -143,6 +143,7 @@ ImageHandle::Step ImageHandle::read_layout() {
   std::array<char, kImageIdBytesMax> prefix{};
   uint64_t snapshot = 0;
   uint64_t stripe_objects = 0;
+  info_.data_pool = data_objects_->pool_name();
   uint64_t stripe_unit = 0;
   int r = rbd_get_block_name_prefix(image_, prefix.data(), prefix.size());
   if (r >= 0) r = rbd_get_stripe_count(image_, &stripe_objects);
@@ -156,6 +157,8 @@ ImageHandle::Step ImageHandle::read_layout() {
   if (r < 0) return refuse_image("layout: " + failure_text(r));
   info_.stripe_bytes = stripe_objects == 1 ? info_.object_bytes : stripe_unit;
   layout.object_prefix = prefix.data();
+  layout.stripe_unit = stripe_unit;
+  layout.stripe_objects = stripe_objects;
   layout.plain = stripe_objects == 1 && (features_ & RBD_FEATURE_MIGRATING) == 0;
   auto objects = DataObjects::open(client_->handle(), std::move(layout));
   if (!objects) return refuse_image("data pool: " + failure_text(objects.error()));

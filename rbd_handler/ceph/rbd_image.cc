@@ -128,6 +128,13 @@ std::expected<uint64_t, std::string> RbdImage::refresh_size() {
 std::expected<void, LockFailure> RbdImage::take_free_lock() {
   return explained("taking the exclusive lock", handle_->take_free_lock());
 }
+ObjectPlace RbdImage::place_of(const ByteRange& range) const {
+  const DataObjects& objects = handle_->data_objects();
+  return {.pool = objects.pool_name(),
+          .name_space = objects.layout().name_space,
+          .object = object_of(objects.layout(), range.offset)};
+}
+
 
 std::expected<void, LockFailure> RbdImage::release_lock() {
   return explained("releasing the exclusive lock", handle_->release_lock());

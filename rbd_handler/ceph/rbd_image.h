@@ -33,6 +33,15 @@ struct ImageInfo {
   bool exclusive_lock = false;  // Whether the image has the feature.
   std::string id{};
 };
+  std::string data_pool{};    // The name of the pool that has its data objects.
+};
+
+// As the monitors are asked for it.
+struct ObjectPlace {
+  std::string pool;
+  std::string name_space;
+  std::string object;
+  bool operator==(const ObjectPlace&) const = default;
 
 class ImageHandle;
 class OpSlots;
@@ -64,6 +73,8 @@ class RbdImage final : public Image {
   // The instance's address, for logs and for fencing it. Any thread.
   const std::string& address() const;
   // The image's size now; refreshes the handle from the header. BLOCKS: worker thread.
+  // Where the first byte of `range` lies. Any thread.
+  ObjectPlace place_of(const ByteRange& range) const;
   std::expected<uint64_t, std::string> refresh_size();
 
   // The exclusive lock; acquire_lock() in lock_procedure.h takes it. These BLOCK: worker thread.

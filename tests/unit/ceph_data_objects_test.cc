@@ -67,5 +67,30 @@ TEST(MappedRuns, WhatIsMissingMayBeTheParents) {
   EXPECT_THAT(mapped_runs(layout(1500), {1600, 100}, Objects{kNone}), IsEmpty());
 }
 
+DataLayout striped(uint64_t object_bytes, uint64_t unit, uint64_t objects) {
+  return {.object_prefix = "rbd_data.2.ab",
+          .object_bytes = object_bytes,
+          .stripe_unit = unit,
+          .stripe_objects = objects};
+}
+
+TEST(ObjectOf, OneObjectAfterTheOther) {
+  const DataLayout plain = striped(4 * kMiB, 4 * kMiB, 1);
+  EXPECT_EQ(object_of(plain, 0), "rbd_data.2.ab.0000000000000000");
+  EXPECT_EQ(object_of(plain, 4 * kMiB - 1), "rbd_data.2.ab.0000000000000000");
+  EXPECT_EQ(object_of(plain, 4 * kMiB), "rbd_data.2.ab.0000000000000001");
+  EXPECT_EQ(object_of(plain, kGiB), "rbd_data.2.ab.0000000000000100");
+}
+
+// Three objects a set, two units an object: 0 3 | 1 4 | 2 5, then 6 9 | 7 10 | 8 11.
+TEST(ObjectOf, RoundTheObjectsOfASet) {
+  const DataLayout layout = striped(128 * kKiB, 64 * kKiB, 3);
+  const std::vector<char> expected{'0', '1', '2', '0', '1', '2', '3', '4', '5', '3', '4', '5', '6'};
+  for (uint64_t unit = 0; unit < expected.size(); ++unit)
+    for (const uint64_t offset : {unit * 64 * kKiB, (unit + 1) * 64 * kKiB - 1})
+      EXPECT_EQ(object_of(layout, offset),
+                std::string("rbd_data.2.ab.000000000000000") + expected[unit]);
+}
+
 }  // namespace
 }  // namespace tcmurbd::ceph
