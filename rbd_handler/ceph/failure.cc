@@ -15,6 +15,8 @@ std::string failure_text(int error) {
     case EPERM:
     case EACCES:
       return "permission denied; the user's caps need mon 'profile rbd', osd 'profile rbd'";
+    case ENOMEDIUM:
+      return "not primary (mirroring); promote it with 'rbd mirror image promote'";
     case ESHUTDOWN:
       return "this client instance is blocklisted";
     case ETIMEDOUT:

@@ -5,10 +5,11 @@
 
 #include <array>
 #include <cerrno>
-#include <vector>
+#include <utility>
 
 #include "common/quote.h"
 #include "rbd_handler/ceph/failure.h"
+#include "rbd_handler/image.h"
 
 namespace tcmurbd::ceph {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 // Longer than any id that librbd makes (13 to 20 characters); the length it accepts is an object
 // name's.
 constexpr size_t kImageIdBytesMax = 256;
+
+constexpr uint64_t kNotifyMilliseconds = 2000;
 
 }  // namespace
 
@@ -25,9 +28,9 @@ std::expected<std::unique_ptr<ImageHandle>, std::string> ImageHandle::open(const
   if (!client) return std::unexpected(client.error());
   handle->client_ = std::move(*client);
   // The watch before all that is read: no change goes unnoticed.
-  constexpr std::array kSteps{&ImageHandle::open_pool,      &ImageHandle::open_image,
-                              &ImageHandle::watch_header,   &ImageHandle::check_features,
-                              &ImageHandle::check_settings, &ImageHandle::read_info,
+  constexpr std::array kSteps{&ImageHandle::open_pool,    &ImageHandle::open_image,
+                              &ImageHandle::watch_header, &ImageHandle::check_format,
+                              &ImageHandle::check_facts,  &ImageHandle::read_info,
                               &ImageHandle::read_layout};
   for (const auto step : kSteps)
     if (auto done = (*handle.*step)(); !done) return std::unexpected(done.error());
@@ -80,44 +83,22 @@ ImageHandle::Step ImageHandle::open_image() {
   return {};
 }
 
-ImageHandle::Step ImageHandle::check_features() {
+ImageHandle::Step ImageHandle::check_format() {
   uint8_t old_format = 0;
   if (const int r = rbd_get_old_format(image_, &old_format); r < 0)
     return refuse_image(failure_text(r));
   if (old_format != 0) return refuse_image("has image format 1, which has no exclusive lock");
-  if (const int r = rbd_get_features(image_, &features_); r < 0)
-    return refuse_image(failure_text(r));
-  // An aborted write that waits in the journal is replayed by the image's next owner, after newer
-  // data.
-  if (spec_.snapshot.empty() && (features_ & RBD_FEATURE_JOURNALING) != 0)
-    return refuse_image(
-        "has the feature journaling: a journal would replay writes that were aborted; disable it "
-        "with 'rbd feature disable'");
   return {};
 }
 
-ImageHandle::Step ImageHandle::check_settings() {
-  int count = 256;  // Pacific has 77 options; -ERANGE tells how many there are.
-  std::vector<rbd_config_option_t> options(static_cast<size_t>(count));
-  int r = rbd_config_image_list(image_, options.data(), &count);
-  if (r == -ERANGE) {
-    options.resize(static_cast<size_t>(count));
-    r = rbd_config_image_list(image_, options.data(), &count);
-  }
-  if (r < 0) return refuse_image("settings: " + failure_text(r));
-  Step verdict;
-  for (const rbd_config_option_t& option : std::span(options).first(static_cast<size_t>(count)))
-    for (const Setting& setting : image_settings()) {
-      if (std::string_view(option.name) != setting.name) continue;
-      if (std::string_view(option.value) == setting.value) continue;
-      const bool pool = option.source == RBD_CONFIG_SOURCE_POOL;
-      verdict = refuse_image(fmt::format(
-          "has {}={} in the {}'s metadata, and cannot be served safely so; remove it with 'rbd "
-          "config {} rm'",
-          option.name, quoted(option.value), pool ? "pool" : "image", pool ? "pool" : "image"));
-    }
-  rbd_config_image_list_cleanup(options.data(), count);
-  return verdict;
+ImageHandle::Step ImageHandle::check_facts() {
+  auto facts = read_facts(image_);
+  if (!facts) return refuse_image("features and settings: " + failure_text(facts.error()));
+  opened_ = std::move(*facts);
+  if (const auto reason = refusal(opened_, spec_.snapshot.empty())) return refuse_image(*reason);
+  bytes_.store(opened_.bytes, std::memory_order_release);
+  primary_.store(opened_.primary() || !spec_.snapshot.empty(), std::memory_order_release);
+  return {};
 }
 
 ImageHandle::Step ImageHandle::read_info() {
@@ -127,12 +108,12 @@ ImageHandle::Step ImageHandle::read_info() {
   std::array<char, kImageIdBytesMax> id{};
   if (const int r = rbd_get_id(image_, id.data(), id.size()); r < 0)
     return refuse_image("id: " + failure_text(r));
-  info_ = {.bytes = stat.size,
+  info_ = {.bytes = opened_.bytes,
            .object_bytes = stat.obj_size,
            .read_only = !spec_.snapshot.empty(),
-           .exclusive_lock = (features_ & RBD_FEATURE_EXCLUSIVE_LOCK) != 0,
-           .id = id.data()};
-  bytes_.store(stat.size, std::memory_order_release);
+           .exclusive_lock = opened_.exclusive_lock(),
+           .id = id.data(),
+           .limits = opened_.limits};
   return {};
 }
 
@@ -143,7 +124,6 @@ ImageHandle::Step ImageHandle::read_layout() {
   std::array<char, kImageIdBytesMax> prefix{};
   uint64_t snapshot = 0;
   uint64_t stripe_objects = 0;
-  info_.data_pool = data_objects_->pool_name();
   uint64_t stripe_unit = 0;
   int r = rbd_get_block_name_prefix(image_, prefix.data(), prefix.size());
   if (r >= 0) r = rbd_get_stripe_count(image_, &stripe_objects);
@@ -159,23 +139,33 @@ ImageHandle::Step ImageHandle::read_layout() {
   layout.object_prefix = prefix.data();
   layout.stripe_unit = stripe_unit;
   layout.stripe_objects = stripe_objects;
-  layout.plain = stripe_objects == 1 && (features_ & RBD_FEATURE_MIGRATING) == 0;
+  layout.plain = stripe_objects == 1 && (opened_.features & RBD_FEATURE_MIGRATING) == 0;
   auto objects = DataObjects::open(client_->handle(), std::move(layout));
   if (!objects) return refuse_image("data pool: " + failure_text(objects.error()));
   data_objects_ = std::move(*objects);
+  info_.data_pool = data_objects_->pool_name();
   return {};
 }
 
 ImageHandle::Step ImageHandle::watch_header() {
   if (!spec_.snapshot.empty()) return {};  // A snapshot's size is for ever.
   // Called on a thread of librbd, where any call that may refresh the image would wait for itself.
-  const auto changed = [](void* self) {
-    static_cast<ImageHandle*>(self)->changes_.fetch_add(1, std::memory_order_release);
-  };
+  const auto changed = [](void* self) { static_cast<ImageHandle*>(self)->on_header_change(); };
   if (const int r = rbd_update_watch(image_, &watch_, changed, this); r < 0)
     return refuse_image("update watch: " + failure_text(r));
   watching_ = true;
   return {};
+}
+
+void ImageHandle::on_header_change() {
+  changes_.fetch_add(1, std::memory_order_release);
+  const std::lock_guard lock(listener_mutex_);
+  if (listener_) listener_();
+}
+
+void ImageHandle::listen(std::function<void()> listener) {
+  const std::lock_guard lock(listener_mutex_);
+  listener_ = std::move(listener);
 }
 
 std::expected<uint64_t, int> ImageHandle::fetch_size() {
@@ -189,17 +179,39 @@ std::expected<uint64_t, int> ImageHandle::fetch_size() {
   int r = rbd_metadata_get(image_, "tcmu-rbd.none", &value, &length);
   if (r == -ENOENT || r == -ERANGE) r = 0;
   uint64_t bytes = 0;
+  uint64_t features = 0;
   if (r == 0) r = rbd_get_size(image_, &bytes);
+  if (r == 0) r = rbd_get_features(image_, &features);
   if (r < 0) return std::unexpected(r);
+  primary_.store(primary_by(features), std::memory_order_release);
   // The size first: whoever sees no change must not see the size before it.
   bytes_.store(bytes, std::memory_order_release);
   changes_seen_.store(changes, std::memory_order_release);
   return bytes;
 }
 
+void ImageHandle::look_for_promotion() {
+  rbd_mirror_image_info_t info{};
+  if (rbd_mirror_image_get_info(image_, &info, sizeof info) < 0) return;
+  const bool promoted = info.primary;
+  rbd_mirror_image_get_info_cleanup(&info);
+  // An empty notification is "the header has changed" of the oldest librbd, which all understand.
+  const std::string header = "rbd_header." + info_.id;
+  if (promoted)
+    rados_notify2(pool_, header.c_str(), nullptr, 0, kNotifyMilliseconds, nullptr, nullptr);
+}
+
 std::expected<void, int> ImageHandle::take_free_lock() {
-  if (const int r = rbd_lock_acquire(image_, RBD_LOCK_MODE_EXCLUSIVE); r < 0)
-    return std::unexpected(r);
+  const int r = rbd_lock_acquire(image_, RBD_LOCK_MODE_EXCLUSIVE);
+  // Of an image that is not primary a handle from before gets the lock (16.2), which is of no use
+  // and in the way of whoever promotes it; a handle from after gets -EINVAL.
+  uint64_t features = 0;
+  if (rbd_get_features(image_, &features) == 0 && !primary_by(features)) {
+    primary_.store(false, std::memory_order_release);
+    if (r == 0) rbd_lock_release(image_);
+    return std::unexpected(kNotPrimary);
+  }
+  if (r < 0) return std::unexpected(r);
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,6 +16,7 @@
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/client.h"
 #include "rbd_handler/ceph/data_objects.h"
+#include "rbd_handler/ceph/image_facts.h"
 #include "rbd_handler/ceph/rbd_image.h"
 
 namespace tcmurbd::ceph {
@@ -40,6 +42,7 @@ class ImageHandle {
 
   // The exclusive lock, in librbd's explicit mode; negative errnos. take_free_lock REQUIRES that
   // nobody has it: librbd asks a live owner (-EROFS when that refuses) and waits for a frozen one.
+  // kNotPrimary: nobody can write the image here.
   // Success if this handle has it already. release_lock waits for every write in flight, and is a
   // success if there is nothing to release.
   std::expected<void, int> take_free_lock();
@@ -52,6 +55,21 @@ class ImageHandle {
            changes_seen_.load(std::memory_order_acquire);
   }
   uint64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
+  // Whether it could be written then, as far as mirroring goes.
+  bool primary() const { return primary_.load(std::memory_order_acquire); }
+
+  // What was found at open, and what is so now.
+  const ImageFacts& opened() const { return opened_; }
+  std::expected<ImageFacts, int> facts_now() { return read_facts(image_); }
+
+  // For a handle that is not primary: has librbd read the header again if the image is primary by
+  // now. 16.2 tells its watchers of the snapshot that a promotion makes, but not of the feature
+  // that it takes away afterwards; a handle that looked in between is never told.
+  void look_for_promotion();
+
+  // Has `listener` called when the header changed, on a thread of librbd: it must only post. When
+  // this returns, the one before is not called any more. Any thread.
+  void listen(std::function<void()> listener);
 
  private:
   using Step = std::expected<void, std::string>;
@@ -59,11 +77,12 @@ class ImageHandle {
   explicit ImageHandle(const ImageSpec& spec) : spec_(spec) {}
   Step open_pool();
   Step open_image();
-  Step check_features();
-  Step check_settings();
+  Step check_format();
+  Step check_facts();
   Step read_info();
   Step read_layout();
   Step watch_header();
+  void on_header_change();
   std::unexpected<std::string> refuse(const std::string& what, const std::string& reason) const;
   std::unexpected<std::string> refuse_image(const std::string& reason) const;
 
@@ -72,7 +91,7 @@ class ImageHandle {
   rados_ioctx_t pool_ = nullptr;
   rbd_image_t image_ = nullptr;
   std::unique_ptr<DataObjects> data_objects_;
-  uint64_t features_ = 0;
+  ImageFacts opened_;
   uint64_t watch_ = 0;
   bool watching_ = false;
   ImageInfo info_;
@@ -80,8 +99,11 @@ class ImageHandle {
   // One fetch after the other, so that what is stored last was also read last.
   std::mutex fetching_;
   std::atomic<uint64_t> bytes_{0};
+  std::atomic<bool> primary_{true};
   std::atomic<uint64_t> changes_{0};       // Of the header, counted by its watch.
   std::atomic<uint64_t> changes_seen_{0};  // Those that bytes_ takes into account.
+  std::mutex listener_mutex_;
+  std::function<void()> listener_;  // Guarded by listener_mutex_.
 };
 
 }  // namespace tcmurbd::ceph

@@ -20,6 +20,8 @@ namespace tcmurbd::ceph {
 namespace {
 
 constexpr std::chrono::milliseconds kClosePollMax{100};
+// After a look at the header that failed.
+constexpr std::chrono::seconds kLookAgain{1};
 
 std::expected<void, LockFailure> explained(const char* what, std::expected<void, int> done) {
   if (done) return {};
@@ -90,16 +92,22 @@ bool is_last_write(const OpSlot& slot) {
 }  // namespace
 
 std::expected<std::unique_ptr<RbdImage>, std::string> RbdImage::open(const ImageSpec& spec,
-                                                                     CompletionSink sink) {
+                                                                     CompletionSink sink,
+                                                                     NewsSink news) {
   auto handle = ImageHandle::open(spec);
   if (!handle) return std::unexpected(handle.error());
-  return std::unique_ptr<RbdImage>(new RbdImage(std::move(*handle), std::move(sink)));
+  return std::unique_ptr<RbdImage>(
+      new RbdImage(std::move(*handle), spec.to_string(), std::move(sink), std::move(news)));
 }
 
-RbdImage::RbdImage(std::unique_ptr<ImageHandle> handle, CompletionSink sink)
+RbdImage::RbdImage(std::unique_ptr<ImageHandle> handle, std::string name, CompletionSink sink,
+                   NewsSink news)
     : handle_(std::move(handle)),
+      name_(std::move(name)),
       sink_(std::move(sink)),
+      news_(std::move(news)),
       slots_(std::make_unique<OpSlots>(this)),
+      told_(handle_->opened()),
       late_thread_([this](const std::stop_token& stop) { run_late_ops(stop); }) {}
 
 RbdImage::~RbdImage() {
@@ -113,9 +121,19 @@ RbdImage::~RbdImage() {
   }
   late_thread_.request_stop();
   late_thread_.join();
+  handle_->listen({});
 }
 
+bool RbdImage::primary() const { return handle_->primary(); }
+
 const ImageInfo& RbdImage::info() const { return handle_->info(); }
+
+ObjectPlace RbdImage::place_of(const ByteRange& range) const {
+  const DataObjects& objects = handle_->data_objects();
+  return {.pool = objects.pool_name(),
+          .name_space = objects.layout().name_space,
+          .object = object_of(objects.layout(), range.offset)};
+}
 
 const std::string& RbdImage::address() const { return handle_->client().address(); }
 
@@ -128,13 +146,6 @@ std::expected<uint64_t, std::string> RbdImage::refresh_size() {
 std::expected<void, LockFailure> RbdImage::take_free_lock() {
   return explained("taking the exclusive lock", handle_->take_free_lock());
 }
-ObjectPlace RbdImage::place_of(const ByteRange& range) const {
-  const DataObjects& objects = handle_->data_objects();
-  return {.pool = objects.pool_name(),
-          .name_space = objects.layout().name_space,
-          .object = object_of(objects.layout(), range.offset)};
-}
-
 
 std::expected<void, LockFailure> RbdImage::release_lock() {
   return explained("releasing the exclusive lock", handle_->release_lock());
@@ -248,6 +259,11 @@ void RbdImage::ended(OpSlot& slot, int64_t result) {
     if (slot.bounce) copy_to_iov(op.data, 0, {slot.bounce.get(), op.range.length});
     return finish(slot, 0);
   }
+  if (result == -EROFS && changes_image(op.kind) && !info().read_only) {
+    // Is the lock not ours, or is the image not primary? The header tells.
+    if (!handle_->header_changed() && !handle_->primary()) return finish(slot, kNotPrimary);
+    return defer({.slot = &slot, .started = true, .result = -EROFS});
+  }
   // It also cuts what changes the image, and calls that a success; or says -EINVAL when nothing is
   // left. Both are the image's end if the image became smaller meanwhile.
   const bool may_be_cut =
@@ -294,21 +310,50 @@ void RbdImage::defer(Late late) {
 }
 
 void RbdImage::run_late_ops(const std::stop_token& stop) {
+  handle_->listen([this] {
+    const std::lock_guard lock(late_mutex_);
+    look_ = true;
+    late_arrived_.notify_one();
+  });
   std::vector<Late> batch;
+  bool look = handle_->header_changed();  // Before anyone listened.
+  const auto due = [this] { return look_ || !late_.empty(); };
   for (;;) {
     {
       std::unique_lock lock(late_mutex_);
-      if (!late_arrived_.wait(lock, stop, [this] { return !late_.empty(); })) return;
+      if (look || !primary())
+        late_arrived_.wait_for(lock, stop, kLookAgain, due);
+      else
+        late_arrived_.wait(lock, stop, due);
+      if (stop.stop_requested() && late_.empty()) return;
       batch.swap(late_);
+      look |= std::exchange(look_, false);
     }
+    if (!primary()) handle_->look_for_promotion();
     const auto bytes = handle_->fetch_size();
     for (const Late& late : batch) settle(late, bytes);
     batch.clear();
+    if (bytes)
+      look = look && !look_again();
+    else if (bytes.error() == -ESHUTDOWN)
+      look = false;  // Its successor looks.
   }
+}
+
+// False: it can't be told now.
+bool RbdImage::look_again() {
+  if (!news_) return true;
+  auto now = handle_->facts_now();
+  if (!now) return false;
+  if (*now == told_) return true;
+  news_(news_of(name_, handle_->opened(), told_, *now));
+  told_ = std::move(*now);
+  return true;
 }
 
 void RbdImage::settle(const Late& late, const std::expected<uint64_t, int>& bytes) {
   OpSlot& slot = *late.slot;
+  if (late.result == -EROFS) return finish(slot, handle_->primary() ? -EROFS : kNotPrimary);
   const int32_t result = result_at_end(slot.op.range, late.result, bytes);
   if (late.started || result < 0) return finish(slot, result);
   start(slot);

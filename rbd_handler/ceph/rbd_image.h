@@ -16,6 +16,7 @@
 
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/failure.h"
+#include "rbd_handler/ceph/image_facts.h"
 #include "rbd_handler/ceph/op_parts.h"
 #include "rbd_handler/image.h"
 
@@ -32,7 +33,7 @@ struct ImageInfo {
   bool read_only = false;
   bool exclusive_lock = false;  // Whether the image has the feature.
   std::string id{};
-};
+  task::RateLimits limits{};  // When it was opened.
   std::string data_pool{};    // The name of the pool that has its data objects.
 };
 
@@ -42,6 +43,7 @@ struct ObjectPlace {
   std::string name_space;
   std::string object;
   bool operator==(const ObjectPlace&) const = default;
+};
 
 class ImageHandle;
 class OpSlots;
@@ -52,8 +54,10 @@ class RbdImage final : public Image {
   // Connects and opens. BLOCKS for as long as the cluster likes (librbd has no bound of its own
   // when an OSD hangs), so: a worker thread, never a reactor or the netlink thread. Errors are one
   // plain line that names the step, the object of it and the reason, for the operator's log.
+  // `news`: told when the image changed behind our back; never from within this call.
   static std::expected<std::unique_ptr<RbdImage>, std::string> open(const ImageSpec& spec,
-                                                                    CompletionSink sink);
+                                                                    CompletionSink sink,
+                                                                    NewsSink news = {});
   // Closes the image, then the instance, in this order. BLOCKS until every op has ended: worker
   // thread.
   // REQUIRES: no submit runs or follows.
@@ -70,14 +74,20 @@ class RbdImage final : public Image {
   void give_up(OpToken token) override;
 
   const ImageInfo& info() const;
+  // Where the first byte of `range` lies. Any thread.
+  ObjectPlace place_of(const ByteRange& range) const;
   // The instance's address, for logs and for fencing it. Any thread.
   const std::string& address() const;
   // The image's size now; refreshes the handle from the header. BLOCKS: worker thread.
-  // Where the first byte of `range` lies. Any thread.
-  ObjectPlace place_of(const ByteRange& range) const;
   std::expected<uint64_t, std::string> refresh_size();
 
+  // Whether it is primary (mirroring), as far as is known: the header was read at open, and is
+  // again when it changes. One that is not can be read; its changes end with kNotPrimary. A handle
+  // can be written again after a promotion, also one that was opened before. Any thread.
+  bool primary() const;
+
   // The exclusive lock; acquire_lock() in lock_procedure.h takes it. These BLOCK: worker thread.
+  // take_free_lock() fails with kNotPrimary for an image that is not primary.
   // REQUIRES: nobody has it, or librbd asks the owner and waits for one that is frozen.
   std::expected<void, LockFailure> take_free_lock();
   // Waits for every write in flight, detached ones too. A success if there is nothing to release.
@@ -97,7 +107,8 @@ class RbdImage final : public Image {
     int32_t result;
   };
 
-  RbdImage(std::unique_ptr<ImageHandle> handle, CompletionSink sink);
+  RbdImage(std::unique_ptr<ImageHandle> handle, std::string name, CompletionSink sink,
+           NewsSink news);
   void start(OpSlot& slot);
   int call_librbd(OpSlot& slot, void* completion);
   int call_whole(OpSlot& slot, void* completion);
@@ -109,10 +120,13 @@ class RbdImage final : public Image {
   void defer(Late late);
   void run_late_ops(const std::stop_token& stop);
   void settle(const Late& late, const std::expected<uint64_t, int>& bytes);
+  bool look_again();
 
   // Constant after construction.
   const std::unique_ptr<ImageHandle> handle_;
+  const std::string name_;
   const CompletionSink sink_;
+  const NewsSink news_;
 
   // These synchronise themselves.
   const std::unique_ptr<OpSlots> slots_;
@@ -120,7 +134,9 @@ class RbdImage final : public Image {
 
   std::mutex late_mutex_;
   std::condition_variable_any late_arrived_;
-  std::vector<Late> late_;    // Guarded by late_mutex_.
+  std::vector<Late> late_;    // Guarded by late_mutex_, as is look_.
+  bool look_ = false;         // The header may have changed since the last look.
+  ImageFacts told_;           // The late thread's own.
   std::jthread late_thread_;  // Last: it uses all of the above.
 };
 
