@@ -61,6 +61,15 @@ class Daemon:
         self.signal(9)
         return self.wait()
 
+    def hang(self):
+        """Returns when all of its threads have stopped."""
+        self.signal("STOP")
+        tasks = f"cat /proc/{self.pid}/task/*/stat | sed 's/.*) //' | cut -c 1 | sort -u"
+        isolation.wait_until(lambda: self.gateway.output(tasks) == "T", 10, f"{self.name} has stopped")
+
+    def resume(self):
+        self.signal("CONT")
+
     def restart(self):
         self.stop()
         return self.start()

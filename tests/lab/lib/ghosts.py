@@ -5,7 +5,7 @@
     old = hunt.submit(session, writes)          # OSD hung
     hunt.end(session, old, reset=False)
     hunt.write_all(another_session, newer, 60)  # OSD resumed somewhere in between
-    hunt.look(sessions, seconds)                # AssertionError: what was seen, and what may have been
+    hunt.look(sessions, pages, seconds)         # AssertionError: what was seen, and what may have been
 """
 
 import time
@@ -18,6 +18,10 @@ from .recovery import again_is_right, read, write
 PAGE = 4096
 BLOCKS = PAGE // 512
 _ABORT_SECONDS = 10
+
+
+class Ghost(AssertionError):
+    """Older data was read than may be there."""
 
 
 @dataclass
@@ -68,7 +72,7 @@ class Hunt:
         possible = self._possible[page]
         if any(each.content(page) == content for each in possible):
             return
-        raise AssertionError(f"page {page}, read {where}: {content[:32]!r}..., not one of {possible}")
+        raise Ghost(f"page {page}, read {where}: {content[:32]!r}..., not one of {possible}")
 
     # --- what is done to the LUN ---
 
@@ -120,14 +124,21 @@ class Hunt:
         return False
 
     def look(self, sessions, pages, seconds):
-        """Reads pages by all of the sessions, {name: session}, for a while; at least once."""
+        """Reads pages by all of the sessions, {name: session}, for a while; at least once. All ghosts of a time are told."""
         end = time.monotonic() + seconds
         while True:
-            for page in pages:
-                for name, session in sessions.items():
-                    self.check(page, read(session, page * BLOCKS, BLOCKS), name)
+            ghosts = [ghost for page in pages for name, session in sessions.items() if (ghost := self._ghost(page, name, session))]
+            if ghosts:
+                raise AssertionError(f"{len(ghosts)} of {len(pages) * len(sessions)} reads show what is old, the first: {ghosts[0]}")
             if time.monotonic() >= end:
                 return
+
+    def _ghost(self, page, name, session):
+        try:
+            self.check(page, read(session, page * BLOCKS, BLOCKS), name)
+        except Ghost as ghost:
+            return str(ghost)
+        return None
 
     def look_in_cluster(self, content, first_page):
         """`content`: of the image from that page on, as the cluster has it."""

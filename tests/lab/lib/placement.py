@@ -13,8 +13,10 @@ class Placement:
         self.object_size = info["object_size"]
         self.object_count = info["objects"]
         # What opening, locking and asking for the lock touch.
-        names = (f"rbd_id.{image}", f"rbd_header.{self._id}", f"tcmu-rbd.lock.{self._id}", "rbd_directory", "rbd_info")
-        self.metadata = {self._primary(name) for name in names}
+        self.header = self._primary(f"rbd_header.{self._id}")
+        self.channel = self._primary(f"tcmu-rbd.lock.{self._id}")
+        names = (f"rbd_id.{image}", "rbd_directory", "rbd_info")
+        self.metadata = {self.header, self.channel, *map(self._primary, names)}
         self.object_map = self._primary(f"rbd_object_map.{self._id}")
 
     def _primary(self, name):
@@ -43,3 +45,14 @@ def image_beside_an_osd(cluster, names, size, object_map_there=False, pool="rbd"
                 return name, osd, placement
         cluster.remove(name, pool)
     raise RuntimeError("no image's metadata leaves an OSD free")
+
+
+def image_with_its_lock_on_one_osd(cluster, names, size, **image):
+    """An image whose header and lock's channel are on one OSD, where a gateway without the lock hangs: (name, OSD, Placement)."""
+    for name in names:
+        cluster.create_image(name, size, **image)
+        placement = Placement(cluster, name)
+        if placement.header == placement.channel:
+            return name, placement.header, placement
+        cluster.remove(name)
+    raise RuntimeError("no image has its header and its lock's channel on one OSD")

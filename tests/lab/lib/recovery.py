@@ -11,6 +11,7 @@ from . import cdb, testing
 from .channel import LabError
 from .lab import daemon_under_test
 from .libiscsi import BUSY, CHECK_CONDITION, GOOD, TASK_ABORTED, Session
+from .lio import IQN
 
 MIB = 1 << 20
 UNIT_ATTENTION = 6
@@ -77,18 +78,28 @@ class RecoveryTestCase(testing.LabTestCase):
         for osd in osds:
             osd.resume()
 
-    def lun(self, size=64 * MIB, gateway=None, **options):
-        """(device, iSCSI target), set up as ceph-iscsi does: the kernel itself has no patience limit."""
+    def lun(self, size=64 * MIB, gateway=None, cmd_time_out=0, iqn=IQN, **options):
+        """(device, iSCSI target), set up as ceph-iscsi does: the kernel itself has no patience limit, unless told otherwise."""
         device = self.device(size, gateway=gateway, **options)
-        device.set("cmd_time_out", 0)
+        device.set("cmd_time_out", cmd_time_out)
         self.addCleanup(self._report_status, device)
-        return device, self.iscsi(device, gateway=gateway, depth=SESSION_DEPTH)
+        return device, self.iscsi(device, gateway=gateway, iqn=iqn, depth=SESSION_DEPTH)
 
     def peer(self, device, number=1, **options):
         """The same image as LUN 0 of another gateway; returns (gateway, device, target)."""
         gateway = self.healthy_gateway(number)
         twin, target = self.lun(device.size, gateway=gateway, image=device.name, create=False, **options)
         return gateway, twin, target
+
+    def freeze(self, gateway):
+        """It is thawed at the test's end at the latest."""
+        gateway.freeze()
+        self.addCleanup(self.thaw, gateway)
+
+    @staticmethod
+    def thaw(gateway):
+        if gateway.frozen:
+            gateway.thaw()
 
     def cut_power(self, gateway):
         """What it ran is gone; it boots again when a test asks for it."""

@@ -24,6 +24,8 @@ from .libiscsi import CHECK_CONDITION, Session
 from .lio import IscsiTarget, LoopTarget
 
 _lab = None
+# What a kernel says of its own faults.
+_KERNEL_TROUBLE = r"WARNING: CPU|BUG:|Oops|INFO: task .* blocked for more"
 
 # A run that failed is repeated with the same choices: LAB_SEED=N.
 seed = int(os.environ.get("LAB_SEED") or time.time_ns() % 1_000_000_007)
@@ -87,6 +89,7 @@ class LabTestCase(unittest.TestCase):
         self.addCleanup(self._report_failure)
         self.gateway = self.healthy_gateway(0)
         self.daemon = self.lab.daemons[0]
+        self.addCleanup(self._assert_kernels_are_content)
 
     def healthy_gateway(self, number):
         """A gateway that serves; one that an earlier test left hanging is booted again."""
@@ -102,6 +105,13 @@ class LabTestCase(unittest.TestCase):
 
     def _tell_duration(self, started):
         print(f"{time.monotonic() - started:.1f} s ", end="", file=sys.stderr, flush=True)
+
+    def _assert_kernels_are_content(self):
+        """No gateway's kernel has warned of itself, at any time since it booted."""
+        for gateway in self.lab.gateways.values():
+            if gateway.reachable():
+                found = gateway.run(f"dmesg | grep -E -A 25 '{_KERNEL_TROUBLE}'", timeout=10, check=False)[1]
+                self.assertEqual(found, "", f"the kernel of {gateway.name}")
 
     def _too_long(self, *_):
         signal.alarm(30)  # for its removal, should that hang as well
