@@ -248,3 +248,12 @@ class Cluster(Images):
     def blocklist(self):
         """The addresses on the OSD map's blocklist."""
         return {entry["addr"] for entry in self.command("osd blocklist ls") or []}
+
+    def remove_from_blocklist(self, addresses):
+        """What rbd-target-api does at its start with all that has an address of its own host."""
+        for address in addresses:
+            self.command("osd blocklist", blocklistop="rm", addr=address)
+
+    def clear_blocklist(self, _addresses=()):
+        """What operators do."""
+        self.command("osd blocklist clear")
