@@ -52,6 +52,10 @@ class Device:
     def get(self, attribute):
         return self.gateway.files(["read", f"{self.path}/attrib/{attribute}"])[0].strip()
 
+    def reset_ring(self):
+        """As an operator does: all commands get BUSY from the kernel, whatever the daemon does with them."""
+        self.gateway.files(["write", f"{self.path}/action/reset_ring", "1"])
+
     def resize(self, size, timeout=ENABLE_SECONDS):
         self.set("dev_size", size, timeout)
         self.size = size
