@@ -23,6 +23,7 @@ constexpr uint8_t kUnknownOp = 0x1;
 constexpr uint8_t kReadLength = 0x2;
 constexpr uint8_t kKeepBuffer = 0x4;
 constexpr uint8_t kCheckCondition = 0x02;
+constexpr uint8_t kBusy = 0x08;
 
 uint32_t round_up(uint64_t value, uint32_t unit) {
   return static_cast<uint32_t>((value + unit - 1) / unit * unit);
@@ -217,6 +218,10 @@ uint64_t FakeKernel::queue(FakeCommand request) {
   CHECK(request.data_out.empty() || request.data_in_bytes == 0);
   Command command{.tag = ++last_tag_, .request = std::move(request), .blocks = {}};
   const uint64_t tag = command.tag;
+  if (blocked_) {
+    results_[tag] = {.how = FakeResult::How::kReset, .status = kBusy};
+    return tag;
+  }
   if (!waiting_.empty() || !put_on_ring(command)) waiting_.push_back(std::move(command));
   return tag;
 }
@@ -355,6 +360,14 @@ void FakeKernel::expire(uint64_t tag) {
   results_[tag] = {.how = FakeResult::How::kExpired, .cmd_id = id, .status = kCheckCondition};
 }
 
+void FakeKernel::set_blocked(bool blocked) {
+  blocked_ = blocked;
+  if (!blocked) return;
+  for (const Command& command : waiting_)
+    results_[command.tag] = {.how = FakeResult::How::kReset, .status = kBusy};
+  waiting_.clear();
+}
+
 bool FakeKernel::free_kept_buf(uint16_t cmd_id) {
   const auto found = commands_.find(cmd_id);
   if (found == commands_.end() || !found->second.kept) return false;
@@ -370,7 +383,7 @@ void FakeKernel::reset_ring() {
   for (auto& [id, command] : commands_) {
     if (!command.kept && !command.expired) {
       const auto how = command.aborted ? FakeResult::How::kAborted : FakeResult::How::kReset;
-      results_[command.tag] = {.how = how, .cmd_id = id, .status = 0x08};
+      results_[command.tag] = {.how = how, .cmd_id = id, .status = kBusy};
     }
     free_blocks_of(command);
   }

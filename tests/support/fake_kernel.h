@@ -44,6 +44,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tcmurbd::testing {
@@ -62,7 +63,7 @@ struct FakeResult {
     kAnswered,  // The initiator gets status, sense and data.
     kAborted,   // Ended after an abort; the daemon's status was discarded.
     kExpired,   // The kernel's timer ended it; there will be no other result for it.
-    kReset,     // Ended by reset_ring, BUSY.
+    kReset,     // Ended by reset_ring or refused by a blocked device, BUSY.
   };
   How how = How::kAnswered;
   uint16_t cmd_id = 0;  // 0: never was on the ring.
@@ -109,6 +110,8 @@ class FakeKernel {
 
   // The result, once; nothing if the command is still outstanding.
   std::optional<FakeResult> take_result(uint64_t tag);
+  // All results that have not been taken, by tag.
+  std::map<uint64_t, FakeResult> take_results() { return std::exchange(results_, {}); }
 
   // --- the kernel ---
 
@@ -117,6 +120,8 @@ class FakeKernel {
   void doorbell();
   // cmd_time_out has passed: the initiator is answered, id and blocks stay.
   void expire(uint64_t tag);
+  // block_dev. While blocked a new command ends BUSY at once, and one that waits for room ends too.
+  void set_blocked(bool blocked);
   // Writes to the action files. False where the kernel says EINVAL.
   bool free_kept_buf(uint16_t cmd_id);
   // All that is outstanding ends, both ends of the ring go to 0, the ring isn't broken any more.
@@ -201,6 +206,7 @@ class FakeKernel {
   uint32_t head_ = 0;
   uint32_t cleaned_ = 0;  // Completions before it are taken.
   uint32_t events_ = 0;
+  bool blocked_ = false;
   std::string broken_reason_;
   std::vector<std::string> violations_;
 };
