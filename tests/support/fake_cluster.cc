@@ -9,6 +9,17 @@
 #include "common/check.h"
 
 namespace tcmurbd::testing {
+namespace {
+
+uint32_t id_at(IovSpan data, uint64_t offset) {
+  std::array<uint8_t, sizeof(uint32_t)> bytes{};
+  copy_from_iov(data, offset, bytes);
+  uint32_t id = 0;
+  std::memcpy(&id, bytes.data(), bytes.size());
+  return id;
+}
+
+}  // namespace
 
 void FakeInstance::submit(const ImageOp& op, OpToken token) {
   CHECK(pending_.size() < kImageOpsMax);
@@ -21,17 +32,18 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
       cluster_.overlap_seen |= other.op.range.overlaps(op.range);
     }
   }
-  Op entry{op, token, 0, changes && cluster_.lock_owner != this};
+  Op entry{op, token, 0, 0, changes && cluster_.lock_owner != this};
   // A lock that was broken is found out by the refusal; one that was never there is a defect.
   cluster_.unlocked_change |= entry.refused && !blocklisted();
   if (changes || op.kind == OpKind::kCompare) {
-    std::array<uint8_t, sizeof(uint32_t)> first{};
-    copy_from_iov(op.data, 0, first);
-    std::memcpy(&entry.id, first.data(), first.size());
+    const bool both = op.kind == OpKind::kCompareAndWrite;
+    entry.expected = id_at(op.data, 0);
+    entry.id = both ? id_at(op.data, op.range.length) : entry.expected;
     entry.op.data = {};
   } else if (op.kind == OpKind::kRead) {
     CHECK(iov_bytes(op.data) == op.range.length);
   }
+  entry.cut = op.range.end() > uint64_t{cluster_.blocks()} * kBlockBytes;
   // librbd refuses it itself, unless it has not heard yet that the lock is gone.
   if (blocklisted()) entry.refused = false;
   pending_.push_back(entry);
@@ -40,14 +52,14 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
 bool FakeInstance::write(const Op& op) {
   bool all = true;
   for (uint32_t i = 0; i < op.blocks(); ++i)
-    all &= cluster_.write(op.first() + i, op.id, epoch_, blocklisted_at_);
+    all &= cluster_.write(op.first() + i, op.id, standing_);
   return all;
 }
 
 bool FakeInstance::read(const Op& op, std::vector<uint32_t>& ids) {
   ids.resize(op.blocks());
   for (uint32_t i = 0; i < op.blocks(); ++i)
-    if (!cluster_.read(op.first() + i, ids[i], epoch_, blocklisted_at_)) return false;
+    if (!cluster_.read(op.first() + i, ids[i], standing_)) return false;
   return true;
 }
 
@@ -69,10 +81,11 @@ void FakeInstance::first_part(Op& op) {
 }
 
 void FakeInstance::do_first_part(size_t index) {
-  if (!pending_[index].refused) first_part(pending_[index]);
+  if (!pending_[index].refused && !pending_[index].cut) first_part(pending_[index]);
 }
 
 int32_t FakeInstance::execute(Op& op) {
+  if (op.cut) return -ERANGE;
   first_part(op);
   if (op.failed) return -ESHUTDOWN;
   std::vector<uint32_t> ids;
@@ -90,6 +103,8 @@ int32_t FakeInstance::execute(Op& op) {
       if (!read(op, ids)) return -ESHUTDOWN;
       cluster_.torn |= ids != op.found;
       return op.op.kind == OpKind::kWriteAndCompare && ids != op.found ? kMiscompare : 0;
+    case OpKind::kCompareAndWrite:
+      return compare_and_write(op);
     case OpKind::kCompare:
       if (!read(op, ids)) return -ESHUTDOWN;
       return ids == std::vector(ids.size(), op.id) ? 0 : kMiscompare;
@@ -101,6 +116,14 @@ int32_t FakeInstance::execute(Op& op) {
     default:
       return write(op) ? 0 : -ESHUTDOWN;
   }
+}
+
+// One step: a block of 512 bytes is compared and written by one op of RADOS.
+int32_t FakeInstance::compare_and_write(const Op& op) {
+  std::vector<uint32_t> ids;
+  if (!read(op, ids)) return -ESHUTDOWN;
+  if (std::ranges::any_of(ids, [&](uint32_t id) { return id != op.expected; })) return kMiscompare;
+  return write(op) ? 0 : -ESHUTDOWN;
 }
 
 void FakeInstance::give_back(const Op& op, const std::vector<uint32_t>& ids) {
@@ -117,17 +140,31 @@ void FakeInstance::give_back(const Op& op, const std::vector<uint32_t>& ids) {
   }
 }
 
-OpDone FakeInstance::finish(size_t index, bool may_lie) {
-  Op op = pending_[index];
+FakeInstance::Op FakeInstance::take(size_t index) {
+  Op op = std::move(pending_[index]);
   pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
+  return op;
+}
+
+OpDone FakeInstance::finish(size_t index, bool may_lie) {
+  Op op = take(index);
   if (op.refused) return {.token = op.token, .result = -EROFS};
   const int32_t result = execute(op);
   return {.token = op.token, .result = may_lie && blocklisted() ? -ESHUTDOWN : result};
 }
 
+OpDone FakeInstance::fail(size_t index, int32_t error, bool partly) {
+  Op op = take(index);
+  if (op.refused) return {.token = op.token, .result = -EROFS};
+  const bool plain = changes_image(op.op.kind) && op.op.kind != OpKind::kCompareAndWrite &&
+                     op.op.kind != OpKind::kOrWrite;
+  if (partly && plain && op.first() < cluster_.blocks())
+    cluster_.write(op.first(), op.id, standing_);
+  return {.token = op.token, .result = error};
+}
+
 OpDone FakeInstance::time_out(size_t index) {
-  const Op op = pending_[index];
-  pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
+  const Op op = take(index);
   if (changes_image(op.op.kind) && !op.refused) gave_up_.push_back(op);
   return {.token = op.token, .result = -ETIMEDOUT};
 }
@@ -135,6 +172,19 @@ OpDone FakeInstance::time_out(size_t index) {
 void FakeInstance::late(size_t index) {
   execute(gave_up_[index]);
   gave_up_.erase(gave_up_.begin() + static_cast<ptrdiff_t>(index));
+}
+
+void FakeInstance::die() {
+  dead_ = true;
+  for (const Op& op : pending_) {
+    if (changes_image(op.op.kind) && !op.refused) gave_up_.push_back(op);
+  }
+  pending_.clear();
+}
+
+void FakeInstance::close() {
+  CHECK(pending_.empty());
+  gave_up_.clear();
 }
 
 bool FakeInstance::changes_pending() const {
@@ -147,7 +197,21 @@ bool FakeInstance::touches(uint32_t block) const {
   return std::ranges::any_of(pending_, [&](const Op& op) { return op.op.range.overlaps(range); });
 }
 
-void FakeInstance::take_newest_map() { epoch_ = cluster_.epoch(); }
+bool FakeInstance::may_change(uint32_t block) const {
+  const ByteRange range{uint64_t{block} * kBlockBytes, kBlockBytes};
+  const auto changes = [&](const Op& op) {
+    return changes_image(op.op.kind) && !op.refused && op.op.range.overlaps(range);
+  };
+  return std::ranges::any_of(pending_, changes) || std::ranges::any_of(gave_up_, changes);
+}
+
+void FakeInstance::cut(uint32_t blocks) {
+  for (auto* list : {&pending_, &gave_up_}) {
+    for (Op& op : *list) op.cut |= op.first() + op.blocks() > blocks;
+  }
+}
+
+void FakeInstance::take_newest_map() { standing_.epoch = cluster_.epoch(); }
 
 FakeInstance& FakeCluster::open() { return instances_.emplace_back(*this, epoch_); }
 
@@ -155,21 +219,34 @@ void FakeCluster::blocklist(FakeInstance& instance) {
   if (!instance.blocklisted()) instance.blocklist(++epoch_);
 }
 
-bool FakeCluster::reach(uint32_t block, uint64_t epoch, uint64_t blocklisted_at) {
-  uint64_t& group = groups_[block / per_group_];
-  if (blocklisted_at != 0 && group >= blocklisted_at) return false;
-  group = std::max(group, epoch);
-  return true;
+void FakeCluster::remove_entry(FakeInstance& instance) {
+  CHECK(instance.blocklisted());
+  instance.remove_entry(++epoch_);
 }
 
-bool FakeCluster::write(uint32_t block, uint32_t id, uint64_t epoch, uint64_t blocklisted_at) {
-  if (!reach(block, epoch, blocklisted_at)) return false;
+void FakeCluster::resize(uint32_t blocks) {
+  CHECK(blocks <= content_.size());
+  for (uint32_t block = std::min(blocks, blocks_); block < content_.size(); ++block)
+    content_[block] = 0;
+  for (FakeInstance& instance : instances_) instance.cut(blocks);
+  blocks_ = blocks;
+}
+
+bool FakeCluster::reach(uint32_t block, const FakeStanding& standing) {
+  uint64_t& group = groups_[block / per_group_];
+  group = std::max(group, standing.epoch);
+  const bool listed = standing.blocklisted_at != 0 && group >= standing.blocklisted_at;
+  return !listed || (standing.removed_at != 0 && group >= standing.removed_at);
+}
+
+bool FakeCluster::write(uint32_t block, uint32_t id, const FakeStanding& standing) {
+  if (!reach(block, standing)) return false;
   content_[block] = id;
   return true;
 }
 
-bool FakeCluster::read(uint32_t block, uint32_t& id, uint64_t epoch, uint64_t blocklisted_at) {
-  if (!reach(block, epoch, blocklisted_at)) return false;
+bool FakeCluster::read(uint32_t block, uint32_t& id, const FakeStanding& standing) {
+  if (!reach(block, standing)) return false;
   id = content_[block];
   return true;
 }

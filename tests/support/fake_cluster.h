@@ -2,17 +2,20 @@
 // One image in a model of RADOS, shared by any number of client instances, for tests of what
 // happens to ops that hang. What it models is what librbd and RADOS were seen to do:
 //
-//  - an op ends when the test says, in any order, late or never;
+//  - an op ends when the test says, in any order, late or never, well or with an error;
 //  - an instance can be blocklisted, which makes a new map epoch. That stops nothing by itself: a
 //    placement group refuses an old instance's ops (-ESHUTDOWN) only once an op of an instance that
 //    has that epoch was executed there. Until then they are applied;
+//  - an entry of the blocklist can be removed, which makes a new epoch too: a placement group that
+//    has heard of it takes the old instance's ops again;
 //  - -ESHUTDOWN does not mean that nothing was applied, and neither does -ETIMEDOUT, after which an
-//    op may still be applied at any time;
+//    op may still be applied until the instance's connections are closed, or for a process that
+//    died, at any time;
 //  - a change without the exclusive lock is refused at once (-EROFS);
 //  - what is read and then written, or written and then read, are two ops of RADOS, and all of the
 //    above may come between them.
 //
-// A block holds one number, the write's id, in its first four bytes.
+// A block holds one number, the write's id, in its first four bytes; 0 reads as zeroes.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +32,16 @@ inline constexpr uint32_t kBlockBytes = 512;
 
 class FakeCluster;
 
+// Under which conditions a placement group executes an instance's ops.
+struct FakeStanding {
+  uint64_t epoch = 0;           // Of the instance's map.
+  uint64_t blocklisted_at = 0;  // The first epoch that has it; 0: it never was.
+  uint64_t removed_at = 0;      // The first epoch that has it no more; 0: it was not removed.
+};
+
 class FakeInstance final : public Image {
  public:
-  FakeInstance(FakeCluster& cluster, uint64_t epoch) : cluster_(cluster), epoch_(epoch) {}
+  FakeInstance(FakeCluster& cluster, uint64_t epoch) : cluster_(cluster), standing_{epoch} {}
 
   void submit(const ImageOp& op, OpToken token) override;
   void give_up(OpToken /*token*/) override {}
@@ -43,42 +53,62 @@ class FakeInstance final : public Image {
   bool changes_pending() const;
   // Whether one of its ops that have not been reported touches the block.
   bool touches(uint32_t block) const;
+  // Whether a change of it that touches the block may still be applied.
+  bool may_change(uint32_t block) const;
   // Executes the first of the two parts of pending op `index`; nothing if it has but one, or did.
   void do_first_part(size_t index);
   bool first_part_left(size_t index) const;
   // Executes pending op `index`, or what is left of it, and reports it. A blocklisted instance may
   // be told -ESHUTDOWN for what was applied.
   OpDone finish(size_t index, bool may_lie);
+  // Reports `error` for it; `partly`: its first block was changed before.
+  OpDone fail(size_t index, int32_t error, bool partly);
   // Reports -ETIMEDOUT for it; it is executed by late(), or never.
   OpDone time_out(size_t index);
   // Executes one that was timed out.
   void late(size_t index);
+  // Its process died: nothing is reported any more, and its changes may come late.
+  void die();
+  bool dead() const { return dead_; }
+  // Its connections are closed: what was timed out is not executed any more.
+  // REQUIRES: pending() == 0
+  void close();
+
+  // The image has been cut to `blocks`: what is under way beyond them ends -ERANGE.
+  void cut(uint32_t blocks);
 
   void take_newest_map();
-  bool blocklisted() const { return blocklisted_at_ != 0; }
-  void blocklist(uint64_t epoch) { blocklisted_at_ = epoch; }
+  const FakeStanding& standing() const { return standing_; }
+  bool blocklisted() const { return standing_.blocklisted_at != 0; }
+  bool removed() const { return standing_.removed_at != 0; }
+  void blocklist(uint64_t epoch) { standing_.blocklisted_at = epoch; }
+  void remove_entry(uint64_t epoch) { standing_.removed_at = epoch; }
 
  private:
   struct Op {
     ImageOp op;
     OpToken token;
     uint32_t id;                    // What it writes, or compares with.
+    uint32_t expected;              // Of kCompareAndWrite.
     bool refused;                   // It came without the lock.
     std::vector<uint32_t> found{};  // What its first part found, or left, in each block.
     bool failed = false;            // Its first part was refused by a placement group.
+    bool cut = false;               // The image has become too small for it.
 
     uint32_t first() const { return static_cast<uint32_t>(op.range.offset / kBlockBytes); }
     uint32_t blocks() const { return static_cast<uint32_t>(op.range.length / kBlockBytes); }
   };
+  Op take(size_t index);
   int32_t execute(Op& op);
+  int32_t compare_and_write(const Op& op);
   void first_part(Op& op);
   bool write(const Op& op);
   bool read(const Op& op, std::vector<uint32_t>& ids);
   void give_back(const Op& op, const std::vector<uint32_t>& ids);
 
   FakeCluster& cluster_;
-  uint64_t epoch_;
-  uint64_t blocklisted_at_ = 0;  // The first epoch that has it; 0: it is not.
+  FakeStanding standing_;
+  bool dead_ = false;
   std::vector<Op> pending_;
   std::vector<Op> gave_up_;
 };
@@ -86,15 +116,23 @@ class FakeInstance final : public Image {
 class FakeCluster {
  public:
   FakeCluster(uint32_t blocks, uint32_t blocks_per_group)
-      : content_(blocks), per_group_(blocks_per_group), groups_(blocks / blocks_per_group) {}
+      : content_(blocks),
+        blocks_(blocks),
+        per_group_(blocks_per_group),
+        groups_(blocks / blocks_per_group) {}
 
   FakeInstance& open();
   void blocklist(FakeInstance& instance);
+  // REQUIRES: it was blocklisted.
+  void remove_entry(FakeInstance& instance);
+  // The image's size; what is cut off is gone, what is added reads as zeroes.
+  void resize(uint32_t blocks);
+  uint32_t blocks() const { return blocks_; }
   uint64_t epoch() const { return epoch_; }
 
   // False: the placement group refuses it.
-  bool write(uint32_t block, uint32_t id, uint64_t epoch, uint64_t blocklisted_at);
-  bool read(uint32_t block, uint32_t& id, uint64_t epoch, uint64_t blocklisted_at);
+  bool write(uint32_t block, uint32_t id, const FakeStanding& standing);
+  bool read(uint32_t block, uint32_t& id, const FakeStanding& standing);
 
   const std::vector<uint32_t>& content() const { return content_; }
   std::deque<FakeInstance>& instances() { return instances_; }
@@ -105,10 +143,11 @@ class FakeCluster {
   bool torn = false;             // Something came between the parts of an op that ended well.
 
  private:
-  bool reach(uint32_t block, uint64_t epoch, uint64_t blocklisted_at);
+  bool reach(uint32_t block, const FakeStanding& standing);
 
   uint64_t epoch_ = 1;
   std::vector<uint32_t> content_;
+  uint32_t blocks_;
   const uint32_t per_group_;
   std::vector<uint64_t> groups_;  // The newest epoch that each placement group knows of.
   std::deque<FakeInstance> instances_;

@@ -192,7 +192,7 @@ class Path {
         return event.instance->do_first_part(event.op);
       case Kind::kEndsRefused:
         for (uint32_t block = 0, id = 0; block < 4; ++block)
-          cluster_.read(block, id, cluster_.epoch(), 0);
+          cluster_.read(block, id, {cluster_.epoch()});
         [[fallthrough]];
       case Kind::kEnds:
         return device_.on_done(event.instance->finish(event.op, false), now_);
