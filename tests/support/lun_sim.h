@@ -1,59 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
 // A LUN between a fake kernel, a fake cluster and a second gateway, each of which does what it
-// likes next; and the model of what may be seen. See tests/unit/device_sim_test.cc.
+// likes next; and what must hold all the same: the promise of seen_model.h, that every command is
+// answered once and in time, and that nothing is left over. See tests/unit/device_sim_test.cc.
 //
-// The model. Each write has an id. It is older than another if it was answered, in whatever way,
-// before the other was submitted. Once a write was acknowledged, no read that is submitted after
-// that, by whomever, returns one that is older than it.
+// Of time there are two kinds: now_ is what the daemon and its kernel see, world_now() what
+// everybody else does. They differ once a machine stood still and its clock with it.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "rbd_handler/device.h"
 #include "tests/support/fake_cluster.h"
 #include "tests/support/fake_kernel.h"
+#include "tests/support/lun_sim_life.h"
+#include "tests/support/seen_model.h"
 
 namespace tcmurbd::testing {
 
+// What came about in a life, or in many.
+struct SimCounts {
+  uint64_t steps = 0;
+  uint64_t fences = 0;
+  uint64_t releases = 0;
+  uint64_t aborts = 0;
+  uint64_t deadlines = 0;
+  uint64_t expired = 0;
+  uint64_t freezes = 0;
+  uint64_t dropped_sessions = 0;
+  uint64_t outside_resets = 0;
+  uint64_t removed_entries = 0;
+  uint64_t resizes = 0;
+  uint64_t crashes = 0;
+  uint64_t errors = 0;
+
+  void add(const SimCounts& other);
+  std::string to_string() const;
+};
+
 class LunSim {
  public:
-  struct Options {
-    bool keep_buffer = true;
-    bool reads_need_lock = false;
-  };
-  LunSim(uint32_t seed, Options options);
+  explicit LunSim(const Life& life);
 
   // One event. Failures are gtest's.
   void step();
   // The cluster is well from now on: everything ends, and what must hold then is checked.
   void heal();
 
-  const Device& device() const { return device_; }
+  SimCounts counts() const;
 
  private:
   static constexpr uint32_t kBlocks = 64;
   static constexpr uint32_t kBlocksPerGroup = 8;
-  static constexpr uint64_t kNever = UINT64_MAX;
   static constexpr OpToken kPeersOp = UINT32_MAX;
+  // A gap from which on the reactor says that it was away.
+  static constexpr Duration kAwayGap = std::chrono::milliseconds(200);
+  // A host gives a session up that is silent for this long.
+  static constexpr Duration kHostPatience = std::chrono::milliseconds(500);
+  // The cluster ends a watch that is silent for this long.
+  static constexpr Duration kWatchTimeout = std::chrono::milliseconds(800);
 
-  struct Write {
-    uint64_t submitted = 0;
-    uint64_t answered = kNever;
-  };
   struct Pending {
-    uint32_t block = 0;
-    uint32_t count = 0;
-    uint32_t id = 0;                                 // Of a write; 0: it changes nothing.
-    bool status = false;                             // GET LBA STATUS.
-    std::optional<uint32_t> shown{};                 // VERIFY: what GOOD says is there.
-    std::vector<uint64_t> newest;                    // Of a read, for each block: see newest_.
+    boost::container::small_vector<BlockRun, 1> runs{};  // What it touches; none: a flush.
+    uint32_t id = 0;                                     // Of a write; 0: it changes nothing.
+    bool status = false;                                 // GET LBA STATUS.
+    std::optional<uint32_t> shown{};                 // VERIFY, COMPARE AND WRITE: what GOOD says
+                                                     // was there.
+    std::vector<uint64_t> newest{};                  // Of what reads, for each block.
     std::shared_ptr<std::vector<uint8_t>> memory{};  // Of a copy's read or write.
+    TimePoint since{};                               // When the kernel put it on the ring.
+    uint32_t size_max = kBlocks;                     // The image's largest size meanwhile.
   };
 
   // In turn: much at once; much, and hardly anything ends; little, so that what needs a moment of
@@ -63,59 +86,105 @@ class LunSim {
 
   bool chance(uint32_t one_in) { return random_() % one_in == 0; }
   uint32_t below(uint32_t limit) { return static_cast<uint32_t>(random_() % limit); }
+  TimePoint world_now() const { return now_ + skew_; }
 
-  // The initiator.
+  void check_invariants();
+  void check_look(const std::optional<std::string>& wrong) const;
+
+  // --- the initiator (lun_sim_initiator.cc) ---
   void issue();
-  void issue_write(const Pending& command, uint32_t kind, FakeCommand& request);
+  FakeCommand compose(Pending& command);
+  FakeCommand compose_write(Pending& command);
+  FakeCommand compose_unmap(Pending& command);
+  FakeCommand compose_compare_and_write(Pending& command);
   void issue_for_a_copy();
   void abort_one();
+  void reset_lun();
+  void remember_newest(Pending& command) const;
+
+  // --- what it gets (lun_sim_answers.cc) ---
   void collect();
   void collect_of_copies();
-  void answered(const Pending& command, const FakeResult& result);
-  void remember_newest(Pending& command) const;
-  void check_status(const Pending& command, const std::vector<uint8_t>& data);
+  void answered(uint64_t tag, const Pending& command, const FakeResult& result);
+  void check_sense(const Pending& command, const FakeResult& result) const;
+  void check_order(uint64_t tag, const Pending& command) const;
+  void check_status(const Pending& command, const std::vector<uint8_t>& data) const;
   void good(const Pending& command, const std::vector<uint8_t>& data_in);
-  void acknowledge(uint32_t block, uint32_t id);
-  void check_seen(uint32_t block, uint32_t id, uint64_t newest);
+  void check_aborted();
+  void check_overdue();
 
-  // The daemon's edges, and the cluster.
+  // --- the daemon's edges (lun_sim_daemon.cc) ---
+  DeviceSettings settings() const;
+  ring::Ring fresh_ring();
   void run_device();
+  void take_effects();
+  void take_job();
   void pass_time();
+  void expire();
   void report_done(const OpDone& done);
+  void restart_ring();
+  void thaw(Duration gap);
+
+  // --- faults (lun_sim_faults.cc) ---
+  void inject();
+  void freeze_daemon();
+  void freeze_machine();
+  void drop_session();
+  void deliver_late();
+  void reset_ring();
+  void remove_entry();
+  void resize();
+  void crash();
+  void start_successor();
+
+  // --- the cluster (lun_sim_cluster.cc) ---
   void end_some_op();
+  void end_op(FakeInstance& instance, size_t index);
   void run_job(bool friendly);
   void acquire(bool friendly);
   void release(bool friendly);
   void fence(bool friendly);
   void reopen(bool friendly);
 
-  // The other gateway.
+  // --- the other gateway (lun_sim_peer.cc) ---
   void peer_turn();
   void peer_takes();
   void peer_breaks();
   void peer_works();
   void peer_leaves_a_write_behind(uint32_t block);
+  bool peer_keeps_off(uint32_t block);
 
+  const Life life_;
   std::mt19937 random_;
   FakeKernel kernel_;
   FakeCluster cluster_{kBlocks, kBlocksPerGroup};
+  SeenModel model_{kBlocks};
   FakeInstance* mine_;
   FakeInstance* peer_;
   bool peer_alive_ = true;
-  std::optional<uint64_t> peer_asks_;  // Its request that is not answered yet.
+  std::optional<uint64_t> peer_asks_;   // Its request that is not answered yet,
+  FakeInstance* peer_asked_ = nullptr;  // of whom,
+  bool peer_unheard_ = false;           // and that a frozen daemon has not heard.
   TimePoint peer_gives_up_{};
   uint64_t last_request_ = 0;
-  Device device_;
+  std::optional<Device> device_;  // None: it has crashed.
+  bool frozen_ = false;           // Nothing reaches the device.
+  std::vector<OpDone> inbox_;     // What ended meanwhile.
   lock::Job job_ = lock::Job::kNone;
   TimePoint now_{std::chrono::hours(1)};
-  uint64_t clock_ = 0;  // Of the model: counts events.
-  uint32_t last_id_ = 0;
-  std::vector<Write> writes_{1};  // By id; 0 is the image as it was made.
-  std::vector<uint64_t>
-      newest_;  // For each block: when the newest acknowledged write was submitted.
+  Duration skew_{};
+  TimePoint awake_since_{};
+  std::optional<TimePoint> releasing_since_;
+  bool watch_lost_ = false;  // And the daemon has not been told.
+  uint64_t clock_ = 0;       // Of the model: counts events.
+  uint32_t device_blocks_ = kBlocks;
   std::map<uint64_t, Pending> open_;    // Commands by the kernel's tag.
+  std::set<uint64_t> given_up_;         // Commands of sessions that are gone.
+  std::vector<FakeCommand> late_;       // Of such sessions, what the kernel has not got yet.
+  std::vector<uint64_t> aborted_;       // To be answered at once.
   std::map<uint64_t, Pending> copies_;  // Reads and writes of copies, by the copy; it has just one.
   uint64_t last_copy_ = 0;
+  SimCounts counts_;
 };
 
 }  // namespace tcmurbd::testing

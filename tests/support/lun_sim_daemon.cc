@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// The edges of the daemon that serves the LUN, and its time.
+#include <gtest/gtest.h>
+
+#include "tests/support/lun_sim.h"
+
+namespace tcmurbd::testing {
+
+using std::chrono::milliseconds;
+
+// Everything is shorter than in life, so that it happens often.
+DeviceSettings LunSim::settings() const {
+  return {.gate = {.fence_after = milliseconds(400),
+                   .fence_calm = milliseconds(1000),
+                   .release_after = milliseconds(100),
+                   .drain_patience = milliseconds(200),
+                   .hold_min = milliseconds(60),
+                   .fence_retry = milliseconds(300),
+                   .acquire_retry = milliseconds(100)},
+          .deadline = life_.deadline,
+          .reads_need_lock = life_.reads_need_lock};
+}
+
+ring::Ring LunSim::fresh_ring() { return ring::Ring::attach(kernel_.map()).value(); }
+
+void LunSim::run_device() {
+  if (!device_) return;
+  while (device_->on_ring(now_)) {
+  }
+  take_effects();
+  check_aborted();
+  if (!device_->broken_reason().empty()) restart_ring();
+}
+
+void LunSim::take_effects() {
+  take_job();
+  if (device_->publish()) kernel_.doorbell();
+  std::vector<uint16_t> freed;
+  device_->take_freed_buffers(freed);
+  collect_of_copies();
+  for (const uint16_t id : freed) EXPECT_TRUE(kernel_.free_kept_buf(id)) << id;
+  std::vector<Report> reports;
+  device_->take_reports(reports);
+  std::vector<lock::PeerReply> replies;
+  device_->take_peer_replies(replies);
+  for (const lock::PeerReply& reply : replies) {
+    if (!peer_asks_ || reply.request != *peer_asks_) continue;  // It has given up waiting.
+    peer_asks_.reset();
+    if (reply.answer == lock::PeerAnswer::kHoldsDetached) peer_breaks();
+    if (reply.answer == lock::PeerAnswer::kReleased) peer_takes();
+    if (reply.answer == lock::PeerAnswer::kNotOwner && cluster_.lock_owner == mine_) peer_breaks();
+  }
+  collect();
+}
+
+void LunSim::take_job() {
+  const lock::Job job = device_->take_job();
+  if (job == lock::Job::kNone) return;
+  EXPECT_EQ(job_, lock::Job::kNone) << "two jobs at a time";
+  job_ = job;
+}
+
+void LunSim::pass_time() {
+  const int ticks = chance(50) ? 20 : 1;
+  for (int i = 0; i < ticks; ++i) {
+    now_ += Device::kTick;
+    expire();
+    if (device_ && device_->wants_time()) device_->on_time(now_);
+    run_device();
+  }
+  if (!device_) return;
+  check_overdue();
+  // A job that waits for what hangs must not be waited for.
+  if (device_->lock_state() != lock::State::kReleasing) {
+    releasing_since_.reset();
+  } else if (!releasing_since_ || *releasing_since_ < awake_since_) {
+    releasing_since_ = now_;
+  }
+  EXPECT_FALSE(releasing_since_ && now_ - *releasing_since_ > milliseconds(3000) * life_.slowness)
+      << "the lock has been being released for too long; now " << clock_;
+}
+
+// The kernel answers what is older than cmd_time_out; a command that waits for room is not on the
+// ring, and its time has not begun.
+void LunSim::expire() {
+  for (auto& [tag, command] : open_) {
+    if (now_ - command.since < life_.kernel_deadline) continue;
+    if (kernel_.waits(tag)) {
+      command.since = now_;
+    } else if (kernel_.cmd_id(tag)) {
+      kernel_.expire(tag);
+    }
+  }
+  collect();
+}
+
+void LunSim::report_done(const OpDone& done) {
+  if (done.token == kPeersOp || !device_) return;
+  if (frozen_) {
+    inbox_.push_back(done);
+  } else {
+    device_->on_done(done, now_);
+  }
+}
+
+// As the daemon does it on a ring that can't be followed any more, once nothing is with the image.
+void LunSim::restart_ring() {
+  if (!device_->idle()) return;
+  kernel_.set_blocked(true);
+  kernel_.reset_ring();
+  device_->restart(fresh_ring());
+  kernel_.set_blocked(false);
+  collect();
+}
+
+// The daemon is there again after `gap`: what ended and was asked meanwhile reaches it now.
+void LunSim::thaw(Duration gap) {
+  frozen_ = false;
+  awake_since_ = now_;
+  static_cast<void>(gap);
+  for (const OpDone& done : std::exchange(inbox_, {})) device_->on_done(done, now_);
+  if (std::exchange(peer_unheard_, false) && peer_asks_) device_->on_peer_asks(*peer_asks_, now_);
+  run_device();
+}
+
+}  // namespace tcmurbd::testing

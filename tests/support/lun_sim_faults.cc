@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// What befalls the daemon, its machine and its hosts from outside.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/support/lun_sim.h"
+
+namespace tcmurbd::testing {
+
+using std::chrono::milliseconds;
+
+void LunSim::inject() {
+  if (!device_) return;
+  const auto fault = static_cast<Fault>(below(kFaults));
+  if (!life_.knows(fault)) return;
+  switch (fault) {
+    case Fault::kFrozenDaemon:
+      return freeze_daemon();
+    case Fault::kFrozenMachine:
+      return freeze_machine();
+    case Fault::kResetRing:
+      return reset_ring();
+    case Fault::kRemovedEntry:
+      return remove_entry();
+    case Fault::kResize:
+      return resize();
+    case Fault::kCrash:
+      return crash();
+    case Fault::kExpiry:
+    case Fault::kErrors:
+    case Fault::kFull:
+    case Fault::kCrowd:
+    case Fault::kReleaseWaits:
+    case Fault::kPeerBehind:
+    case Fault::kOrder:
+      return;
+  }
+}
+
+// Its kernel queues and expires, ops end, the peer asks; nothing of it reaches the daemon.
+void LunSim::freeze_daemon() {
+  ++counts_.freezes;
+  frozen_ = true;
+  const TimePoint begin = now_;
+  const Duration gap = Device::kTick * (1 + below(chance(3) ? 180 : 20));
+  bool dropped = false;
+  while (now_ < begin + gap) {
+    ++clock_;
+    now_ += Device::kTick;
+    expire();
+    if (chance(4) && open_.size() < life_.open_max) issue();
+    if (chance(2)) end_some_op();
+    for (uint32_t turn = below(4); turn != 0; --turn) peer_turn();
+    if (!dropped && now_ - begin >= kHostPatience && chance(20)) {
+      dropped = true;
+      drop_session();
+    }
+  }
+  thaw(gap);
+}
+
+// The kernel stands still too: what hosts send waits in the network, and comes when it goes on,
+// also if nobody waits for it any more. The clock may have stood still as well; then only the
+// cluster knows, if it was long enough.
+void LunSim::freeze_machine() {
+  ++counts_.freezes;
+  frozen_ = true;
+  const bool clock_stops = chance(2);
+  const Duration gap = clock_stops ? kWatchTimeout + Device::kTick * below(50)
+                                   : Device::kTick * (1 + below(chance(3) ? 180 : 20));
+  const TimePoint begin = world_now();
+  std::vector<std::pair<Pending, FakeCommand>> unsent;
+  bool dropped = false;
+  while (world_now() < begin + gap) {
+    ++clock_;
+    if (clock_stops) {
+      skew_ += Device::kTick;
+    } else {
+      now_ += Device::kTick;
+    }
+    if (chance(3) && !dropped && unsent.size() < 64) {
+      Pending command{.since = now_, .size_max = cluster_.blocks()};
+      FakeCommand request = compose(command);
+      unsent.emplace_back(std::move(command), std::move(request));
+    }
+    if (chance(2)) end_some_op();
+    for (uint32_t turn = below(4); turn != 0; --turn) peer_turn();
+    if (!dropped && world_now() - begin >= kHostPatience && chance(8)) {
+      dropped = true;
+      drop_session();
+      for (auto& [command, request] : unsent) {
+        if (command.id != 0) model_.answer(command.id, clock_);
+        late_.push_back(std::move(request));
+      }
+    }
+  }
+  watch_lost_ = gap >= kWatchTimeout;
+  // What was sent before the kernel stood still is in the network's buffers, first in, first out.
+  if (dropped && chance(2)) deliver_late();
+  if (!dropped) {
+    for (auto& [command, request] : unsent) {
+      command.since = now_;
+      open_[kernel_.queue(std::move(request))] = std::move(command);
+    }
+  }
+  thaw(clock_stops ? Duration{} : gap);
+}
+
+// The host has given up all that it sent, and will use another path or session.
+void LunSim::drop_session() {
+  ++counts_.dropped_sessions;
+  for (auto& [tag, command] : open_) {
+    if (command.id != 0) model_.answer(command.id, clock_);
+    given_up_.insert(tag);
+  }
+  open_.clear();
+  aborted_.clear();
+}
+
+void LunSim::deliver_late() {
+  for (FakeCommand& request : std::exchange(late_, {}))
+    given_up_.insert(kernel_.queue(std::move(request)));
+}
+
+// targetcli or an operator. With the tail at 0 nothing in the shared memory tells.
+void LunSim::reset_ring() {
+  if (kernel_.tail() == 0 || kernel_.on_ring() == 0) return;
+  ++counts_.outside_resets;
+  kernel_.reset_ring();
+  aborted_.clear();
+  collect();
+}
+
+// By who starts a gateway on this host, or by an operator. That of what serves is not touched: see
+// acquire(). Nor is that of one whose process died, of which nobody here knows any more.
+void LunSim::remove_entry() {
+  for (FakeInstance& instance : cluster_.instances()) {
+    const bool old = instance.blocklisted() && !instance.removed() && !instance.dead();
+    if (!old || &instance == mine_ || &instance == peer_ || !instance.changes_pending()) continue;
+    ++counts_.removed_entries;
+    cluster_.remove_entry(instance);
+    return;
+  }
+}
+
+// Image and device change one after the other, the image first if it grows.
+void LunSim::resize() {
+  ++counts_.resizes;
+  const uint32_t blocks = 16 + 8 * below(7);
+  const bool image_alone = chance(4);
+  const uint32_t image_blocks = cluster_.blocks();
+  for (uint32_t block = std::min(blocks, image_blocks); block < kBlocks; ++block)
+    model_.forget(block, clock_);
+  cluster_.resize(blocks);
+  for (auto& [tag, command] : open_) command.size_max = std::max(command.size_max, blocks);
+  for (auto& [copy, command] : copies_) command.size_max = std::max(command.size_max, blocks);
+  if (image_alone) return;
+  device_blocks_ = blocks;
+  device_->on_resized(uint64_t{blocks} * kBlockBytes);
+}
+
+void LunSim::crash() {
+  counts_ = counts();
+  ++counts_.crashes;
+  mine_->die();
+  // Of earlier instances too: with the process go all its connections.
+  for (FakeInstance& instance : cluster_.instances()) {
+    if (&instance == mine_ || instance.dead()) continue;
+    if (instance.blocklisted() && &instance != peer_) instance.die();
+    if (instance.dead() && instance.removed()) instance.close();
+  }
+  // A fence under way may have been committed.
+  if (job_ == lock::Job::kFence && chance(2)) cluster_.blocklist(*mine_);
+  job_ = lock::Job::kNone;
+  releasing_since_.reset();
+  for (const auto& [copy, command] : copies_) {
+    if (command.id != 0) model_.answer(command.id, clock_);
+  }
+  copies_.clear();
+  inbox_.clear();
+  aborted_.clear();
+  device_.reset();
+}
+
+// As the daemon does it at its start: the device is blocked, what was open ends, the predecessor is
+// fenced, then it is served.
+void LunSim::start_successor() {
+  kernel_.set_blocked(true);
+  kernel_.reset_ring();
+  collect();
+  cluster_.blocklist(*mine_);
+  if (cluster_.lock_owner == mine_) cluster_.lock_owner = nullptr;
+  mine_ = &cluster_.open();
+  device_.emplace(fresh_ring(), *mine_,
+                  scsi::DiskFacts{.block_size = kBlockBytes, .blocks = device_blocks_}, settings());
+  awake_since_ = now_;
+  watch_lost_ = false;
+  kernel_.set_blocked(false);
+}
+
+}  // namespace tcmurbd::testing

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The other gateway: it asks for the lock, takes and breaks it, and serves while it has it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "tests/support/lun_sim.h"
+
+namespace tcmurbd::testing {
+
+using std::chrono::milliseconds;
+
+void LunSim::peer_turn() {
+  if (weather() == Weather::kCalm) {
+    peer_alive_ = true;
+  } else if (chance(200)) {
+    peer_alive_ = !peer_alive_;
+  }
+  if (!peer_alive_) return;
+  if (peer_->blocklisted()) peer_ = &cluster_.open();
+  if (cluster_.lock_owner == peer_) return peer_works();
+  if (peer_asks_) {
+    if (world_now() >= peer_gives_up_) {
+      peer_asks_.reset();
+      // Another instance has it now: that one has not been asked.
+      if (cluster_.lock_owner == peer_asked_) peer_breaks();
+    }
+  } else if (chance(30)) {
+    peer_asks_ = ++last_request_;
+    peer_asked_ = cluster_.lock_owner;
+    peer_gives_up_ = world_now() + milliseconds(300);
+    peer_unheard_ = frozen_;
+    if (device_ && !frozen_) device_->on_peer_asks(*peer_asks_, now_);
+  }
+}
+
+void LunSim::peer_breaks() {
+  if (cluster_.lock_owner != nullptr && cluster_.lock_owner != peer_)
+    cluster_.blocklist(*cluster_.lock_owner);
+  peer_takes();
+}
+
+void LunSim::peer_takes() {
+  // Somebody else may have been quicker; then this one fails and asks again.
+  if (cluster_.lock_owner != nullptr && !cluster_.lock_owner->blocklisted()) return;
+  cluster_.lock_owner = peer_;
+  peer_->take_newest_map();
+}
+
+// It holds what it left behind, as we do. And where entries of the blocklist are removed, it does
+// not know what a fenced instance of ours left behind: that is for the gateways that put the entry
+// back.
+bool LunSim::peer_keeps_off(uint32_t block) {
+  if (block >= cluster_.blocks() || peer_->touches(block)) return true;
+  if (!life_.knows(Fault::kRemovedEntry)) return false;
+  return std::ranges::any_of(cluster_.instances(), [&](const FakeInstance& instance) {
+    return instance.blocklisted() && instance.may_change(block);
+  });
+}
+
+// Its commands run at once and one after the other: it needs no order of its own.
+void LunSim::peer_works() {
+  const uint32_t block = below(kBlocks);
+  if (peer_keeps_off(block)) return;
+  if (chance(8)) return peer_leaves_a_write_behind(block);
+  if (!life_.knows(Fault::kPeerBehind)) peer_->take_newest_map();
+  uint32_t seen = 0;
+  EXPECT_TRUE(cluster_.read(block, seen, peer_->standing()));
+  check_look(model_.look(block, seen, model_.newest(block)));
+  const uint32_t id = model_.submit(clock_);
+  EXPECT_TRUE(cluster_.write(block, id, peer_->standing()));
+  model_.answer(id, clock_);
+  model_.acknowledge(id, {block, 1});
+}
+
+// Aborted at once, and on its way for as long as the cluster likes.
+void LunSim::peer_leaves_a_write_behind(uint32_t block) {
+  if (peer_->pending() == kImageOpsMax) return;
+  const uint32_t id = model_.submit(clock_);
+  model_.answer(id, clock_);
+  std::array<uint8_t, kBlockBytes> data{};
+  std::memcpy(data.data(), &id, sizeof id);
+  const iovec iov{data.data(), data.size()};
+  peer_->submit({OpKind::kWrite, {uint64_t{block} * kBlockBytes, kBlockBytes}, {&iov, 1}},
+                kPeersOp);
+}
+
+}  // namespace tcmurbd::testing
