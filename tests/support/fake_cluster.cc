@@ -224,6 +224,8 @@ void FakeCluster::remove_entry(FakeInstance& instance) {
   instance.remove_entry(++epoch_);
 }
 
+void FakeCluster::spread_map() { std::ranges::fill(groups_, epoch_); }
+
 void FakeCluster::resize(uint32_t blocks) {
   CHECK(blocks <= content_.size());
   for (uint32_t block = std::min(blocks, blocks_); block < content_.size(); ++block)

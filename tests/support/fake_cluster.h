@@ -125,6 +125,8 @@ class FakeCluster {
   void blocklist(FakeInstance& instance);
   // REQUIRES: it was blocklisted.
   void remove_entry(FakeInstance& instance);
+  // Every placement group hears of the newest map.
+  void spread_map();
   // The image's size; what is cut off is gone, what is added reads as zeroes.
   void resize(uint32_t blocks);
   uint32_t blocks() const { return blocks_; }

@@ -150,6 +150,7 @@ class LunSim {
   void peer_turn();
   void peer_takes();
   void peer_breaks();
+  void peer_breaks_unanswered();
   void peer_works();
   void peer_leaves_a_write_behind(uint32_t block);
   bool peer_keeps_off(uint32_t block);
@@ -169,6 +170,7 @@ class LunSim {
   uint64_t last_request_ = 0;
   std::optional<Device> device_;  // None: it has crashed.
   bool frozen_ = false;           // Nothing reaches the device.
+  TimePoint frozen_since_{};      // In the world's time.
   std::vector<OpDone> inbox_;     // What ended meanwhile.
   lock::Job job_ = lock::Job::kNone;
   TimePoint now_{std::chrono::hours(1)};

@@ -42,6 +42,7 @@ void LunSim::inject() {
 void LunSim::freeze_daemon() {
   ++counts_.freezes;
   frozen_ = true;
+  frozen_since_ = world_now();
   const TimePoint begin = now_;
   const Duration gap = Device::kTick * (1 + below(chance(3) ? 180 : 20));
   bool dropped = false;
@@ -66,6 +67,7 @@ void LunSim::freeze_daemon() {
 void LunSim::freeze_machine() {
   ++counts_.freezes;
   frozen_ = true;
+  frozen_since_ = world_now();
   const bool clock_stops = chance(2);
   const Duration gap = clock_stops ? kWatchTimeout + Device::kTick * below(50)
                                    : Device::kTick * (1 + below(chance(3) ? 180 : 20));

@@ -25,7 +25,7 @@ void LunSim::peer_turn() {
     if (world_now() >= peer_gives_up_) {
       peer_asks_.reset();
       // Another instance has it now: that one has not been asked.
-      if (cluster_.lock_owner == peer_asked_) peer_breaks();
+      if (cluster_.lock_owner == peer_asked_) peer_breaks_unanswered();
     }
   } else if (chance(30)) {
     peer_asks_ = ++last_request_;
@@ -40,6 +40,16 @@ void LunSim::peer_breaks() {
   if (cluster_.lock_owner != nullptr && cluster_.lock_owner != peer_)
     cluster_.blocklist(*cluster_.lock_owner);
   peer_takes();
+}
+
+// An owner that is alive, was too slow and does not know goes on where no placement group has heard
+// of the new map yet. If the peer's own writes hang on their way to such a group, are aborted, and
+// the host goes back to us, they are what it sees in the end: nothing that an owner could help, and
+// what blocklists rest on. Maps spread in less time than a host needs for that.
+void LunSim::peer_breaks_unanswered() {
+  const bool away = !device_ || (frozen_ && world_now() - frozen_since_ >= kAwayGap);
+  peer_breaks();
+  if (!away) cluster_.spread_map();
 }
 
 void LunSim::peer_takes() {
