@@ -192,11 +192,6 @@ bool FakeInstance::changes_pending() const {
   return !gave_up_.empty() || std::ranges::any_of(pending_, changes);
 }
 
-bool FakeInstance::touches(uint32_t block) const {
-  const ByteRange range{uint64_t{block} * kBlockBytes, kBlockBytes};
-  return std::ranges::any_of(pending_, [&](const Op& op) { return op.op.range.overlaps(range); });
-}
-
 bool FakeInstance::may_change(uint32_t block) const {
   const ByteRange range{uint64_t{block} * kBlockBytes, kBlockBytes};
   const auto changes = [&](const Op& op) {

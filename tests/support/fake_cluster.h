@@ -51,8 +51,6 @@ class FakeInstance final : public Image {
   size_t gave_up() const { return gave_up_.size(); }
   // Whether a change of it may still be applied.
   bool changes_pending() const;
-  // Whether one of its ops that have not been reported touches the block.
-  bool touches(uint32_t block) const;
   // Whether a change of it that touches the block may still be applied.
   bool may_change(uint32_t block) const;
   // Executes the first of the two parts of pending op `index`; nothing if it has but one, or did.

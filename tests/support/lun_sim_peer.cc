@@ -63,7 +63,7 @@ void LunSim::peer_takes() {
 // not know what a fenced instance of ours left behind: that is for the gateways that put the entry
 // back.
 bool LunSim::peer_keeps_off(uint32_t block) {
-  if (block >= cluster_.blocks() || peer_->touches(block)) return true;
+  if (block >= cluster_.blocks() || peer_->may_change(block)) return true;
   if (!life_.knows(Fault::kRemovedEntry)) return false;
   return std::ranges::any_of(cluster_.instances(), [&](const FakeInstance& instance) {
     return instance.blocklisted() && instance.may_change(block);
