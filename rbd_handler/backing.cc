@@ -84,12 +84,14 @@ LockChannel::Handlers Backing::channel_handlers() {
     post([request](Backing& backing) { backing.on_peer_asks(request); });
   };
   handlers.on_watch_lost = [post] { post([](Backing& backing) { backing.on_watch_lost(); }); };
+  handlers.on_fenced = [post] { post([](Backing& backing) { backing.on_ledger_changed(); }); };
   return handlers;
 }
 
 void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   opened_ = std::move(opened);
   mapping_ = std::move(mapping);
+  if (!opened_.predecessor.empty()) fenced_.push_back(opened_.predecessor);
 }
 
 void Backing::tell(Event event) {
@@ -126,8 +128,8 @@ void Backing::acquire() {
           outcome->taken = std::unexpected(LockFailure{noted.error(), -EIO});
           return;
         }
-        outcome->taken =
-            ceph::acquire_lock(*opened_.image, *opened_.channel, *opened_.control, fenced);
+        outcome->taken = ceph::acquire_lock(*opened_.image, *opened_.channel, *opened_.control,
+                                            *opened_.ledger, fenced);
         outcome->milliseconds = watch.milliseconds();
       },
       [this, self = shared_from_this(), outcome] {
@@ -135,6 +137,7 @@ void Backing::acquire() {
         if (taken) {
           log_->info("lock: acquired in {:.1f} ms{}{}", outcome->milliseconds,
                      taken->story.empty() ? "" : ", ", taken->story);
+          if (opened_.ledger) opened_.ledger->refresh();
           tell([](Device& device, TimePoint now) { device.on_acquired(now); });
           return;
         }
@@ -181,6 +184,7 @@ void Backing::fence() {
                if (good) {
                  log_->warning("fence: done in {:.0f} ms", watch->milliseconds());
                  fenced_.push_back(image().address());
+                 if (opened_.ledger) opened_.ledger->add(image().address());
                } else {
                  log_->error(
                      "fence: refused after {:.0f} ms: {}; what hangs keeps its blocks and we keep "
@@ -253,6 +257,10 @@ void Backing::on_watch_lost() {
       "lock: the cluster has given up our watch on the lock's channel: this gateway was away, or "
       "cut "
       "off");
+}
+
+void Backing::on_ledger_changed() {
+  if (!closed_ && opened_.ledger) opened_.ledger->refresh();
 }
 
 void Backing::answer_peer(const lock::PeerReply& reply) {

@@ -35,6 +35,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   const ImageSpec& spec() const { return spec_; }
   const InstanceRecord& record() const { return record_; }
   const ceph::CompletionSink& sink() const { return sink_; }
+  const std::shared_ptr<Log>& log() const { return log_; }
 
   // The LUN is open. `mapping` is what reads of its ops write into: kept until the last has ended.
   void adopt(OpenedImage opened, std::shared_ptr<void> mapping);
@@ -67,6 +68,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void give_up_image();
   void on_peer_asks(ceph::LockChannel::Request request);
   void on_watch_lost();
+  void on_ledger_changed();
   void tell(Event event);
 
   boost::asio::io_context& control_;

@@ -86,8 +86,8 @@ void Lun::open_image_job() {
   auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
   jobs_->run(
       [backing = backing_, handlers = backing_->channel_handlers(), configfs = configfs_, opened] {
-        *opened =
-            open_image(backing->spec(), configfs, backing->record(), backing->sink(), handlers);
+        *opened = open_image(backing->spec(), configfs, backing->record(), backing->sink(),
+                             handlers, backing->log());
       },
       [self = shared_from_this(), opened] {
         if (!self->leaving_) self->timer_.cancel();

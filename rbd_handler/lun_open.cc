@@ -57,8 +57,9 @@ std::expected<scsi::DiskFacts, OpenError> read_disk_facts(const kernel::Configfs
 
 // What it left behind may still be applied. Fenced before anything of ours is served, an instance
 // that reads included, it is ordered before all of it.
-std::expected<void, OpenError> fence_predecessor(const InstanceRecord& record,
-                                                 const ceph::ControlClient& control) {
+// Returns its address; empty: there was none.
+std::expected<std::string, OpenError> fence_predecessor(const InstanceRecord& record,
+                                                        const ceph::ControlClient& control) {
   const auto address = record.read();
   if (!address) return failed(EIO, address.error());
   if (address->empty()) return {};
@@ -69,7 +70,7 @@ std::expected<void, OpenError> fence_predecessor(const InstanceRecord& record,
                               *address, fenced.error().text));
   }
   record.remove(*address);
-  return {};
+  return *address;
 }
 
 }  // namespace
@@ -109,17 +110,15 @@ std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const Im
 
 namespace {
 
-std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
-                                               const kernel::ConfigfsDevice& configfs,
-                                               const InstanceRecord& record,
-                                               ceph::CompletionSink sink,
-                                               ceph::LockChannel::Handlers handlers) {
+std::expected<OpenedImage, OpenError> open_all(
+    const ImageSpec& spec, const kernel::ConfigfsDevice& configfs, const InstanceRecord& record,
+    ceph::CompletionSink sink, ceph::LockChannel::Handlers handlers, std::shared_ptr<Log> log) {
   auto disk = read_disk_facts(configfs);
   if (!disk) return std::unexpected(disk.error());
   auto control = ceph::ControlClient::get(spec.conf_path, spec.user);
   if (!control) return failed(EIO, control.error());
-  if (auto fenced = fence_predecessor(record, **control); !fenced)
-    return std::unexpected(fenced.error());
+  auto predecessor = fence_predecessor(record, **control);
+  if (!predecessor) return std::unexpected(predecessor.error());
   auto image = open_instance(spec, std::move(sink));
   if (!image) return std::unexpected(image.error());
   const ceph::ImageInfo& info = (*image)->info();
@@ -132,21 +131,32 @@ std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
   disk->object_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.object_bytes, UINT32_MAX));
   disk->stripe_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.stripe_bytes, UINT32_MAX));
   disk->read_only = info.read_only;
-  if (info.read_only) return OpenedImage{std::move(*control), std::move(*image), nullptr, *disk};
-  auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(handlers));
-  if (!channel) return failed(EIO, channel.error());
-  return OpenedImage{std::move(*control), std::move(*image), std::move(*channel), *disk};
+  OpenedImage opened;
+  opened.control = *control;
+  opened.disk = *disk;
+  if (!info.read_only) {
+    auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(handlers));
+    if (!channel) return failed(EIO, channel.error());
+    opened.channel = std::move(*channel);
+    opened.guard = ceph::FenceGuard::of(*control);
+    auto ledger = opened.guard->open_ledger(spec, info.id, std::move(log));
+    if (!ledger) return failed(EIO, ledger.error());
+    opened.ledger = std::move(*ledger);
+    if (!predecessor->empty()) opened.ledger->add(*predecessor);
+  }
+  opened.image = std::move(*image);
+  opened.predecessor = std::move(*predecessor);
+  return opened;
 }
 
 }  // namespace
 
-std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
-                                                 const kernel::ConfigfsDevice& configfs,
-                                                 const InstanceRecord& record,
-                                                 ceph::CompletionSink sink,
-                                                 ceph::LockChannel::Handlers handlers) {
-  return guarded(
-      [&] { return open_all(spec, configfs, record, std::move(sink), std::move(handlers)); });
+std::expected<OpenedImage, OpenError> open_image(
+    const ImageSpec& spec, const kernel::ConfigfsDevice& configfs, const InstanceRecord& record,
+    ceph::CompletionSink sink, ceph::LockChannel::Handlers handlers, std::shared_ptr<Log> log) {
+  return guarded([&] {
+    return open_all(spec, configfs, record, std::move(sink), std::move(handlers), std::move(log));
+  });
 }
 
 }  // namespace tcmurbd

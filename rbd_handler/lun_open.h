@@ -8,8 +8,10 @@
 #include <memory>
 #include <string>
 
+#include "common/log.h"
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/control_client.h"
+#include "rbd_handler/ceph/fence_guard.h"
 #include "rbd_handler/ceph/lock_channel.h"
 #include "rbd_handler/ceph/rados_lock_cluster.h"
 #include "rbd_handler/ceph/rbd_image.h"
@@ -55,17 +57,19 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
 struct OpenedImage {
   std::shared_ptr<ceph::ControlClient> control;
   std::shared_ptr<ceph::RbdImage> image;
-  std::shared_ptr<ceph::LockChannel> channel;  // Null for a snapshot, which needs no lock.
+  // Null for a snapshot, which needs no lock, as the next two.
+  std::shared_ptr<ceph::LockChannel> channel;
+  std::shared_ptr<ceph::FenceGuard> guard;  // Outlives the ledger.
+  std::shared_ptr<ceph::FenceLedger> ledger;
   scsi::DiskFacts disk;
+  std::string predecessor;  // The instance that was fenced; empty: there was none.
 };
 
 // Fences the instance that a dead predecessor left behind, opens the image and holds it against the
-// device's attributes: dev_size beyond the image is refused.
-std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
-                                                 const kernel::ConfigfsDevice& configfs,
-                                                 const InstanceRecord& record,
-                                                 ceph::CompletionSink sink,
-                                                 ceph::LockChannel::Handlers handlers);
+// device's attributes: dev_size beyond the image is refused. `log` is the LUN's.
+std::expected<OpenedImage, OpenError> open_image(
+    const ImageSpec& spec, const kernel::ConfigfsDevice& configfs, const InstanceRecord& record,
+    ceph::CompletionSink sink, ceph::LockChannel::Handlers handlers, std::shared_ptr<Log> log);
 
 // A client instance with the image open, which has the newest map of now: whatever was blocklisted
 // before is ordered before its ops, or refused.

@@ -3,12 +3,17 @@
 // thread.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <set>
 #include <string>
 #include <string_view>
 
 namespace tcmurbd::ceph {
+
+// How long an entry of ours lives: far longer than any op of a fenced instance can
+// (rados_osd_op_timeout). One that expires before lets such an op in again.
+inline constexpr uint32_t kBlocklistSeconds = 24 * 60 * 60;
 
 // Addresses without the messenger's type: "10.0.0.1:0/3706536469".
 using Blocklist = std::set<std::string>;

@@ -18,10 +18,6 @@ namespace {
 
 using nlohmann::json;
 
-// Far longer than any op of a fenced instance can live (rados_osd_op_timeout): an entry that
-// expires before lets such an op in again.
-constexpr uint32_t kBlocklistSeconds = 24 * 60 * 60;
-
 struct Entry {
   std::mutex connecting;
   std::weak_ptr<ControlClient> client;  // Guarded by connecting.

@@ -148,9 +148,7 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
   std::string_view words{static_cast<const char*>(data), length};
   if (take_prefix(words, kRequestPrefix)) return channel->take_request(request, words);
   channel->acknowledge(request, Answer::kNotOwner);
-  if (take_prefix(words, kAnswerPrefix)) {
-    channel->take_answer(words);
-  } else if (take_prefix(words, kHerePrefix)) {
+  if (take_prefix(words, kAnswerPrefix) || take_prefix(words, kHerePrefix)) {
     channel->take_answer(words);
   } else if (words.starts_with(kFencedPrefix) && channel->handlers_.on_fenced) {
     channel->handlers_.on_fenced();
@@ -231,19 +229,20 @@ std::expected<Notify::Outcome, int> LockChannel::send(uint64_t nonce, const std:
 std::expected<Asked, std::string> LockChannel::ask(const std::string& holder,
                                                    std::chrono::seconds patience) {
   const uint64_t nonce = new_nonce();
-  const auto outcome =
+  const auto sent =
       send(nonce, fmt::format("{}{:016x} {}", kRequestPrefix, nonce, holder), patience);
-  if (!outcome) return std::unexpected(failure_text(outcome.error()));
-  if (outcome->heard) return asked_from(*outcome->heard).value_or(Asked::kNobody);
-  if (!outcome->ended) return Asked::kNoAnswer;
-  if (outcome->result == -ENOENT) return Asked::kNobody;
-  if (outcome->result < 0 && outcome->result != -ETIMEDOUT)
-    return std::unexpected(failure_text(outcome->result));
-  if (!outcome->known) return Asked::kNoAnswer;
+  if (!sent) return std::unexpected(failure_text(sent.error()));
+  const Notify::Outcome& outcome = *sent;
+  if (outcome.heard) return asked_from(*outcome.heard).value_or(Asked::kNobody);
+  if (!outcome.ended) return Asked::kNoAnswer;
+  if (outcome.result == -ENOENT) return Asked::kNobody;
+  if (outcome.result < 0 && outcome.result != -ETIMEDOUT)
+    return std::unexpected(failure_text(outcome.result));
+  if (!outcome.known) return Asked::kNoAnswer;
   // The holder's word, whoever else is silent.
-  for (const Notify::Reply& reply : outcome->replies)
-    if (const auto asked = reply.byte.and_then(asked_from)) return *asked;
-  const bool all = std::ranges::none_of(outcome->replies, &Notify::Reply::timed_out);
+  for (const Notify::Reply& reply : outcome.replies)
+    if (const auto asked = asked_from(reply.byte.value_or(kNotOwnerByte))) return *asked;
+  const bool all = std::ranges::none_of(outcome.replies, &Notify::Reply::timed_out);
   return all ? Asked::kNobody : Asked::kNoAnswer;
 }
 

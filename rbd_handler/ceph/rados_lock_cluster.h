@@ -8,6 +8,7 @@
 #include <string>
 
 #include "rbd_handler/ceph/control_client.h"
+#include "rbd_handler/ceph/fence_ledger.h"
 #include "rbd_handler/ceph/lock_channel.h"
 #include "rbd_handler/ceph/lock_procedure.h"
 #include "rbd_handler/ceph/rbd_image.h"
@@ -18,8 +19,8 @@ class RadosLockCluster final : public LockCluster {
  public:
   // All outlive this. `fenced`: instances that this process has had blocklisted.
   RadosLockCluster(RbdImage& image, LockChannel& channel, const ControlClient& control,
-                   std::span<const std::string> fenced)
-      : image_(image), channel_(channel), control_(control), fenced_(fenced) {}
+                   FenceLedger& ledger, std::span<const std::string> fenced)
+      : image_(image), channel_(channel), control_(control), ledger_(ledger), fenced_(fenced) {}
 
   std::string address() const override { return image_.address(); }
   OwnWatch own_watch() override;
@@ -39,6 +40,7 @@ class RadosLockCluster final : public LockCluster {
   RbdImage& image_;
   LockChannel& channel_;
   const ControlClient& control_;
+  FenceLedger& ledger_;
   const std::span<const std::string> fenced_;
 };
 
@@ -46,6 +48,7 @@ class RadosLockCluster final : public LockCluster {
 // feature or is read-only.
 std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel& channel,
                                                    const ControlClient& control,
+                                                   FenceLedger& ledger,
                                                    std::span<const std::string> fenced);
 
 }  // namespace tcmurbd::ceph

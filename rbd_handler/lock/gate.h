@@ -22,7 +22,6 @@ enum class PeerAnswer : uint8_t {
   kWait,           // Ops of the owner hang, and it was fenced for that a short time ago: do not
                    // break it, ask again later.
   kNotOwner,
-  kWait,  // We keep it: writes of ours hang, and we were fenced a short time ago. Do not break it.
 };
 
 // Why the lock could not be taken.

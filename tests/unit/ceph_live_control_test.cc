@@ -108,10 +108,15 @@ TEST_F(Control, ProfileRbdIsEnoughForAllOfIt) {
       LockChannel::open(*client, *parse_dev_config(dev_config), next->image->info().id,
                         {.on_request = [](LockChannel::Request) {}});
   ASSERT_TRUE(opened.has_value()) << opened.error();
-  const auto taken = acquire_lock(*next->image, **opened, **client, {});
+  const auto guard = FenceGuard::of(*client);
+  const auto ledger = guard->open_ledger(*parse_dev_config(dev_config), next->image->info().id,
+                                         std::make_shared<Log>());
+  ASSERT_TRUE(ledger.has_value()) << ledger.error();
+  const auto taken = acquire_lock(*next->image, **opened, **client, **ledger, {});
   ASSERT_TRUE(taken.has_value()) << taken.error().text;
   EXPECT_EQ(taken->how, Acquired::kBroken);
   EXPECT_EQ(next->write(0, Bytes(4096, 1)), 0);
+  EXPECT_THAT((*client)->blocklisted().value(), testing::Contains(victim->image->address()));
   EXPECT_THAT((*client)->locate("rbd", "", "x").value(), HasSubstr("acting osd."));
 }
 

@@ -24,8 +24,14 @@ Gateway::Gateway(const std::string& conf, const std::string& image, Manner manne
     ++asked_;
     arrived_.notify_one();
   };
-  auto opened = LockChannel::open(control, *parse_dev_config(dev_config), target->image->info().id,
-                                  {.on_request = on_request});
+  guard = FenceGuard::of(control);
+  auto known = guard->open_ledger(*parse_dev_config(dev_config), target->image->info().id,
+                                  std::make_shared<Log>());
+  EXPECT_TRUE(known.has_value()) << known.error();
+  ledger = *known;
+  auto opened =
+      LockChannel::open(control, *parse_dev_config(dev_config), target->image->info().id,
+                        {.on_request = on_request, .on_fenced = [this] { ledger->refresh(); }});
   EXPECT_TRUE(opened.has_value()) << opened.error();
   channel = std::move(*opened);
 }
@@ -33,7 +39,7 @@ Gateway::Gateway(const std::string& conf, const std::string& image, Manner manne
 Gateway::~Gateway() { channel.reset(); }
 
 std::expected<LockTaken, LockFailure> Gateway::acquire(std::span<const std::string> fenced) {
-  return acquire_lock(*target->image, *channel, *control, fenced);
+  return acquire_lock(*target->image, *channel, *control, *ledger, fenced);
 }
 
 uint32_t Gateway::asked() {

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "ceph_live.h"
+#include "rbd_handler/ceph/fence_guard.h"
 #include "rbd_handler/ceph/rados_lock_cluster.h"
 
 namespace tcmurbd::ceph {
@@ -44,6 +45,8 @@ class Gateway {
   std::unique_ptr<Target> target;
   std::shared_ptr<ControlClient> control;
   std::unique_ptr<LockChannel> channel;
+  std::shared_ptr<FenceGuard> guard;
+  std::shared_ptr<FenceLedger> ledger;
 
  private:
   void answer_requests(std::stop_token stop);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ceph/fence_guard.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+namespace tcmurbd::ceph {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kLookEvery{1};
+// When the monitors did not tell: not permitted, or without a quorum.
+constexpr std::chrono::seconds kLookAgain{5};
+constexpr std::chrono::seconds kReadEvery{30};
+
+}  // namespace
+
+std::shared_ptr<FenceGuard> FenceGuard::of(const std::shared_ptr<ControlClient>& control) {
+  static std::mutex mutex;
+  static std::map<const ControlClient*, std::weak_ptr<FenceGuard>> guards;
+  const std::lock_guard lock(mutex);
+  // A guard keeps its client: who is found under an address is the guard of that client.
+  std::erase_if(guards, [](const auto& entry) { return entry.second.expired(); });
+  auto& known = guards[control.get()];
+  auto guard = known.lock();
+  if (!guard) {
+    guard = std::shared_ptr<FenceGuard>(new FenceGuard(control));
+    known = guard;
+  }
+  return guard;
+}
+
+FenceGuard::FenceGuard(std::shared_ptr<ControlClient> control)
+    : control_(std::move(control)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+void FenceGuard::Bell::ring() {
+  const std::lock_guard lock(mutex);
+  ringing = true;
+  rung.notify_all();
+}
+
+std::expected<std::shared_ptr<FenceLedger>, std::string> FenceGuard::open_ledger(
+    const ImageSpec& spec, const std::string& image_id, std::shared_ptr<Log> log) {
+  auto ledger =
+      FenceLedger::open(control_, spec, image_id, std::move(log), [bell = bell_] { bell->ring(); });
+  if (!ledger) return ledger;
+  {
+    const std::lock_guard lock(mutex_);
+    ledgers_.push_back(*ledger);
+  }
+  (*ledger)->refresh();
+  return ledger;
+}
+
+std::vector<std::shared_ptr<FenceLedger>> FenceGuard::ledgers() {
+  std::vector<std::shared_ptr<FenceLedger>> all;
+  const std::lock_guard lock(mutex_);
+  std::erase_if(ledgers_, [](const auto& ledger) { return ledger.expired(); });
+  for (const auto& ledger : ledgers_)
+    if (auto held = ledger.lock()) all.push_back(std::move(held));
+  return all;
+}
+
+void FenceGuard::run(const std::stop_token& stop) {
+  auto read_at = steady_clock::now() + kReadEvery;
+  while (!stop.stop_requested()) {
+    auto next = read_at;
+    {
+      // They may be the last references: none is kept while this sleeps.
+      const auto all = ledgers();
+      if (steady_clock::now() >= read_at) {
+        for (const auto& ledger : all) ledger->refresh();
+        read_at = next = steady_clock::now() + kReadEvery;
+      }
+      if (std::ranges::any_of(all, [](const auto& ledger) { return !ledger->empty(); }))
+        next = std::min(next, steady_clock::now() + (look(all) ? kLookEvery : kLookAgain));
+    }
+    std::unique_lock lock(bell_->mutex);
+    const bool rung = bell_->rung.wait_until(lock, stop, next, [this] { return bell_->ringing; });
+    bell_->ringing = false;
+    lock.unlock();
+    // Whoever rings often does not make it look more often.
+    if (!rung || stop.stop_requested()) continue;
+    std::unique_lock pause(bell_->mutex);
+    bell_->rung.wait_for(pause, stop, kLookEvery, [] { return false; });
+  }
+}
+
+// False: the monitors did not tell.
+bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers) {
+  const auto blocklist = control_->blocklisted();
+  if (!blocklist) {
+    if (!std::exchange(complained_, true))
+      ledgers.front()->log().warning(
+          "fence: {}; until it can be looked at, nobody notices when entries are removed",
+          blocklist.error().text);
+    return false;
+  }
+  bool good = true;
+  for (const auto& ledger : ledgers)
+    for (const std::string& address : ledger->missing(*blocklist))
+      good = put_back(*ledger, address) && good;
+  if (good) complained_ = false;
+  return good;
+}
+
+bool FenceGuard::put_back(FenceLedger& ledger, const std::string& address) {
+  if (address == control_->client().address()) return true;  // Who wrote that wants us fenced.
+  const auto done = control_->blocklist(address);
+  if (done) {
+    ledger.log().error(
+        "fence: somebody removed the blocklist entry of {}, a fenced instance of image {} that may "
+        "have writes under way; put it back",
+        address, ledger.image());
+  } else if (!std::exchange(complained_, true)) {
+    ledger.log().error(
+        "fence: somebody removed the blocklist entry of {}, a fenced instance of image {} that may "
+        "have writes under way, and it can't be put back: {}; tried again",
+        address, ledger.image(), done.error().text);
+  }
+  return done.has_value();
+}
+
+}  // namespace tcmurbd::ceph

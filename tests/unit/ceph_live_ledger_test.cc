@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ledger of fenced instances, and who sees to it that they stay on the blocklist.
+#include <gmock/gmock.h>
+
+#include <functional>
+#include <iostream>
+
+#include "ceph_live_gateway.h"
+
+namespace tcmurbd::ceph {
+namespace {
+
+using testing::Contains;
+using testing::Not;
+
+class Ledger : public LiveTest {
+ protected:
+  std::unique_ptr<Gateway> gateway(const std::string& image) {
+    std::string conf = conf_;
+    for (int i = 0; i < gateways_; ++i) conf.insert(conf.rfind('/'), "/.");
+    ++gateways_;
+    return std::make_unique<Gateway>(conf, image, Gateway::Manner::kReleases);
+  }
+
+  // Of nobody, another for each test.
+  static std::string new_address() {
+    static int nonce = 4711;
+    return "10.1.2.3:0/" + std::to_string(nonce++);
+  }
+  const std::string fenced_ = new_address();
+
+  // Returns after how many seconds it is so.
+  static double seconds_until(const std::function<bool()>& so, double limit = 10) {
+    const auto begin = steady_clock::now();
+    while (!so() && seconds_since(begin) < limit)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_TRUE(so());
+    return seconds_since(begin);
+  }
+
+  void remove_entry(const std::string& address) {
+    const std::string command = "ceph -c " + conf_ + " osd blocklist rm " + address + " 2>&1";
+    EXPECT_EQ(std::system(command.c_str()), 0);
+  }
+
+  static bool listed(Gateway& gateway, const std::string& address) {
+    return gateway.control->blocklisted().value().contains(address);
+  }
+
+ private:
+  int gateways_ = 0;
+};
+
+TEST_F(Ledger, OthersHearOfAFenceAndOfItsEnd) {
+  const std::string image = make_image();
+  const auto a = gateway(image);
+  const auto b = gateway(image);
+  EXPECT_TRUE(a->ledger->empty());
+  ASSERT_TRUE(a->control->blocklist(fenced_).has_value());
+  a->ledger->add(fenced_);
+  EXPECT_TRUE(a->ledger->contains(fenced_)) << "at once";
+  std::cout << "heard after s: " << seconds_until([&] { return b->ledger->contains(fenced_); })
+            << std::endl;
+  const auto c = gateway(image);  // Comes later, and reads it.
+  seconds_until([&] { return c->ledger->contains(fenced_); });
+  a->ledger->remove(fenced_);
+  EXPECT_FALSE(a->ledger->contains(fenced_));
+  seconds_until([&] { return b->ledger->empty() && c->ledger->empty(); });
+}
+
+TEST_F(Ledger, AnEntryThatSomebodyRemovesIsPutBack) {
+  const std::string image = make_image();
+  auto a = gateway(image);
+  const auto b = gateway(image);
+  ASSERT_TRUE(a->control->blocklist(fenced_).has_value());
+  a->ledger->add(fenced_);
+  seconds_until([&] { return b->ledger->contains(fenced_); });
+  for (const char* who : {"two gateways", "one gateway"}) {
+    remove_entry(fenced_);
+    std::cout << who
+              << ", put back after s: " << seconds_until([&] { return listed(*b, fenced_); }, 5)
+              << std::endl;
+    a.reset();  // Who fenced it is gone; the other looks after it.
+  }
+  b->ledger->remove(fenced_);
+}
+
+TEST_F(Ledger, AnAcquireThatBreaksAPeerLooksAfterItsEntry) {
+  const std::string image = make_image();
+  const auto a = gateway(image);
+  const auto b = gateway(image);
+  const auto c = gateway(image);
+  ASSERT_TRUE(a->acquire().has_value());
+  const std::string broken = a->target->image->address();
+  a->channel.reset();
+  ASSERT_TRUE(b->acquire().has_value());
+  EXPECT_TRUE(b->ledger->contains(broken));
+  seconds_until([&] { return c->ledger->contains(broken); });
+  // Its lock would be broken again without a question, and its entry put back.
+  remove_entry(broken);
+  seconds_until([&] { return listed(*b, broken); }, 5);
+}
+
+TEST_F(Ledger, RubbishInTheObjectIsRemovedAndHarmsNobody) {
+  const std::string image = make_image();
+  const auto a = gateway(image);
+  const std::string object = "tcmu-rbd.lock." + a->target->image->info().id;
+  const std::string old = "10.1.2.3:0/1";
+  const char* keys[] = {"no address", old.c_str(), fenced_.c_str(), "10.1.2.3:0/2"};
+  const char* values[] = {"1 99999999999", "1 1700000000", "1 99999999999", "rubbish"};
+  const size_t lengths[] = {13, 12, 13, 7};
+  rados_write_op_t op = rados_create_write_op();
+  rados_write_op_omap_set(op, keys, values, lengths, 4);
+  ASSERT_EQ(rados_write_op_operate(op, pool_, object.c_str(), nullptr, 0), 0);
+  rados_release_write_op(op);
+  a->ledger->refresh();
+  seconds_until([&] { return a->ledger->contains(fenced_); });
+  EXPECT_FALSE(a->ledger->contains(old));
+  // It was never blocklisted: now it is.
+  seconds_until([&] { return listed(*a, fenced_); }, 5);
+  const auto count = [&] {
+    rados_omap_iter_t iterator = nullptr;
+    unsigned char more = 0;
+    int result = 0;
+    rados_read_op_t read = rados_create_read_op();
+    rados_read_op_omap_get_vals2(read, "", "", 100, &iterator, &more, &result);
+    EXPECT_EQ(rados_read_op_operate(read, pool_, object.c_str(), 0), 0);
+    const unsigned int size = rados_omap_iter_size(iterator);
+    rados_omap_get_end(iterator);
+    rados_release_read_op(read);
+    return size;
+  };
+  seconds_until([&] { return count() == 1; });
+  a->ledger->remove(fenced_);
+  seconds_until([&] { return count() == 0; });
+}
+
+TEST_F(Ledger, AHungOsdKeepsNobodyWaiting) {
+  const std::string image = make_image();
+  auto a = gateway(image);
+  seconds_until([&] { return a->ledger->empty(); });
+  const Frozen osd(pid_from("TCMU_RBD_TEST_OSD_PID"));
+  const auto begin = steady_clock::now();
+  a->ledger->add(fenced_);
+  a->ledger->refresh();
+  EXPECT_TRUE(a->ledger->contains(fenced_));
+  EXPECT_LT(seconds_since(begin), 0.1);
+  EXPECT_LT(seconds_until([&] { return listed(*a, fenced_); }, 5), 5) << "the guard needs no OSD";
+}
+
+}  // namespace
+}  // namespace tcmurbd::ceph
