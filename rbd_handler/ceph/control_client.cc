@@ -97,6 +97,20 @@ std::expected<Blocklist, LockFailure> ControlClient::blocklisted() const {
   return std::move(*entries);
 }
 
+std::expected<bool, LockFailure> ControlClient::may_blocklist() const {
+  // The monitors look at the caps first, of which 'profile rbd' wants the shape of an address with
+  // a nonce, and then at the address, which is none.
+  const auto answer = ask_monitors(client_->handle(), {{"prefix", "osd blocklist"},
+                                                       {"blocklistop", "add"},
+                                                       {"addr", "tcmu-rbd-may-blocklist/0"},
+                                                       {"expire", 1.0}});
+  if (answer || answer.error() == -EINVAL) return true;
+  if (answer.error() == -EPERM || answer.error() == -EACCES) return false;
+  return std::unexpected(LockFailure{
+      fmt::format("{}: may it blocklist: {}", client_->name(), blocklist_failure(answer.error())),
+      answer.error()});
+}
+
 std::expected<std::string, std::string> ControlClient::locate(const std::string& pool,
                                                               const std::string& name_space,
                                                               const std::string& object) const {

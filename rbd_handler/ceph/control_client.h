@@ -32,6 +32,9 @@ class ControlClient {
   // The addresses that the newest map refuses. What was committed before the call is among them, or
   // has expired, or was removed.
   std::expected<Blocklist, LockFailure> blocklisted() const;
+  // Whether this user may do that, asked of the monitors: nothing is changed. Bounded as a command
+  // to them is, 10 s. An operator may change the answer, so it is not kept.
+  std::expected<bool, LockFailure> may_blocklist() const;
 
   // Where an object lies, asked of the monitors: "object X of pool 'p' is in pg 1.2f, acting osd.2,
   // osd.0". For the operator's log.

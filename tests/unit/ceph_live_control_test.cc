@@ -95,6 +95,25 @@ TEST_F(Control, BlocklistingNeedsPermission) {
             "need mon 'profile rbd', or gateways cannot be fenced");
 }
 
+TEST_F(Control, WhetherItMayBlocklistIsKnownBeforehand) {
+  struct Case {
+    const char* caps;
+    bool may;
+  };
+  for (const Case& one :
+       {Case{"mon 'profile rbd' osd 'profile rbd'", true}, Case{"mon 'allow *'", true},
+        Case{"mon 'allow r'", false}, Case{"mon 'allow rx' osd 'allow *'", false},
+        Case{R"(mon 'allow r, allow command "osd blocklist"')", true}}) {
+    const User user(conf_, "tcmu-rbd-may", one.caps);
+    const auto client = ControlClient::get(user.conf(), user.name);
+    ASSERT_TRUE(client.has_value()) << client.error();
+    const auto may = (*client)->may_blocklist();
+    ASSERT_TRUE(may.has_value()) << may.error().text;
+    EXPECT_EQ(*may, one.may) << one.caps;
+    EXPECT_EQ((*client)->blocklist("10.1.2.3:0/77").has_value(), one.may) << one.caps;
+  }
+}
+
 TEST_F(Control, ProfileRbdIsEnoughForAllOfIt) {
   const User usual(conf_, "tcmu-rbd-usual", "mon 'profile rbd' osd 'profile rbd'");
   const std::string dev_config =
