@@ -27,10 +27,10 @@ class ImageHung : public LiveTest {
     LiveTest::TearDown();
   }
 
-  OpToken submit(OpKind kind, const Bytes& data, uint64_t offset = 0) {
+  OpToken submit(OpKind kind, const Bytes& data) {
     const uint64_t length = kind == OpKind::kCompareAndWrite ? data.size() / 2 : data.size();
     const OpToken token = target_->next_token++;
-    target_->submit_spoiled({.kind = kind, .range = {offset, length}, .data = {}}, data, 1, token);
+    target_->submit_spoiled({.kind = kind, .range = {0, length}, .data = {}}, data, 1, token);
     return token;
   }
   int32_t given_up_while_hung(OpKind kind, const Bytes& data) {
@@ -75,28 +75,6 @@ TEST_F(ImageHung, WhatIsWrittenFirstIsNotReadBack) {
 TEST_F(ImageHung, WhatHasBegunGoesOn) {
   EXPECT_EQ(given_up_while_hung(OpKind::kWrite, Bytes(4096, 0x22)), 0);
   EXPECT_TRUE(content() == Bytes(4096, 0x22));
-}
-
-TEST_F(ImageHung, WhatWaitsForTheHeaderDoesNotBegin) {
-  resize(image_, 16 * kMiB);
-  OpToken beyond = 0;
-  OpToken within = 0;
-  OpToken kept = 0;
-  {
-    const Frozen frozen(osd_);
-    beyond = submit(OpKind::kWrite, Bytes(4096, 0x22), 12 * kMiB);
-    within = submit(OpKind::kWrite, Bytes(4096, 0x22));
-    kept = submit(OpKind::kWrite, Bytes(4096, 0x33), 13 * kMiB);
-    target_->image->give_up(beyond);
-    target_->image->give_up(within);
-  }
-  EXPECT_EQ(target_->completions.wait(beyond), -ECANCELED);
-  EXPECT_EQ(target_->completions.wait(within), -ECANCELED);
-  EXPECT_EQ(target_->completions.wait(kept), 0);
-  EXPECT_TRUE(content() == old_);
-  Bytes back(4096);
-  EXPECT_EQ(target_->read(12 * kMiB, back), 0);
-  EXPECT_TRUE(back == Bytes(4096));
 }
 
 }  // namespace

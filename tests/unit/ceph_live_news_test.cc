@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
@@ -23,6 +24,9 @@ class ImageNewsTest : public LiveTest {
     name_ = name;
     const auto spec = parse_dev_config(dev_config(name));
     auto image = RbdImage::open(*spec, target_.completions.sink(), [this](const ImageNews& news) {
+      ++telling_;
+      telling_.notify_all();
+      const std::lock_guard gate(gate_);
       const std::lock_guard lock(mutex_);
       news_ = news;
       warnings_.insert(warnings_.end(), news.warnings.begin(), news.warnings.end());
@@ -53,6 +57,8 @@ class ImageNewsTest : public LiveTest {
 
   Target target_;
   std::string name_;
+  std::mutex gate_;  // Who has it keeps the image's own thread waiting when it has news.
+  std::atomic<int> telling_{0};
 
  private:
   std::mutex mutex_;
@@ -86,6 +92,37 @@ TEST_F(ImageNewsTest, SizeLimitsAndSettings) {
   rbd("config image rm " + image() + " rbd_disable_zero_copy_writes");
   EXPECT_THAT(told([](const ImageNews& news) { return !news.unsafe; }),
               ElementsAre(HasSubstr("served safely again")));
+}
+
+TEST_F(ImageNewsTest, AnOpThatWaitsForTheHeaderCanBeGivenUp) {
+  open(make_image({.bytes = 8 * kMiB}));
+  lock();
+  ASSERT_EQ(target_.write(0, Bytes(4096, 1)), 0);
+  OpToken tokens[3];
+  {
+    const std::lock_guard gate(gate_);
+    resize(name_, 16 * kMiB);
+    telling_.wait(0);
+    resize(name_, 24 * kMiB);
+    const uint64_t offsets[3] = {20 * kMiB, 0, 21 * kMiB};
+    for (int i = 0; i < 3; ++i) {
+      tokens[i] = target_.next_token++;
+      target_.submit_spoiled({.kind = OpKind::kWrite, .range = {offsets[i], 4096}, .data = {}},
+                             Bytes(4096, 2), 1, tokens[i]);
+    }
+    target_.image->give_up(tokens[0]);
+    target_.image->give_up(tokens[1]);
+  }
+  EXPECT_EQ(target_.completions.wait(tokens[0]), -ECANCELED);
+  EXPECT_EQ(target_.completions.wait(tokens[1]), -ECANCELED);
+  EXPECT_EQ(target_.completions.wait(tokens[2]), 0);
+  Bytes back(4096);
+  EXPECT_EQ(target_.read(0, back), 0);
+  EXPECT_EQ(back, Bytes(4096, 1));
+  EXPECT_EQ(target_.read(20 * kMiB, back), 0);
+  EXPECT_EQ(back, Bytes(4096));
+  EXPECT_EQ(target_.read(21 * kMiB, back), 0);
+  EXPECT_EQ(back, Bytes(4096, 2));
 }
 
 // An open handle does not get a cache: each write is there for others as soon as it has ended.
