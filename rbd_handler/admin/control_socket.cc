@@ -24,6 +24,9 @@ namespace {
 constexpr size_t kRequestBytesMax = 4096;
 // A client that says nothing, or does not read, holds its connection this long.
 constexpr std::chrono::seconds kConnectionLife{10};
+// After an accept that failed for lack of descriptors or memory: the connection stays in the queue,
+// so the next try would fail at once, and so on.
+constexpr std::chrono::milliseconds kAcceptAgain{250};
 
 struct Connection : std::enable_shared_from_this<Connection> {
   Connection(Protocol::socket accepted, const ControlSocket::Handler& handle)
@@ -61,7 +64,7 @@ struct Connection : std::enable_shared_from_this<Connection> {
 }  // namespace
 
 ControlSocket::ControlSocket(asio::io_context& control, std::string path, Handler handler)
-    : path_(std::move(path)), handler_(std::move(handler)), acceptor_(control) {
+    : path_(std::move(path)), handler_(std::move(handler)), acceptor_(control), again_(control) {
   unlink(path_.c_str());
   const mode_t before = umask(0177);  // The file must never be there with a wider mode.
   error_code error;
@@ -78,8 +81,17 @@ ControlSocket::~ControlSocket() { unlink(path_.c_str()); }
 void ControlSocket::accept() {
   acceptor_.async_accept([this](const error_code& error, Protocol::socket socket) {
     if (error == asio::error::operation_aborted) return;
+    if (error && error != asio::error::connection_aborted) return accept_later(error);
     if (!error) std::make_shared<Connection>(std::move(socket), handler_)->run();
     accept();
+  });
+}
+
+void ControlSocket::accept_later(const error_code& why) {
+  log_.warning("a connection can't be accepted now: {}", why.message());
+  again_.expires_after(kAcceptAgain);
+  again_.async_wait([this](const error_code& error) {
+    if (!error) accept();
   });
 }
 

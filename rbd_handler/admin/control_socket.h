@@ -5,9 +5,12 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <string>
 #include <string_view>
+
+#include "common/log.h"
 
 namespace tcmurbd::admin {
 
@@ -26,10 +29,13 @@ class ControlSocket {
 
  private:
   void accept();
+  void accept_later(const boost::system::error_code& why);
 
   const std::string path_;
   const Handler handler_;
   boost::asio::local::stream_protocol::acceptor acceptor_;
+  boost::asio::steady_timer again_;
+  Log log_{"control socket"};
 };
 
 }  // namespace tcmurbd::admin

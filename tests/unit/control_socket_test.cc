@@ -3,12 +3,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <thread>
@@ -82,6 +84,25 @@ TEST_F(ControlSocketTest, ASilentClientHoldsUpNobodyAndRubbishIsDropped) {
   (void)!::send(endless.get(), rubbish.data(), rubbish.size(), MSG_NOSIGNAL);
   EXPECT_EQ(read_all(endless.get()), "");
   EXPECT_EQ(ask("x\n"), "here");
+}
+
+// Each try to accept fails at once and leaves the connection in the queue: without a pause the loop
+// would do nothing else.
+TEST_F(ControlSocketTest, WithoutDescriptorsItDoesNotSpin) {
+  socket_.emplace(control_, path_,
+                  [](std::string_view, ControlSocket::Reply reply) { reply("here"); });
+  const UniqueFd waiting = connect();
+  ASSERT_EQ(::send(waiting.get(), "x\n", 2, MSG_NOSIGNAL), 2);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const size_t handlers = control_.run_for(std::chrono::milliseconds(300));
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_LT(handlers, 10U);
+  thread_ = std::jthread([this] { control_.run(); });
+  EXPECT_EQ(read_all(waiting.get()), "here");
 }
 
 TEST_F(ControlSocketTest, IsForRootOnlyAndTakesADeadDaemonsPlace) {
