@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <csignal>
+#include <stdexcept>
 #include <utility>
 
 #include "rbd_handler/ceph/headroom.h"
@@ -36,9 +37,32 @@ Daemon::~Daemon() {
 }
 
 int Daemon::run() {
-  if (!start()) return 1;
-  control_.run();
+  try {
+    if (!start()) return 1;
+    control_.run();
+  } catch (const std::exception& error) {
+    log_.error("ending, a successor has to go on: {}", error.what());
+    leave_all_blocked();
+    return 1;
+  }
   return exit_code_;
+}
+
+// The process can't go on: what it served gives BUSY until a successor takes it over, and the
+// kernel's writers do not wait for answers that nobody will give.
+void Daemon::leave_all_blocked() {
+  for (const auto& [minor, lun] : luns_) block(lun->entry());
+  if (!netlink_) return;
+  if (auto wanted = netlink_->request_replies(false); !wanted) log_.warning("{}", wanted.error());
+}
+
+// Each reactor's thread. An exception ends the process in order, on the control thread.
+void Daemon::run_reactor(Reactor& reactor) {
+  try {
+    reactor.loop.run();
+  } catch (const std::exception& error) {
+    asio::post(control_, [text = std::string(error.what())] { throw std::runtime_error(text); });
+  }
 }
 
 bool Daemon::start() {
@@ -71,7 +95,7 @@ bool Daemon::start() {
     Reactor& reactor = *reactors_.back();
     busy_.emplace_back(reactor.loop.get_executor());
     reactor.heartbeat.start();
-    threads_.emplace_back([&reactor] { reactor.loop.run(); });
+    threads_.emplace_back([this, &reactor] { run_reactor(reactor); });
   }
   wait_for_signals();
   wait_for_netlink();
@@ -205,11 +229,17 @@ void Daemon::on_added(const Event& event) {
   }
   if (stopping_) return reply(event, -ESHUTDOWN);
   const kernel::UioEntry entry{event.minor, *name};
-  make_lun(entry, std::move(*spec))->open(Origin::kAdded, [this, event](int status) {
-    // A failed one is unregistered by the kernel without a REMOVED event.
-    if (status != 0) luns_.erase(event.minor);
-    reply(event, status);
-  });
+  try {
+    make_lun(entry, std::move(*spec))->open(Origin::kAdded, [this, event](int status) {
+      // A failed one is unregistered by the kernel without a REMOVED event.
+      if (status != 0) luns_.erase(event.minor);
+      reply(event, status);
+    });
+  } catch (const std::system_error& error) {
+    // Out of threads, descriptors or memory: this device's failure and nobody else's.
+    log_.error("{}: refused: {}", event.device, error.what());
+    if (luns_.erase(event.minor) != 0) reply(event, -ENOMEM);
+  }
 }
 
 void Daemon::on_removed(const Event& event) {

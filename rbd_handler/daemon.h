@@ -45,6 +45,8 @@ class Daemon {
   };
 
   bool start();
+  void run_reactor(Reactor& reactor);
+  void leave_all_blocked();
   void take_over();
   void take_over_one(const kernel::UioEntry& entry);
   void block(const kernel::UioEntry& entry);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <exception>
 
 #include "common/check.h"
 #include "common/log.h"
@@ -42,22 +43,33 @@ Log& netlink_log() {
 struct Reader {
   const std::function<void(const Event&)>& on_event;
   int family;
+  // Thrown by on_event. It must not pass the C frames of libnl.
+  std::exception_ptr thrown;
 };
 
-int take_message(nl_msg* message, void* argument) {
-  const auto& reader = *static_cast<Reader*>(argument);
+void take_message(const Reader& reader, nl_msg* message) {
   const nlmsghdr* header = nlmsg_hdr(message);
   // Only the kernel's own messages: their sender is port 0.
   if (nlmsg_get_src(message)->nl_pid != 0 || header->nlmsg_type != reader.family) {
     netlink_log().warning("a message of type {} from port {} ignored", header->nlmsg_type,
                           nlmsg_get_src(message)->nl_pid);
-    return NL_OK;
+    return;
   }
   const auto event = decode_event({reinterpret_cast<const uint8_t*>(header), header->nlmsg_len});
   if (event) {
     reader.on_event(*event);
   } else {
     netlink_log().warning("an event ignored: {}", event.error());
+  }
+}
+
+int on_message(nl_msg* message, void* argument) {
+  auto& reader = *static_cast<Reader*>(argument);
+  try {
+    take_message(reader, message);
+  } catch (...) {
+    reader.thrown = std::current_exception();
+    return NL_STOP;
   }
   return NL_OK;
 }
@@ -139,14 +151,15 @@ int NetlinkChannel::fd() const { return nl_socket_get_fd(events_.get()); }
 
 std::expected<NetlinkChannel::Read, std::string> NetlinkChannel::read_events(
     const std::function<void(const Event&)>& on_event) {
-  Reader reader{on_event, family_};
-  nl_socket_modify_cb(events_.get(), NL_CB_VALID, NL_CB_CUSTOM, take_message, &reader);
+  Reader reader{on_event, family_, nullptr};
+  nl_socket_modify_cb(events_.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &reader);
   Read result = Read::kDrained;
   // One call of libnl takes one datagram; it tells an empty socket and an overrun apart only
   // through errno, because it has one code for "no memory" of both sides.
   while (true) {
     errno = 0;
     const int error = nl_recvmsgs_default(events_.get());
+    if (reader.thrown) std::rethrow_exception(reader.thrown);
     if (error >= 0) continue;
     if (error == -NLE_AGAIN) return result;
     if (error == -NLE_NOMEM && errno == ENOBUFS) {

@@ -40,7 +40,7 @@ class NetlinkChannel {
   };
   // Hands out all events that are there, in order. Malformed messages, and those that don't come
   // from the kernel, are logged and left out. The error is the socket's: no events will come any
-  // more.
+  // more. What `on_event` throws comes out of here.
   std::expected<Read, std::string> read_events(const std::function<void(const Event&)>& on_event);
 
   // Answers an event. `status`: 0, or a negative errno that the configfs writer gets. The kind must
