@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "common/boot_clock.h"
 #include "rbd_handler/ceph/headroom.h"
 #include "rbd_handler/status_json.h"
 
@@ -30,6 +31,8 @@ Daemon::Daemon(Config config, ReadConfig read_config)
     : config_(std::move(config)),
       read_config_(std::move(read_config)),
       signals_(control_, SIGTERM, SIGINT, SIGHUP),
+      beat_timer_(control_),
+      heartbeat_(boot_now()),
       netlink_wait_(control_) {}
 
 Daemon::~Daemon() {
@@ -99,6 +102,8 @@ bool Daemon::start() {
   }
   wait_for_signals();
   wait_for_netlink();
+  heartbeat_ = Heartbeat(boot_now());
+  wait_for_beat();
   take_over();
   return true;
 }
@@ -263,6 +268,20 @@ void Daemon::on_reconfigured(const Event& event) {
   }
   log_.error("{}: a new dev_config is refused: remove the device and add it again", event.device);
   reply(event, -EOPNOTSUPP);
+}
+
+// The kernel and hosts may have given up commands meanwhile, and a peer may have taken the lock.
+void Daemon::wait_for_beat() {
+  beat_timer_.expires_after(Heartbeat::kPeriod);
+  beat_timer_.async_wait([this](const error_code& error) {
+    if (error) return;
+    if (const auto gap = heartbeat_.beat(boot_now())) {
+      log_.warning("the control thread did not run for {:.1f} s",
+                   std::chrono::duration<double>(*gap).count());
+      for (const auto& [minor, lun] : luns_) lun->on_away(*gap);
+    }
+    wait_for_beat();
+  });
 }
 
 void Daemon::wait_for_signals() {

@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/heartbeat.h"
 #include "config/config.h"
 #include "rbd_handler/admin/control_socket.h"
 #include "rbd_handler/kernel/netlink.h"
@@ -60,6 +61,7 @@ class Daemon {
   void rescan();
   std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);
 
+  void wait_for_beat();
   void wait_for_signals();
   void reload();
   void shut_down();
@@ -76,6 +78,8 @@ class Daemon {
   std::vector<std::jthread> threads_;
   size_t next_reactor_ = 0;
   boost::asio::signal_set signals_;
+  boost::asio::steady_timer beat_timer_;
+  Heartbeat heartbeat_;
   std::unique_ptr<kernel::NetlinkChannel> netlink_;
   boost::asio::posix::stream_descriptor netlink_wait_;
   std::unique_ptr<admin::ControlSocket> socket_;

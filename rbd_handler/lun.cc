@@ -318,6 +318,11 @@ void Lun::remove(Done done) {
   drain("its removal");
 }
 
+void Lun::on_away(Duration gap) {
+  if (state_ != State::kServing) return;
+  log_->info("this daemon was away for {:.1f} s", std::chrono::duration<double>(gap).count());
+}
+
 void Lun::leave(Done done) {
   leaving_ = true;
   report(-ESHUTDOWN);

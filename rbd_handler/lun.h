@@ -61,6 +61,9 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // serves it, then as remove().
   void leave(Done done);
 
+  // The control thread did not run for `gap`.
+  void on_away(Duration gap);
+
   // New limits from a reloaded config.
   void reconfigure(const Config& config) { settings_ = config.device; }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/heartbeat.h"
+
 namespace tcmurbd {
 namespace {
 
@@ -12,6 +14,15 @@ TEST(BootClock, GoesOnAndIsNotBehindTheSteadyClock) {
   const Duration second = boot_now();
   EXPECT_GE(second, first);
   EXPECT_GE(second, steady) << "the steady clock leaves out suspended time";
+}
+
+TEST(Heartbeat, TellsAGapOnce) {
+  using std::chrono::milliseconds;
+  Heartbeat heart(milliseconds(1000));
+  EXPECT_EQ(heart.beat(milliseconds(1500)), std::nullopt);
+  EXPECT_EQ(heart.beat(milliseconds(3500)), std::nullopt) << "late, not away";
+  EXPECT_EQ(heart.beat(milliseconds(5501)), milliseconds(2001));
+  EXPECT_EQ(heart.beat(milliseconds(6001)), std::nullopt);
 }
 
 }  // namespace
