@@ -4,7 +4,7 @@
 
 import time
 
-from lib import cdb, cluster, recovery, testing
+from lib import cdb, recovery, testing
 from lib.initiator import Fio
 from lib.libiscsi import GOOD, Session
 from lib.placement import image_beside_an_osd
@@ -220,9 +220,7 @@ class FailoverTest(recovery.RecoveryTestCase):
         return reply
 
     def test_user_that_may_not_blocklist(self):
-        key = self.cluster.create_user("weak", mon="allow r", osd="allow rwx pool=rbd")
-        with open(f"{self.cluster.directory}/keyring", "a", encoding="utf-8") as keyring:
-            keyring.write(cluster.keyring_entry("client.weak", key))
+        self.cluster.add_user("weak", mon="allow r", osd="allow rwx pool=rbd")
         session = self.serve(options=";id=weak")
         log_start = len(self.daemon.log())
         self.hang(self.victim)

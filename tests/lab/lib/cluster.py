@@ -226,6 +226,12 @@ class Cluster(Images):
         flat = [word for service, cap in caps.items() for word in (service, cap)]
         return self.command("auth get-or-create", entity=f"client.{name}", caps=flat)[0]["key"]
 
+    def add_user(self, name, **caps):
+        """The same, with its key in the keyring of all of the lab's clients."""
+        key = self.create_user(name, **caps)
+        with open(f"{self.directory}/keyring", "a", encoding="utf-8") as keyring:
+            keyring.write(keyring_entry(f"client.{name}", key))
+
     def read_object(self, name, pool="rbd"):
         """An object's bytes by a client that knows nothing of images or locks; b"" if it is not there."""
         with self._rados.open_ioctx(pool) as ioctx:
