@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What takes a night: the lab's long variants, one after the other, and beside them the simulation for a million lives.
+#   night.sh [DIR]   after a build in build/, as root; DIR (build/night) keeps logs and results
+# Ended before its time, it goes on where it was: what has passed with the same build is not run again.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+dir=$(realpath -m "${1:-build/night}")
+lab=tests/lab
+export TCMU_RBD=$PWD/build/tcmu-rbd
+mkdir -p "$dir"
+
+build=$(cat build/tcmu-rbd build/device_sim_test | sha256sum)
+[ "$build" = "$(cat "$dir/build" 2> /dev/null)" ] || rm -f "$dir"/*.result
+echo "$build" > "$dir/build"
+
+# piece NAME COMMAND...
+piece() {
+  local name=$1 began=$SECONDS outcome=FAILED
+  shift
+  grep -qs '^passed' "$dir/$name.result" && return
+  echo "$(date +%T) $name"
+  LAB_LOGS=$dir/$name.logs "$@" > "$dir/$name.log" 2>&1 && outcome=passed
+  printf '%-8s %5d min\n' $outcome $(((SECONDS - began) / 60)) > "$dir/$name.result"
+}
+
+# tests FILE: CLASS.TEST of each test in it
+tests() {
+  sed -nE 's/^class (\w+)\(.*/class \1/p; s/^    def (test_\w+)\(.*/\1/p' "$lab/test_$1.py" |
+    while read -r word name; do
+      if [ -n "$name" ]; then class=$name; else echo "$class.$word"; fi
+    done
+}
+
+# long FILE VARIABLE=VALUE: each of its tests is a piece
+long() {
+  for test in $(tests "$1"); do
+    piece "${test#*.test_}" env "$2" python3 "$lab/test_$1.py" "$test"
+  done
+}
+
+piece simulation nice env SIM_LIVES="${SIM_LIVES:-1000000}" build/device_sim_test &
+long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
+long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"
+long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
+wait
+
+printf '\n%-40s %s\n' piece outcome
+for result in "$dir"/*.result; do
+  printf '%-40s %s\n' "$(basename "$result" .result)" "$(cat "$result")"
+done
+! grep -l '^FAILED' "$dir"/*.result > /dev/null
