@@ -72,6 +72,7 @@ void CopyDesk::searched(Waiting waiting, NamedLunsAnswer& answer) {
     return;
   }
   waiting.named = std::move(*answer.found);
+  waiting.own->note_kernel_limit(waiting.named.kernel_limit);
   std::vector<std::shared_ptr<Lun>> named;
   for (const size_t place : waiting.named.luns) named.push_back(waiting.luns[place]);
   waiting.luns = std::move(named);
@@ -123,9 +124,9 @@ CopyDesk::Answer CopyDesk::make_order(const Waiting& waiting) {
   auto extents = scsi::plan_copy(waiting.request, disks);
   if (!extents) return refused(extents.error());
   order.extents = *extents;
-  // A command that is older than cmd_time_out is answered by the kernel itself, and the initiator
-  // may write over what the copy still writes.
-  order.bound = std::chrono::seconds(waiting.named.cmd_time_out) * 4 / 5;
+  // A command that is older is answered by the kernel itself, and the initiator may write over what
+  // the copy still writes.
+  order.bound = waiting.named.kernel_limit * 4 / 5;
   order.budget = take_share(*waiting.own);
   return order;
 }

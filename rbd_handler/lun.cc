@@ -154,6 +154,7 @@ void Lun::serve(OpenedImage opened) {
   state_ = State::kServing;
   const scsi::DiskFacts disk = opened.disk;
   disk_ = disk;
+  kernel_limit_ = opened.kernel_limit;
   backing_->adopt(std::move(opened), attached_);
   const ceph::ImageInfo& info = backing_->image().info();
   log_->info("serving {} bytes ({} in the image){}{}, client {}", disk.blocks * disk.block_size,
@@ -244,13 +245,16 @@ void Lun::notify_task_management(bool wanted) {
 
 void Lun::fetch_target_facts() {
   if (!serving_) return;
-  auto facts = std::make_shared<std::expected<scsi::TargetFacts, std::string>>();
-  walks_->run([configfs = configfs_, facts] { *facts = configfs.read_target_facts(); },
-              [self = shared_from_this(), facts] { self->facts_fetched(*facts); });
+  auto fetched = std::make_shared<Fetched>();
+  walks_->run([configfs = configfs_,
+               fetched] { *fetched = {configfs.read_target_facts(), configfs.kernel_limit()}; },
+              [self = shared_from_this(), fetched] { self->facts_fetched(*fetched); });
 }
 
-void Lun::facts_fetched(std::expected<scsi::TargetFacts, std::string>& facts) {
+void Lun::facts_fetched(Fetched& fetched) {
   if (!serving_) return;
+  note_kernel_limit(fetched.kernel_limit);
+  auto& facts = fetched.facts;
   if (!facts) {
     log_->warning("reading identity and port groups: {}", facts.error());
     facts = scsi::TargetFacts{};
@@ -259,6 +263,12 @@ void Lun::facts_fetched(std::expected<scsi::TargetFacts, std::string>& facts) {
   on_reactor([facts = std::move(*facts)](reactor::Serving& serving) {
     serving.apply([&](Device& device, TimePoint now) { device.on_target_facts(facts, now); });
   });
+}
+
+void Lun::note_kernel_limit(Duration limit) {
+  if (std::exchange(kernel_limit_, limit) == limit) return;
+  log_->info("the kernel answers commands itself after {} s (cmd_time_out, 0: never)",
+             std::chrono::duration_cast<seconds>(limit).count());
 }
 
 void Lun::on_broken(const std::string& reason) {

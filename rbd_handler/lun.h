@@ -86,6 +86,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // --- for the CopyDesk ---
   KnownLun known() const;
   void note_identity(scsi::TargetFacts identity) { identity_ = std::move(identity); }
+  // How old a command may become before the kernel answers it, as just read. Zero: any age.
+  void note_kernel_limit(Duration limit);
   // Of jobs that list configfs directories: a lock of the kernel's may keep them.
   reactor::Jobs& walks() const { return *walks_; }
   struct CopyDisk {
@@ -112,7 +114,11 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void ring_reset(std::expected<ring::Ring, OpenError>& ring);
   void set_blocked(bool blocked, std::move_only_function<void()> then);
   void fetch_target_facts();
-  void facts_fetched(std::expected<scsi::TargetFacts, std::string>& facts);
+  struct Fetched {
+    std::expected<scsi::TargetFacts, std::string> facts;
+    Duration kernel_limit{};
+  };
+  void facts_fetched(Fetched& fetched);
   void drain(const char* why);
   void stop_waiting(const char* why);
   void close_all();
@@ -143,7 +149,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   Done done_;
   std::optional<uint64_t> resized_;  // While opening: the open job may have read the size before.
   scsi::DiskFacts disk_;             // As the reactor's half has them.
-  scsi::TargetFacts identity_;       // As last read from configfs.
+  scsi::TargetFacts identity_;       // As last read from configfs, as is the next.
+  Duration kernel_limit_{};          // See note_kernel_limit().
   // What serving needs; torn down in a job, in the reverse order.
   std::shared_ptr<Attached> attached_;  // Also held by what still has ops under way.
   std::shared_ptr<reactor::Inbox> inbox_;

@@ -134,6 +134,7 @@ std::expected<OpenedImage, OpenError> open_all(
   OpenedImage opened;
   opened.control = *control;
   opened.disk = *disk;
+  opened.kernel_limit = configfs.kernel_limit();
   if (!info.read_only) {
     auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(handlers));
     if (!channel) return failed(EIO, channel.error());

@@ -63,6 +63,7 @@ struct OpenedImage {
   std::shared_ptr<ceph::FenceLedger> ledger;
   scsi::DiskFacts disk;
   std::string predecessor;  // The instance that was fenced; empty: there was none.
+  Duration kernel_limit{};  // See ConfigfsDevice.
 };
 
 // Fences the instance that a dead predecessor left behind, opens the image and holds it against the

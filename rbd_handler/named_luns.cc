@@ -31,8 +31,7 @@ class Search {
     const auto extents = scsi::plan_copy(request_, disks);
     if (!extents) return std::unexpected(extents.error());
     if (!all_may(named.luns, *extents)) return std::unexpected(scsi::kCopyTargetNotReachable);
-    const kernel::ConfigfsDevice own(luns_.front().name, root_);
-    named.cmd_time_out = std::max<int64_t>(own.attribute("cmd_time_out").value_or(0), 0);
+    named.kernel_limit = kernel::ConfigfsDevice(luns_.front().name, root_).kernel_limit();
     return named;
   }
 

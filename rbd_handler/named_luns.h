@@ -33,7 +33,7 @@ struct NamedLuns {
   // herein.
   std::vector<size_t> luns;
   std::vector<uint16_t> of_cscd;  // For each CSCD its place in `luns`.
-  int64_t cmd_time_out = 0;       // Of the LUN that the copy came to; seconds, 0: none.
+  Duration kernel_limit{};        // Of the LUN that the copy came to; see ConfigfsDevice.
 };
 
 struct NamedLunsAnswer {

@@ -22,6 +22,10 @@ constexpr std::string_view kParameters = "/sys/module/target_core_user/parameter
 // answer.
 constexpr std::array<std::string_view, 3> kAskUs{"dev_config", "dev_size", "emulate_write_cache"};
 
+// TCMU_TIME_OUT. The kernel keeps milliseconds in 32 bits, so what is larger is no value of its.
+constexpr std::chrono::seconds kLimitDefault{30};
+constexpr std::chrono::seconds kLimitMax{UINT32_MAX / 1000};
+
 std::string parameter(const std::string& root, std::string_view name) {
   return fmt::format("{}/{}", below(root, kParameters), name);
 }
@@ -36,6 +40,12 @@ std::expected<int64_t, std::string> ConfigfsDevice::attribute(std::string_view n
   const auto text = read_small_file(path);
   if (!text) return std::unexpected(text.error());
   return parse_number(*text, path);
+}
+
+Duration ConfigfsDevice::kernel_limit() const {
+  const auto limit = attribute("cmd_time_out");
+  if (!limit || *limit < 0 || *limit > kLimitMax.count()) return kLimitDefault;
+  return std::chrono::seconds(*limit);
 }
 
 std::expected<void, std::string> ConfigfsDevice::set_attribute(std::string_view name,

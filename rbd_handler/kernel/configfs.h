@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "common/unique_fd.h"
+#include "common/units.h"
 #include "rbd_handler/kernel/device_name.h"
 #include "rbd_handler/scsi/facts.h"
 
@@ -28,6 +29,10 @@ class ConfigfsDevice {
   // attrib/NAME as a number: hw_block_size (bytes), hw_max_sectors (blocks), dev_size (bytes),
   // cmd_time_out (seconds, 0 = off), qfull_time_out, max_data_area_mb, emulate_write_cache, ...
   std::expected<int64_t, std::string> attribute(std::string_view name) const;
+  // attrib/cmd_time_out: the age at which the kernel itself answers a command; zero: never. It can
+  // change only while no LUN is mapped. What can't be read is taken for the kernel's default of 30
+  // s.
+  Duration kernel_limit() const;
   // Allowed from within an ADDED event too. The kernel refuses cmd_time_out (EINVAL) while a LUN is
   // mapped.
   // REQUIRES: none of dev_config, dev_size, emulate_write_cache: the kernel would wait for our own

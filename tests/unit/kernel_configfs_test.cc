@@ -76,6 +76,16 @@ TEST_F(ConfigfsTree, Attributes) {
   EXPECT_THAT(device_.attribute("none").error(), HasSubstr("attrib/none: No such file"));
 }
 
+TEST_F(ConfigfsTree, TheKernelsLimitOfACommandsAge) {
+  using std::chrono::seconds;
+  EXPECT_EQ(device_.kernel_limit(), seconds(30)) << "not there";
+  for (const auto& [text, limit] : std::vector<std::pair<std::string, int>>{
+           {"0\n", 0}, {"45\n", 45}, {"-1\n", 30}, {"soon\n", 30}, {"99999999999999\n", 30}}) {
+    root_.write(kDevice + "/attrib/cmd_time_out", text);
+    EXPECT_EQ(device_.kernel_limit(), seconds(limit)) << text;
+  }
+}
+
 TEST_F(ConfigfsTree, SetsAttributesThatAskNobody) {
   root_.write(kDevice + "/attrib/tmr_notification", "");
   EXPECT_TRUE(device_.set_attribute("tmr_notification", 1).has_value());

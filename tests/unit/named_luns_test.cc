@@ -78,7 +78,7 @@ TEST_F(NamedLunsTest, EachOnceWithItsPlace) {
   ASSERT_TRUE(answer.found);
   EXPECT_THAT(answer.found->luns, ElementsAre(2, 0));
   EXPECT_THAT(answer.found->of_cscd, ElementsAre(0, 1, 0));
-  EXPECT_EQ(answer.found->cmd_time_out, 30);
+  EXPECT_EQ(answer.found->kernel_limit, std::chrono::seconds(30));
   EXPECT_EQ(answer.refusal, "");
 }
 
