@@ -35,7 +35,8 @@ Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
       disk_(disk),
       settings_(settings),
       gate_(settings.gate),
-      primary_(settings.primary) {
+      primary_(settings.primary),
+      safe_(settings.safe) {
   reports_.reserve(kReportsMax);
   throttle_.set(settings.limits, now_);
   on_kernel_limit(settings.kernel_limit);

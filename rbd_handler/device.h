@@ -36,8 +36,9 @@ struct DeviceSettings {
   Duration kernel_limit{};
   // The image's QoS limits.
   task::RateLimits limits{};
-  // Whether the image can be written here (mirroring).
+  // Whether the image can be written here (mirroring), and whether that is safe: see on_safe().
   bool primary = true;
+  bool safe = true;
 };
 
 // An EXTENDED COPY that came to this LUN; `task` names it.
@@ -95,6 +96,9 @@ class Device {
   // What the image's settings, or its role in mirroring, are now.
   void on_rate_limits(const task::RateLimits& limits, TimePoint now);
   void on_primary(bool primary, TimePoint now);
+  // Whether changes are safe: else they are answered BUSY, and reads are served. Whoever calls this
+  // tells the operator why.
+  void on_safe(bool safe, TimePoint now);
   // Another gateway wants the lock. `request` comes back with take_peer_replies().
   void on_peer_asks(uint64_t request, TimePoint now);
   // Fresh facts, as asked for through wants_target_facts().
@@ -259,6 +263,7 @@ class Device {
   TimePoint away_until_{};   // The quarantine's end.
   TimePoint owned_since_{};  // Of the lock.
   bool primary_;
+  bool safe_;
   bool full_ = false;  // The last change that needed space found none.
   uint64_t next_sequence_ = 1;
   std::deque<uint32_t> parked_;   // Tasks in kAwaitingLock, oldest first.

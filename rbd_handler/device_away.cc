@@ -32,6 +32,7 @@ std::optional<scsi::Result> Device::refusal(uint32_t index) {
   if (task.abandoned) return kTaskAborted;
   if (!changes(index)) return std::nullopt;
   if (!primary_) return scsi::result_from_errno(kNotPrimary, task.plan.ops.front().kind);
+  if (!safe_) return scsi::Result::busy();
   const bool handed_over = task.queued < owned_since_ && now_ - task.queued > kHandOverAge;
   if (now_ >= away_until_ && !handed_over && !past_deadline(task)) return std::nullopt;
   ++counters_.stale;
@@ -56,8 +57,11 @@ void Device::on_away(AwayCause cause, Duration gap, TimePoint now) {
 }
 
 void Device::note_away(AwayCause cause, Duration gap) {
-  ++counters_.away;
+  // The reactor, the control thread and the cluster all notice one and the same standstill.
+  const bool known = away_until_ - now_ > kQuarantine - seconds(1);
   away_until_ = now_ + kQuarantine;
+  if (known) return;
+  ++counters_.away;
   uint32_t waiting = 0;
   tasks_.for_each([&](uint32_t index) { waiting += waits(tasks_[index].state) && changes(index); });
   counters_.stale += waiting;
@@ -108,6 +112,13 @@ void Device::set_primary(bool primary) {
   if (std::exchange(primary_, primary) == primary) return;
   report_lun(primary ? Report::Kind::kPromoted : Report::Kind::kDemoted);
   if (!primary) refuse_waiting_changes(scsi::result_from_errno(kNotPrimary, OpKind::kWrite));
+}
+
+void Device::on_safe(bool safe, TimePoint now) {
+  now_ = now;
+  if (std::exchange(safe_, safe) == safe) return;
+  if (!safe) refuse_waiting_changes(scsi::Result::busy());
+  settle_gate();
 }
 
 // Of an op of a change.

@@ -20,7 +20,7 @@ constexpr scsi::Result kTaskAborted{scsi::ScsiStatus::kTaskAborted, {}};
 }  // namespace
 
 void Device::start_copy(uint32_t index, scsi::CopyRequest request) {
-  if (leaving_ || now_ < away_until_) {
+  if (leaving_ || !safe_ || now_ < away_until_) {
     answer(index, scsi::Result::busy(), {});
     return;
   }

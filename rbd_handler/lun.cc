@@ -190,6 +190,9 @@ DeviceSettings Lun::device_settings() const {
   settings.gate.release_after = settings_.release_after;
   settings.deadline = spec_.command_deadline.value_or(settings_.command_deadline);
   settings.reads_need_lock = settings_.reads_need_lock;
+  settings.kernel_limit = kernel_limit_;
+  settings.limits = backing_->image().info().limits;
+  settings.primary = backing_->image().primary();
   return settings;
 }
 
@@ -269,6 +272,10 @@ void Lun::note_kernel_limit(Duration limit) {
   if (std::exchange(kernel_limit_, limit) == limit) return;
   log_->info("the kernel answers commands itself after {} s (cmd_time_out, 0: never)",
              std::chrono::duration_cast<seconds>(limit).count());
+  if (!serving_) return;
+  on_reactor([limit](reactor::Serving& serving) {
+    serving.apply([limit](Device& device, TimePoint) { device.on_kernel_limit(limit); });
+  });
 }
 
 void Lun::on_broken(const std::string& reason) {
@@ -330,7 +337,10 @@ void Lun::remove(Done done) {
 
 void Lun::on_away(Duration gap) {
   if (state_ != State::kServing) return;
-  log_->info("this daemon was away for {:.1f} s", std::chrono::duration<double>(gap).count());
+  on_reactor([gap](reactor::Serving& serving) {
+    serving.apply(
+        [gap](Device& device, TimePoint now) { device.on_away(AwayCause::kControlGap, gap, now); });
+  });
 }
 
 void Lun::leave(Done done) {

@@ -16,6 +16,7 @@ using lock::Job;
 using std::chrono::seconds;
 
 constexpr Expected kGood{};
+constexpr Expected kBusy{.status = 0x08};
 constexpr Expected kSpaceAllocationFailed{.status = 0x02, .key = 0x07, .asc = 0x27, .ascq = 0x07};
 constexpr Expected kWriteProtected{.status = 0x02, .key = 0x07, .asc = 0x27, .ascq = 0x00};
 
@@ -153,6 +154,32 @@ TEST(Demoted, ItIsFoundOutWhenTheLockIsTakenToo) {
   lun.device.on_acquire_failed(AcquireFailure::kDemoted, lun.now);
   lun.ring();
   lun.expect(write, kWriteProtected);
+}
+
+TEST(Unsafe, ChangesAreBusyAndReadsServedUntilItIsSafe) {
+  DeviceFixture lun;
+  const uint64_t running = lun.write(0, Bytes(512, 1));
+  const uint64_t waits = lun.write(0, Bytes(512, 2));
+  lun.device.on_safe(false, lun.now);
+  lun.ring();
+  lun.expect(waits, kBusy);
+  lun.finish_all();
+  lun.expect(running, kGood);
+  lun.expect(lun.write(8, Bytes(512, 3)), kBusy);
+  const uint64_t read = lun.read(0, 1);
+  lun.finish_all();
+  EXPECT_EQ(lun.data_of(read), Bytes(512, 1));
+  lun.device.on_safe(true, lun.now);
+  const uint64_t again = lun.write(8, Bytes(512, 3));
+  lun.finish_all();
+  lun.expect(again, kGood);
+}
+
+TEST(Unsafe, OneThatWasSoWhenOpenedAsksForNoLock) {
+  DeviceFixture lun(2048, {}, {.safe = false});
+  lun.play_jobs = false;
+  lun.expect(lun.write(0, Bytes(512, 1)), kBusy);
+  EXPECT_EQ(lun.take_job(), Job::kNone);
 }
 
 TEST(Demoted, OneThatWasSoWhenOpenedServesReads) {
