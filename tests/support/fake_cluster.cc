@@ -33,8 +33,9 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
     }
   }
   Op entry{op, token, 0, 0, changes && cluster_.lock_owner != this};
-  // A lock that was broken is found out by the refusal; one that was never there is a defect.
-  cluster_.unlocked_change |= entry.refused && !blocklisted();
+  // A lock that was broken, or whose release told nothing, is found out by the refusal; one that
+  // was never there is a defect.
+  cluster_.unlocked_change |= entry.refused && !blocklisted() && !released_;
   if (changes || op.kind == OpKind::kCompare) {
     const bool both = op.kind == OpKind::kCompareAndWrite;
     entry.expected = id_at(op.data, 0);
@@ -45,9 +46,15 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
   }
   entry.cut = op.range.end() > uint64_t{cluster_.blocks()} * kBlockBytes;
   // librbd refuses it itself, unless it has not heard yet that the lock is gone.
-  if (blocklisted()) entry.refused = false;
+  if (blocklisted() && !released_) entry.refused = false;
   pending_.push_back(entry);
 }
+
+void FakeInstance::give_up(OpToken token) {
+  for (Op& op : pending_) op.given_up |= op.token == token && op.found.empty();
+}
+
+bool FakeInstance::may_cancel(size_t index) const { return pending_[index].given_up; }
 
 bool FakeInstance::write(const Op& op) {
   bool all = true;
@@ -81,11 +88,13 @@ void FakeInstance::first_part(Op& op) {
 }
 
 void FakeInstance::do_first_part(size_t index) {
-  if (!pending_[index].refused && !pending_[index].cut) first_part(pending_[index]);
+  const Op& op = pending_[index];
+  if (!op.refused && !op.cut && cluster_.primary) first_part(pending_[index]);
 }
 
 int32_t FakeInstance::execute(Op& op) {
   if (op.cut) return -ERANGE;
+  if (!cluster_.primary && changes_image(op.op.kind)) return kNotPrimary;
   first_part(op);
   if (op.failed) return -ESHUTDOWN;
   std::vector<uint32_t> ids;
@@ -204,6 +213,18 @@ void FakeInstance::cut(uint32_t blocks) {
   for (auto* list : {&pending_, &gave_up_}) {
     for (Op& op : *list) op.cut |= op.first() + op.blocks() > blocks;
   }
+}
+
+void FakeInstance::take_lock() {
+  cluster_.lock_owner = this;
+  released_ = false;
+  take_newest_map();
+}
+
+void FakeInstance::release() {
+  CHECK(cluster_.lock_owner == this);
+  cluster_.lock_owner = nullptr;
+  released_ = true;
 }
 
 void FakeInstance::take_newest_map() { standing_.epoch = cluster_.epoch(); }

@@ -11,7 +11,8 @@
 //  - -ESHUTDOWN does not mean that nothing was applied, and neither does -ETIMEDOUT, after which an
 //    op may still be applied until the instance's connections are closed, or for a process that
 //    died, at any time;
-//  - a change without the exclusive lock is refused at once (-EROFS);
+//  - a change without the exclusive lock is refused at once (-EROFS), and one to an image that is
+//    not primary when it is executed (kNotPrimary);
 //  - what is read and then written, or written and then read, are two ops of RADOS, and all of the
 //    above may come between them.
 //
@@ -44,7 +45,7 @@ class FakeInstance final : public Image {
   FakeInstance(FakeCluster& cluster, uint64_t epoch) : cluster_(cluster), standing_{epoch} {}
 
   void submit(const ImageOp& op, OpToken token) override;
-  void give_up(OpToken /*token*/) override {}
+  void give_up(OpToken token) override;
 
   // Ops that have not been reported yet.
   size_t pending() const { return pending_.size(); }
@@ -56,6 +57,8 @@ class FakeInstance final : public Image {
   // Executes the first of the two parts of pending op `index`; nothing if it has but one, or did.
   void do_first_part(size_t index);
   bool first_part_left(size_t index) const;
+  // Whether it was given up before anything of it began.
+  bool may_cancel(size_t index) const;
   // Executes pending op `index`, or what is left of it, and reports it. A blocklisted instance may
   // be told -ESHUTDOWN for what was applied.
   OpDone finish(size_t index, bool may_lie);
@@ -75,6 +78,10 @@ class FakeInstance final : public Image {
   // The image has been cut to `blocks`: what is under way beyond them ends -ERANGE.
   void cut(uint32_t blocks);
 
+  // Has the lock now, and the newest map.
+  void take_lock();
+  // Gives the lock up. REQUIRES: it has it.
+  void release();
   void take_newest_map();
   const FakeStanding& standing() const { return standing_; }
   bool blocklisted() const { return standing_.blocklisted_at != 0; }
@@ -92,6 +99,7 @@ class FakeInstance final : public Image {
     std::vector<uint32_t> found{};  // What its first part found, or left, in each block.
     bool failed = false;            // Its first part was refused by a placement group.
     bool cut = false;               // The image has become too small for it.
+    bool given_up = false;
 
     uint32_t first() const { return static_cast<uint32_t>(op.range.offset / kBlockBytes); }
     uint32_t blocks() const { return static_cast<uint32_t>(op.range.length / kBlockBytes); }
@@ -107,6 +115,7 @@ class FakeInstance final : public Image {
   FakeCluster& cluster_;
   FakeStanding standing_;
   bool dead_ = false;
+  bool released_ = false;  // librbd knows that it has the lock no more.
   std::vector<Op> pending_;
   std::vector<Op> gave_up_;
 };
@@ -138,6 +147,7 @@ class FakeCluster {
   std::deque<FakeInstance>& instances() { return instances_; }
 
   FakeInstance* lock_owner = nullptr;
+  bool primary = true;
   bool overlap_seen = false;     // Two changes of one instance overlapped.
   bool unlocked_change = false;  // A change was given to an instance that never had the lock.
   bool torn = false;             // Something came between the parts of an op that ended well.

@@ -60,12 +60,12 @@ class LunSim {
   static constexpr uint32_t kBlocks = 64;
   static constexpr uint32_t kBlocksPerGroup = 8;
   static constexpr OpToken kPeersOp = UINT32_MAX;
-  // A gap from which on the reactor says that it was away.
-  static constexpr Duration kAwayGap = std::chrono::milliseconds(200);
   // A host gives a session up that is silent for this long.
-  static constexpr Duration kHostPatience = std::chrono::milliseconds(500);
+  static constexpr Duration kHostPatience = std::chrono::milliseconds(2500);
   // The cluster ends a watch that is silent for this long.
-  static constexpr Duration kWatchTimeout = std::chrono::milliseconds(800);
+  static constexpr Duration kWatchTimeout = std::chrono::milliseconds(4000);
+  // And a peer breaks the lock of who does not answer for this long.
+  static constexpr Duration kPeerPatience = std::chrono::milliseconds(1000);
 
   struct Pending {
     boost::container::small_vector<BlockRun, 1> runs{};  // What it touches; none: a flush.
@@ -123,6 +123,7 @@ class LunSim {
   void expire();
   void report_done(const OpDone& done);
   void restart_ring();
+  void tell_watch_lost();
   void thaw(Duration gap);
 
   // --- faults (lun_sim_faults.cc) ---
@@ -130,16 +131,20 @@ class LunSim {
   void freeze_daemon();
   void freeze_machine();
   void drop_session();
+  void drop_silent_session();
   void deliver_late();
   void reset_ring();
   void remove_entry();
   void resize();
+  void change_role();
+  void change_limits();
   void crash();
   void start_successor();
 
   // --- the cluster (lun_sim_cluster.cc) ---
   void end_some_op();
   void end_op(FakeInstance& instance, size_t index);
+  void close_some_instance();
   void run_job(bool friendly);
   void acquire(bool friendly);
   void release(bool friendly);
@@ -168,10 +173,11 @@ class LunSim {
   bool peer_unheard_ = false;           // and that a frozen daemon has not heard.
   TimePoint peer_gives_up_{};
   uint64_t last_request_ = 0;
-  std::optional<Device> device_;  // None: it has crashed.
-  bool frozen_ = false;           // Nothing reaches the device.
-  TimePoint frozen_since_{};      // In the world's time.
-  std::vector<OpDone> inbox_;     // What ended meanwhile.
+  std::optional<Device> device_;               // None: it has crashed.
+  std::map<FakeInstance*, uint32_t> numbers_;  // Of earlier instances that are not closed.
+  bool frozen_ = false;                        // Nothing reaches the device.
+  TimePoint frozen_since_{};                   // In the world's time.
+  std::vector<OpDone> inbox_;                  // What ended meanwhile.
   lock::Job job_ = lock::Job::kNone;
   TimePoint now_{std::chrono::hours(1)};
   Duration skew_{};

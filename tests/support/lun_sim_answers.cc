@@ -40,8 +40,8 @@ void LunSim::collect_of_copies() {
     EXPECT_EQ(done.token, command.runs.front().first);
     if (command.id != 0) model_.answer(command.id, clock_);
     using enum scsi::ScsiStatus;
-    const bool may_fail =
-        life_.knows(Fault::kErrors) || life_.knows(Fault::kFull) || life_.knows(Fault::kResize);
+    const bool may_fail = life_.knows(Fault::kErrors) || life_.knows(Fault::kFull) ||
+                          life_.knows(Fault::kResize) || life_.knows(Fault::kDemoted);
     EXPECT_TRUE(done.result.status == kGood || done.result.status == kBusy ||
                 done.result.status == kTaskAborted ||
                 (may_fail && done.result.status == kCheckCondition));
@@ -59,7 +59,7 @@ void LunSim::answered(uint64_t tag, const Pending& command, const FakeResult& re
   if (result.how != kAnswered) return;
   check_sense(command, result);
   if (result.status != 0x00) return;
-  if (life_.knows(Fault::kOrder)) check_order(tag, command);
+  check_order(tag, command);
   if (command.status) return check_status(command, result.data_in);
   for (const BlockRun& run : command.runs) {
     EXPECT_LE(run.first + run.count, command.size_max) << "GOOD beyond the image's end";
@@ -79,12 +79,15 @@ void LunSim::check_sense(const Pending& command, const FakeResult& result) const
   const bool error = code >> 16 == 0x03 && life_.knows(Fault::kErrors);
   const bool full = code == 0x072707 && life_.knows(Fault::kFull);
   const bool resized = (code == 0x052100 || code == 0x062a09) && life_.knows(Fault::kResize);
-  EXPECT_TRUE(miscompare || error || full || resized) << "sense " << std::hex << code;
+  const bool demoted = code == 0x072700 && life_.knows(Fault::kDemoted);
+  EXPECT_TRUE(miscompare || error || full || resized || demoted) << "sense " << std::hex << code;
 }
 
 // What overlaps is served first come, first served, and a flush is GOOD only if no write before it
 // can still be lost.
 void LunSim::check_order(uint64_t tag, const Pending& command) const {
+  // How far that one looked depends on the device's size then.
+  if (command.status && life_.knows(Fault::kResize)) return;
   for (const auto& [earlier, other] : open_) {
     if (earlier > tag) return;
     if (command.runs.empty()) {
@@ -145,8 +148,12 @@ void LunSim::check_aborted() {
 
 // And every command in time, as far as the daemon was there.
 void LunSim::check_overdue() {
-  if (life_.deadline == Duration{} || !device_->broken_reason().empty()) return;
-  const Duration limit = life_.deadline + 3 * Device::kTick;
+  if (!device_->broken_reason().empty()) return;
+  Duration limit = life_.kernel_deadline - device_->away_limit();
+  // To wait for the image's own limits is no fault.
+  if (life_.deadline != Duration{} && !life_.knows(Fault::kLimits))
+    limit = std::min(limit, life_.deadline);
+  limit += 3 * Device::kTick;
   for (const auto& [tag, command] : open_) {
     const TimePoint since = std::max(command.since, awake_since_);
     if (now_ - since <= limit) continue;

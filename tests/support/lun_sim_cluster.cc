@@ -27,6 +27,8 @@ void LunSim::end_some_op() {
 
 void LunSim::end_op(FakeInstance& instance, size_t index) {
   if (chance(3)) return instance.do_first_part(index);
+  if (instance.may_cancel(index) && instance.first_part_left(index) == false && chance(4))
+    return report_done(instance.fail(index, -ECANCELED, false));
   if (weather() != Weather::kCalm && chance(300)) return report_done(instance.time_out(index));
   if (life_.knows(Fault::kErrors) && chance(16)) {
     ++counts_.errors;
@@ -39,11 +41,22 @@ void LunSim::end_op(FakeInstance& instance, size_t index) {
   report_done(instance.finish(index, chance(2)));
 }
 
+// One of ours that was given up, once its last op has ended.
+void LunSim::close_some_instance() {
+  if (!device_ || frozen_ || numbers_.empty()) return;
+  auto chosen = numbers_.begin();
+  std::advance(chosen, below(static_cast<uint32_t>(numbers_.size())));
+  const auto [instance, number] = *chosen;
+  if (instance->pending() != 0) return;
+  numbers_.erase(chosen);
+  instance->close();
+  device_->on_instance_closed(number, now_);
+}
+
 void LunSim::run_job(bool friendly) {
   if (!device_) return;
-  // librbd waits for all that is under way.
-  const bool waits = life_.knows(Fault::kReleaseWaits) && mine_->pending() != 0;
-  if (job_ == lock::Job::kRelease && waits) return;
+  const bool hangs = life_.knows(Fault::kReleaseHangs) && weather() != Weather::kCalm;
+  if (job_ == lock::Job::kRelease && hangs && !friendly) return;
   const lock::Job job = std::exchange(job_, lock::Job::kNone);
   switch (job) {
     case lock::Job::kNone:
@@ -51,8 +64,6 @@ void LunSim::run_job(bool friendly) {
     case lock::Job::kAcquire:
       return acquire(friendly);
     case lock::Job::kRelease:
-      // The device has to have waited before.
-      EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
       return release(friendly);
     case lock::Job::kFence:
       return fence(friendly);
@@ -62,8 +73,15 @@ void LunSim::run_job(bool friendly) {
 }
 
 void LunSim::acquire(bool friendly) {
-  if (!friendly && chance(10)) return device_->on_acquire_failed(false, now_);
-  if (mine_->blocklisted()) return device_->on_acquire_failed(true, now_);
+  using enum lock::AcquireFailure;
+  // Without its watch the daemon may have been away.
+  if (watch_lost_) {
+    tell_watch_lost();
+    return device_->on_acquire_failed(kOther, now_);
+  }
+  if (!friendly && chance(10)) return device_->on_acquire_failed(kOther, now_);
+  if (mine_->blocklisted()) return device_->on_acquire_failed(kLost, now_);
+  if (!cluster_.primary) return device_->on_acquire_failed(kDemoted, now_);
   FakeInstance* const owner = cluster_.lock_owner;
   if (owner == peer_ && (!peer_alive_ || peer_->changes_pending() || chance(8))) {
     cluster_.blocklist(*peer_);  // It did not answer, or said that writes of its own hang.
@@ -71,14 +89,13 @@ void LunSim::acquire(bool friendly) {
   } else if (owner != nullptr && owner != mine_ && owner != peer_) {
     cluster_.blocklist(*owner);
   }
-  cluster_.lock_owner = mine_;
-  mine_->take_newest_map();
+  mine_->take_lock();
   device_->on_acquired(now_);
 }
 
 void LunSim::release(bool friendly) {
   const bool works = friendly || !chance(20);
-  if (works && cluster_.lock_owner == mine_) cluster_.lock_owner = nullptr;
+  if (works && cluster_.lock_owner == mine_) mine_->release();
   device_->on_released(works, now_);
 }
 
@@ -92,6 +109,7 @@ void LunSim::fence(bool friendly) {
 void LunSim::reopen(bool friendly) {
   if (!friendly && chance(4)) return device_->on_reopen_failed(now_);
   EXPECT_TRUE(mine_->blocklisted()) << "opened anew beside an instance that was not fenced";
+  numbers_[mine_] = device_->instance();
   mine_ = &cluster_.open();  // With the newest map.
   device_->on_reopened(*mine_, now_);
 }

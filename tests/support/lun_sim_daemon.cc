@@ -8,17 +8,16 @@ namespace tcmurbd::testing {
 
 using std::chrono::milliseconds;
 
-// Everything is shorter than in life, so that it happens often.
+// What is long in life is shorter, so that it happens often.
 DeviceSettings LunSim::settings() const {
-  return {.gate = {.fence_after = milliseconds(400),
-                   .fence_calm = milliseconds(1000),
-                   .release_after = milliseconds(100),
-                   .drain_patience = milliseconds(200),
-                   .hold_min = milliseconds(60),
-                   .fence_retry = milliseconds(300),
-                   .acquire_retry = milliseconds(100)},
+  return {.gate = {.fence_after = milliseconds(1500),
+                   .fence_calm = milliseconds(5000),
+                   .fence_retry = milliseconds(1000),
+                   .job_patience = milliseconds(2500)},
           .deadline = life_.deadline,
-          .reads_need_lock = life_.reads_need_lock};
+          .reads_need_lock = life_.reads_need_lock,
+          .kernel_limit = life_.kernel_deadline,
+          .primary = cluster_.primary};
 }
 
 ring::Ring LunSim::fresh_ring() { return ring::Ring::attach(kernel_.map()).value(); }
@@ -56,12 +55,20 @@ void LunSim::take_effects() {
 void LunSim::take_job() {
   const lock::Job job = device_->take_job();
   if (job == lock::Job::kNone) return;
-  EXPECT_EQ(job_, lock::Job::kNone) << "two jobs at a time";
+  // A release that hangs is overtaken; it may succeed all the same.
+  EXPECT_TRUE(job_ == lock::Job::kNone || job_ == lock::Job::kRelease) << "two jobs at a time";
+  if (job_ == lock::Job::kRelease && cluster_.lock_owner == mine_ && chance(3)) mine_->release();
   job_ = job;
+  // librbd's release waits for all that is under way; the device has to have waited before.
+  if (job == lock::Job::kRelease) {
+    EXPECT_EQ(mine_->pending(), 0u) << "released with ops under way";
+    EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
+  }
 }
 
 void LunSim::pass_time() {
-  const int ticks = chance(50) ? 20 : 1;
+  const int ticks = chance(8) ? 20 : 1;
+  if (watch_lost_ && chance(4)) tell_watch_lost();
   for (int i = 0; i < ticks; ++i) {
     now_ += Device::kTick;
     expire();
@@ -76,7 +83,7 @@ void LunSim::pass_time() {
   } else if (!releasing_since_ || *releasing_since_ < awake_since_) {
     releasing_since_ = now_;
   }
-  EXPECT_FALSE(releasing_since_ && now_ - *releasing_since_ > milliseconds(3000) * life_.slowness)
+  EXPECT_FALSE(releasing_since_ && now_ - *releasing_since_ > milliseconds(1500))
       << "the lock has been being released for too long; now " << clock_;
 }
 
@@ -103,9 +110,9 @@ void LunSim::report_done(const OpDone& done) {
   }
 }
 
-// As the daemon does it on a ring that can't be followed any more, once nothing is with the image.
+// As the daemon does it on a ring that can't be followed any more, some time later.
 void LunSim::restart_ring() {
-  if (!device_->idle()) return;
+  if (!device_->ring_unused() || !chance(4)) return;
   kernel_.set_blocked(true);
   kernel_.reset_ring();
   device_->restart(fresh_ring());
@@ -113,11 +120,16 @@ void LunSim::restart_ring() {
   collect();
 }
 
+void LunSim::tell_watch_lost() {
+  watch_lost_ = false;
+  device_->on_away(AwayCause::kWatchLost, {}, now_);
+}
+
 // The daemon is there again after `gap`: what ended and was asked meanwhile reaches it now.
 void LunSim::thaw(Duration gap) {
   frozen_ = false;
   awake_since_ = now_;
-  static_cast<void>(gap);
+  if (gap > device_->away_limit()) device_->on_away(AwayCause::kReactorGap, gap, now_);
   for (const OpDone& done : std::exchange(inbox_, {})) device_->on_done(done, now_);
   if (std::exchange(peer_unheard_, false) && peer_asks_) device_->on_peer_asks(*peer_asks_, now_);
   run_device();

@@ -27,13 +27,18 @@ void LunSim::inject() {
       return resize();
     case Fault::kCrash:
       return crash();
+    case Fault::kDemoted:
+      return change_role();
+    case Fault::kLimits:
+      return change_limits();
+    case Fault::kDrop:
+      return drop_silent_session();
     case Fault::kExpiry:
     case Fault::kErrors:
     case Fault::kFull:
     case Fault::kCrowd:
-    case Fault::kReleaseWaits:
+    case Fault::kReleaseHangs:
     case Fault::kPeerBehind:
-    case Fault::kOrder:
       return;
   }
 }
@@ -44,7 +49,7 @@ void LunSim::freeze_daemon() {
   frozen_ = true;
   frozen_since_ = world_now();
   const TimePoint begin = now_;
-  const Duration gap = Device::kTick * (1 + below(chance(3) ? 180 : 20));
+  const Duration gap = Device::kTick * (1 + below(chance(2) ? 900 : 90));
   bool dropped = false;
   while (now_ < begin + gap) {
     ++clock_;
@@ -69,8 +74,8 @@ void LunSim::freeze_machine() {
   frozen_ = true;
   frozen_since_ = world_now();
   const bool clock_stops = chance(2);
-  const Duration gap = clock_stops ? kWatchTimeout + Device::kTick * below(50)
-                                   : Device::kTick * (1 + below(chance(3) ? 180 : 20));
+  const Duration gap = clock_stops ? kWatchTimeout + Device::kTick * below(100)
+                                   : Device::kTick * (1 + below(chance(2) ? 900 : 90));
   const TimePoint begin = world_now();
   std::vector<std::pair<Pending, FakeCommand>> unsent;
   bool dropped = false;
@@ -97,7 +102,10 @@ void LunSim::freeze_machine() {
       }
     }
   }
-  watch_lost_ = gap >= kWatchTimeout;
+  if (gap >= kWatchTimeout) {
+    watch_lost_ = true;
+    cluster_.spread_map();
+  }
   // What was sent before the kernel stood still is in the network's buffers, first in, first out.
   if (dropped && chance(2)) deliver_late();
   if (!dropped) {
@@ -120,6 +128,14 @@ void LunSim::drop_session() {
   aborted_.clear();
 }
 
+// Its network has failed: nothing came for as long as a host waits before it looks elsewhere.
+void LunSim::drop_silent_session() {
+  const auto silent = [this](const auto& entry) {
+    return now_ - entry.second.since >= kHostPatience;
+  };
+  if (!open_.empty() && std::ranges::all_of(open_, silent)) drop_session();
+}
+
 void LunSim::deliver_late() {
   for (FakeCommand& request : std::exchange(late_, {}))
     given_up_.insert(kernel_.queue(std::move(request)));
@@ -135,13 +151,12 @@ void LunSim::reset_ring() {
 }
 
 // By who starts a gateway on this host, or by an operator. That of what serves is not touched: see
-// acquire(). Nor is that of one whose process died, of which nobody here knows any more.
+// acquire(). Nor is one of which nobody here knows any more: of a process that died, of the peer's.
 void LunSim::remove_entry() {
-  for (FakeInstance& instance : cluster_.instances()) {
-    const bool old = instance.blocklisted() && !instance.removed() && !instance.dead();
-    if (!old || &instance == mine_ || &instance == peer_ || !instance.changes_pending()) continue;
+  for (const auto& [instance, number] : numbers_) {
+    if (instance->removed() || !instance->changes_pending()) continue;
     ++counts_.removed_entries;
-    cluster_.remove_entry(instance);
+    cluster_.remove_entry(*instance);
     return;
   }
 }
@@ -162,6 +177,19 @@ void LunSim::resize() {
   device_->on_resized(uint64_t{blocks} * kBlockBytes);
 }
 
+// Demoted images are promoted again; the daemon hears of it now, or by what it tries.
+void LunSim::change_role() {
+  cluster_.primary = !cluster_.primary;
+  if (cluster_.primary || chance(2)) device_->on_primary(cluster_.primary, now_);
+}
+
+void LunSim::change_limits() {
+  task::RateLimits limits;
+  if (chance(2)) limits.iops = 10 + below(100);
+  if (chance(2)) limits.write_bps = kBlockBytes * (10 + below(300));
+  device_->on_rate_limits(chance(3) ? task::RateLimits{} : limits, now_);
+}
+
 void LunSim::crash() {
   counts_ = counts();
   ++counts_.crashes;
@@ -180,6 +208,7 @@ void LunSim::crash() {
     if (command.id != 0) model_.answer(command.id, clock_);
   }
   copies_.clear();
+  numbers_.clear();
   inbox_.clear();
   aborted_.clear();
   device_.reset();

@@ -22,10 +22,10 @@ Life Life::draw(uint32_t seed, std::optional<Fault> sure, const FaultSet& possib
   life.season = 128u << below(4);
   life.patience = 1u << 2 * below(4);
   life.slowness = 1u << 2 * below(4);
-  life.kernel_deadline = milliseconds(2000);
-  life.deadline = milliseconds(1500);
+  life.kernel_deadline = milliseconds(12000);
+  life.deadline = milliseconds(6000);
   if (life.knows(Fault::kExpiry)) {
-    constexpr std::array kDeadlines{milliseconds(0), milliseconds(3000), milliseconds(1500)};
+    constexpr std::array kDeadlines{milliseconds(0), milliseconds(20000), milliseconds(6000)};
     life.deadline = kDeadlines[below(kDeadlines.size())];
   }
   return life;

@@ -26,15 +26,17 @@ enum class Fault : uint8_t {
   kErrors,         // Ops that end with -EIO, partly applied.
   kFull,           // The pool has no space.
   kCrowd,          // More ops than kImageOpsMax.
-  kReleaseWaits,   // A release of the lock waits for all ops of the instance, reads too.
+  kReleaseHangs,   // A release of the lock waits for the image's header.
   kPeerBehind,     // The peer acts with the map of its acquire, however old.
-  kOrder,          // Not a fault: the order of what overlaps, and of flushes, is checked too.
+  kDemoted,        // The image is demoted and promoted.
+  kLimits,         // The image has QoS limits, which change.
+  kDrop,           // A host drops its session, of which nothing was heard for a while.
 };
-inline constexpr size_t kFaults = 13;
-inline constexpr std::array<std::string_view, kFaults> kFaultNames{
+inline constexpr std::array<std::string_view, 15> kFaultNames{
     "expiry",        "frozen_daemon", "frozen_machine", "reset_ring", "removed_entry",
     "resize",        "crash",         "errors",         "full",       "crowd",
-    "release_waits", "peer_behind",   "order"};
+    "release_hangs", "peer_behind",   "demoted",        "limits",     "drop"};
+inline constexpr size_t kFaults = kFaultNames.size();
 
 using FaultSet = std::bitset<kFaults>;
 

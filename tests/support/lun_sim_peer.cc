@@ -10,8 +10,6 @@
 
 namespace tcmurbd::testing {
 
-using std::chrono::milliseconds;
-
 void LunSim::peer_turn() {
   if (weather() == Weather::kCalm) {
     peer_alive_ = true;
@@ -30,7 +28,7 @@ void LunSim::peer_turn() {
   } else if (chance(30)) {
     peer_asks_ = ++last_request_;
     peer_asked_ = cluster_.lock_owner;
-    peer_gives_up_ = world_now() + milliseconds(300);
+    peer_gives_up_ = world_now() + kPeerPatience;
     peer_unheard_ = frozen_;
     if (device_ && !frozen_) device_->on_peer_asks(*peer_asks_, now_);
   }
@@ -47,7 +45,7 @@ void LunSim::peer_breaks() {
 // the host goes back to us, they are what it sees in the end: nothing that an owner could help, and
 // what blocklists rest on. Maps spread in less time than a host needs for that.
 void LunSim::peer_breaks_unanswered() {
-  const bool away = !device_ || (frozen_ && world_now() - frozen_since_ >= kAwayGap);
+  const bool away = !device_ || (frozen_ && world_now() - frozen_since_ > device_->away_limit());
   peer_breaks();
   if (!away) cluster_.spread_map();
 }
@@ -55,8 +53,7 @@ void LunSim::peer_breaks_unanswered() {
 void LunSim::peer_takes() {
   // Somebody else may have been quicker; then this one fails and asks again.
   if (cluster_.lock_owner != nullptr && !cluster_.lock_owner->blocklisted()) return;
-  cluster_.lock_owner = peer_;
-  peer_->take_newest_map();
+  peer_->take_lock();
 }
 
 // It holds what it left behind, as we do. And where entries of the blocklist are removed, it does

@@ -37,9 +37,7 @@ std::optional<uint32_t> number(const char* name) {
 }
 
 // What the daemon does not keep its promise in yet.
-constexpr std::array kNotYet{Fault::kExpiry,       Fault::kFrozenDaemon, Fault::kFrozenMachine,
-                             Fault::kResetRing,    Fault::kRemovedEntry, Fault::kResize,
-                             Fault::kReleaseWaits, Fault::kOrder};
+constexpr std::array kNotYet{Fault::kResetRing};
 
 FaultSet possible_faults() {
   FaultSet faults;
