@@ -3,7 +3,7 @@
 """The kernel waits for the daemon's answers without a limit of its own: a daemon that dies owing one must not be the end."""
 
 from lib import testing
-from lib.channel import FileError
+from lib.channel import FileError, LabError
 from lib.lio import Device, EnableFailed
 
 MIB = 1 << 20
@@ -73,6 +73,18 @@ class NetlinkTest(testing.LabTestCase):
         device.enable(RELEASE_SECONDS)
         self.daemon.start()
         self.session(self.iscsi(device)).write(0, bytes(512))
+
+    def test_a_device_that_cant_be_served_is_blocked(self):
+        """Found at the start with a dev_config that says nothing: BUSY at once, not a time-out for each command."""
+        device = Device(self.gateway, "unclear", "rbd/rbd/", 16 * MIB).create()
+        self._remove_later(self.gateway, device.delete)
+        self.assertEqual(self.daemon.stop(), 0)
+        device.enable(RELEASE_SECONDS)
+        self.daemon.start()
+        self.daemon.wait_log("unclear: blocked, initiators get BUSY")
+        target = self.iscsi(device)
+        with self.assertRaisesRegex(LabError, "BUSY"):  # the library asks the LUN before it says that it is logged in
+            self.session(target)
 
 
 if __name__ == "__main__":

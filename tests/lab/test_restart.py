@@ -5,6 +5,7 @@
 import json
 import os
 import shutil
+import time
 
 from lib import cdb, testing
 from lib.initiator import Fio
@@ -56,6 +57,15 @@ class RestartTest(testing.LabTestCase):
             self.assertEqual(self.daemon.stop(), 0)
 
         self.interrupted(terminate, rounds=3)
+
+    def test_it_notices_that_it_was_stopped(self):
+        self.device(16 * MIB)
+        said = len(self.daemon.log())
+        self.daemon.signal("STOP")
+        time.sleep(3)  # longer than a busy machine delays it
+        self.daemon.signal("CONT")
+        self.daemon.wait_log(r"the control thread did not run for [3-9]\.\d s", start=said)
+        self.daemon.wait_log(r"it_notices\S* rbd/\S*: this daemon was away", start=said)
 
     def test_commands_sent_while_no_daemon_runs(self):
         session = self.session(self.iscsi(self.device(16 * MIB)))
