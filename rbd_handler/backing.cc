@@ -61,6 +61,45 @@ std::string address_of(const ceph::RbdImage* image) {
   return image != nullptr ? image->address() : std::string{};
 }
 
+// Work on what is open, which the job's own thread lets go: perhaps as the last one.
+template <typename Fn>
+auto on_opened(OpenedImage opened, Fn fn) {
+  return [held = std::move(opened), fn = std::move(fn)]() mutable {
+    const OpenedImage mine = std::move(held);
+    fn(mine);
+  };
+}
+
+// Closes `held` on a thread of its own.
+template <typename T>
+void let_go(const std::shared_ptr<reactor::Jobs>& jobs, T held) {
+  jobs->run([held = std::move(held)]() mutable { T(std::move(held)); }, [] {});
+}
+
+// An instance with what its ops use. Destroyed when the last who uses it lets it go, which BLOCKS
+// until its ops have ended.
+struct Instance {
+  ~Instance() {
+    const std::string address = image->address();
+    const bool lost_track = image->timed_out();
+    image.reset();
+    // librados gave ops up that an OSD may still have, and their connections being closed is no
+    // proof (ARCHITECTURE.md): the blocklist has to keep such an instance out for as long as it
+    // can.
+    if (ledger && !lost_track) ledger->remove(address);
+    ledger.reset();
+    guard.reset();
+    mapping.reset();
+    on_closed();
+  }
+
+  std::shared_ptr<ceph::RbdImage> image;
+  std::shared_ptr<ceph::FenceLedger> ledger;
+  std::shared_ptr<ceph::FenceGuard> guard;
+  std::shared_ptr<void> mapping;
+  std::function<void()> on_closed;
+};
+
 }  // namespace
 
 Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
@@ -91,7 +130,18 @@ LockChannel::Handlers Backing::channel_handlers() {
 void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   opened_ = std::move(opened);
   mapping_ = std::move(mapping);
+  opened_.image = number(std::move(opened_.image));
   if (!opened_.predecessor.empty()) fenced_.push_back(opened_.predecessor);
+}
+
+std::shared_ptr<ceph::RbdImage> Backing::number(std::shared_ptr<ceph::RbdImage> image) {
+  auto closed = [self = shared_from_this(), &control = control_, number = ++instances_]() mutable {
+    asio::post(control, [self = std::move(self), number] { self->on_instance_closed(number); });
+  };
+  ceph::RbdImage* const raw = image.get();
+  const std::shared_ptr<Instance> instance(
+      new Instance{std::move(image), opened_.ledger, opened_.guard, mapping_, std::move(closed)});
+  return {instance, raw};
 }
 
 void Backing::tell(Event event) {
@@ -99,106 +149,134 @@ void Backing::tell(Event event) {
 }
 
 void Backing::start(lock::Job job) {
-  if (closed_) return;
+  if (closed_ || job == lock::Job::kNone) return;
+  const uint64_t number = ++job_;
   switch (job) {
     case lock::Job::kAcquire:
-      return acquire();
+      return acquire(number);
     case lock::Job::kRelease:
-      return release();
+      return release(number);
     case lock::Job::kFence:
-      return fence();
+      jobs_ = std::make_shared<reactor::Jobs>(control_);  // The old one ends when its jobs do.
+      return fence(number);
     case lock::Job::kReopen:
-      return reopen();
+      jobs_ = std::make_shared<reactor::Jobs>(control_);
+      return reopen(number);
     case lock::Job::kNone:
       return;
   }
 }
 
-void Backing::acquire() {
+bool Backing::counts(uint64_t job) const { return job == job_ && !closed_; }
+
+void Backing::acquire(uint64_t job) {
   struct Outcome {
     std::expected<ceph::LockTaken, LockFailure> taken;
     double milliseconds = 0;
   };
   auto outcome = std::make_shared<Outcome>();
-  jobs_->run(
-      [this, self = shared_from_this(), outcome, fenced = fenced_] {
-        const Stopwatch watch;
-        // Before the first write, so that a successor knows whom to fence.
-        if (auto noted = record_.write(opened_.image->address()); !noted) {
-          outcome->taken = std::unexpected(LockFailure{noted.error(), -EIO});
-          return;
-        }
-        outcome->taken = ceph::acquire_lock(*opened_.image, *opened_.channel, *opened_.control,
-                                            *opened_.ledger, fenced);
-        outcome->milliseconds = watch.milliseconds();
-      },
-      [this, self = shared_from_this(), outcome] {
-        const auto& taken = outcome->taken;
-        if (taken) {
-          log_->info("lock: acquired in {:.1f} ms{}{}", outcome->milliseconds,
-                     taken->story.empty() ? "" : ", ", taken->story);
-          if (opened_.ledger) opened_.ledger->refresh();
-          tell([](Device& device, TimePoint now) { device.on_acquired(now); });
-          return;
-        }
-        log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
-        const auto why = taken.error().error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
-                         : taken.error().error == kNotPrimary ? lock::AcquireFailure::kDemoted
-                                                              : lock::AcquireFailure::kOther;
-        tell([why](Device& device, TimePoint now) { device.on_acquire_failed(why, now); });
-      });
+  jobs_->run(on_opened(opened_,
+                       [outcome, record = record_, fenced = fenced_](const OpenedImage& opened) {
+                         if (!opened.channel) return;  // A snapshot needs no lock.
+                         const Stopwatch watch;
+                         // Before the first write, so that a successor knows whom to fence.
+                         if (auto noted = record.write(opened.image->address()); !noted) {
+                           outcome->taken = std::unexpected(LockFailure{noted.error(), -EIO});
+                           return;
+                         }
+                         outcome->taken =
+                             ceph::acquire_lock(*opened.image, *opened.channel, *opened.control,
+                                                *opened.ledger, fenced);
+                         outcome->milliseconds = watch.milliseconds();
+                       }),
+             [this, self = shared_from_this(), job, outcome] {
+               acquired(job, outcome->taken, outcome->milliseconds);
+             });
 }
 
-void Backing::release() {
+void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFailure>& taken,
+                       double milliseconds) {
+  if (!counts(job)) return;
+  if (taken) {
+    log_->info("lock: acquired in {:.1f} ms{}{}", milliseconds, taken->story.empty() ? "" : ", ",
+               taken->story);
+    // What other gateways fenced before.
+    if (opened_.ledger) opened_.ledger->refresh();
+    tell([](Device& device, TimePoint now) { device.on_acquired(now); });
+    return;
+  }
+  log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
+  const int error = taken.error().error;
+  const auto why = error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
+                   : error == kNotPrimary ? lock::AcquireFailure::kDemoted
+                                          : lock::AcquireFailure::kOther;
+  tell([why, away = error == ceph::kWasAway](Device& device, TimePoint now) {
+    if (away) device.on_away(AwayCause::kWatchLost, {}, now);
+    device.on_acquire_failed(why, now);
+  });
+}
+
+void Backing::release(uint64_t job) {
   auto released = std::make_shared<std::expected<void, LockFailure>>();
   auto watch = std::make_shared<Stopwatch>();
-  jobs_->run(
-      [this, self = shared_from_this(), released] { *released = opened_.image->release_lock(); },
-      [this, self = shared_from_this(), released, watch] {
-        const bool good = released->has_value();
-        if (good) {
-          log_->info("lock: released in {:.1f} ms", watch->milliseconds());
-        } else {
-          log_->warning("lock: not released, fencing ourselves: {}", released->error().text);
-        }
-        tell([good](Device& device, TimePoint now) { device.on_released(good, now); });
-      });
+  jobs_->run(on_opened(opened_,
+                       [released](const OpenedImage& opened) {
+                         *released = opened.image->release_lock();
+                       }),
+             [this, self = shared_from_this(), job, released, watch] {
+               if (!counts(job)) return;
+               const bool good = released->has_value();
+               if (good) {
+                 log_->info("lock: released in {:.1f} ms", watch->milliseconds());
+               } else {
+                 log_->warning("lock: not released, fencing ourselves: {}", released->error().text);
+               }
+               tell([good](Device& device, TimePoint now) { device.on_released(good, now); });
+             });
 }
 
-void Backing::fence() {
+void Backing::fence(uint64_t job) {
   if (!room_for_another()) {
     log_->error("fence: {} earlier instances still have ops that hang; ranges stay held",
                 given_up_);
     tell([](Device& device, TimePoint now) { device.on_fenced(false, now); });
     return;
   }
+  const std::string address = image().address();
   log_->warning(
       "fence: blocklisting our instance {}, so that what hangs can't land after what comes next",
-      image().address());
-  auto fenced = std::make_shared<std::expected<void, LockFailure>>();
+      address);
+  auto done = std::make_shared<std::expected<void, LockFailure>>();
   auto watch = std::make_shared<Stopwatch>();
-  jobs_->run([this, self = shared_from_this(),
-              fenced] { *fenced = opened_.control->blocklist(opened_.image->address()); },
-             [this, self = shared_from_this(), fenced, watch] {
-               const bool good = fenced->has_value();
-               if (good) {
-                 log_->warning("fence: done in {:.0f} ms", watch->milliseconds());
-                 fenced_.push_back(image().address());
-                 if (opened_.ledger) opened_.ledger->add(image().address());
-               } else {
-                 log_->error(
-                     "fence: refused after {:.0f} ms: {}; what hangs keeps its blocks and we keep "
-                     "the lock, the rest is served",
-                     watch->milliseconds(), fenced->error().text);
-               }
-               tell([good](Device& device, TimePoint now) { device.on_fenced(good, now); });
+  jobs_->run(on_opened(opened_,
+                       [address, done](const OpenedImage& opened) {
+                         *done = opened.control->blocklist(address);
+                       }),
+             [this, self = shared_from_this(), job, address, done, watch] {
+               fenced(job, address, *done, watch->milliseconds());
              });
+}
+
+void Backing::fenced(uint64_t job, const std::string& address,
+                     const std::expected<void, LockFailure>& done, double milliseconds) {
+  const bool good = done.has_value();
+  if (good) {
+    log_->warning("fence: done in {:.0f} ms", milliseconds);
+    fenced_.push_back(address);
+    if (const auto ledger = closed_ ? ledger_.lock() : opened_.ledger) ledger->add(address);
+  } else {
+    log_->error(
+        "fence: refused after {:.0f} ms: {}; what hangs keeps its blocks and we keep the lock, the "
+        "rest is served",
+        milliseconds, done.error().text);
+  }
+  if (counts(job)) tell([good](Device& device, TimePoint now) { device.on_fenced(good, now); });
 }
 
 // The one that serves is about to join those that were given up.
 bool Backing::room_for_another() const { return given_up_ + 2 <= reactor::kInstancesMax; }
 
-void Backing::reopen() {
+void Backing::reopen(uint64_t job) {
   if (!room_for_another()) {
     log_->error(
         "reopen: {} earlier instances still have ops that hang; tried again, initiators get "
@@ -208,18 +286,26 @@ void Backing::reopen() {
     return;
   }
   auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>>();
-  jobs_->run([this, self = shared_from_this(), outcome] { *outcome = open_instance(spec_, sink_); },
-             [this, self = shared_from_this(), outcome] { reopened(*outcome); });
+  jobs_->run(
+      [outcome, spec = spec_, sink = sink_] { *outcome = open_instance(spec, sink); },
+      [this, self = shared_from_this(), job, outcome] { reopened(job, std::move(*outcome)); });
 }
 
-void Backing::reopened(std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>& outcome) {
+void Backing::reopened(uint64_t job,
+                       std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> outcome) {
+  if (!counts(job)) {
+    // Nobody has used it. If we are closing, that waits for it.
+    if (outcome)
+      let_go(closed_ ? jobs_ : std::make_shared<reactor::Jobs>(control_), std::move(*outcome));
+    return;
+  }
   if (!outcome) {
     log_->error("reopen: {}; tried again, initiators get BUSY", outcome.error().text);
     tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
     return;
   }
   give_up_image();
-  opened_.image = std::move(*outcome);
+  opened_.image = number(std::move(*outcome));
   log_->info("reopen: serving with instance {}", image().address());
   tell([fresh = opened_.image.get()](Device& device, TimePoint now) {
     device.on_reopened(*fresh, now);
@@ -229,18 +315,15 @@ void Backing::reopened(std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>
 // The old instance is closed when its last op has ended, by a thread of its own: an OSD that hangs
 // keeps it.
 void Backing::give_up_image() {
-  struct Old {
-    std::shared_ptr<void> mapping;
-    std::shared_ptr<ceph::RbdImage> image;  // First to go.
-  };
-  auto old = std::make_shared<Old>(mapping_, std::move(opened_.image));
   ++given_up_;
-  std::make_shared<reactor::Jobs>(control_)->run(
-      [old] { old->image.reset(); },
-      [this, self = shared_from_this(), old] {
-        --given_up_;
-        log_->info("an instance that was given up is closed, {} are left", given_up_);
-      });
+  let_go(std::make_shared<reactor::Jobs>(control_), std::exchange(opened_.image, nullptr));
+}
+
+void Backing::on_instance_closed(uint32_t instance) {
+  if (closed_ && instance == instances_) return close_rest();
+  --given_up_;
+  log_->info("an instance that was given up is closed, {} are left", given_up_);
+  tell([instance](Device& device, TimePoint now) { device.on_instance_closed(instance, now); });
 }
 
 void Backing::on_peer_asks(LockChannel::Request request) {
@@ -255,8 +338,8 @@ void Backing::on_peer_asks(LockChannel::Request request) {
 void Backing::on_watch_lost() {
   log_->warning(
       "lock: the cluster has given up our watch on the lock's channel: this gateway was away, or "
-      "cut "
-      "off");
+      "cut off");
+  tell([](Device& device, TimePoint now) { device.on_away(AwayCause::kWatchLost, {}, now); });
 }
 
 void Backing::on_ledger_changed() {
@@ -311,16 +394,22 @@ void Backing::refresh_size(uint64_t device_bytes) {
 
 void Backing::abandon(std::function<void()> done) {
   // A close under way has the rest on its own thread.
-  const auto control = closed_ ? fencer_.lock() : opened_.control;
+  auto control = closed_ ? fencer_.lock() : opened_.control;
+  const auto ledger = closed_ ? ledger_ : std::weak_ptr(opened_.ledger);
   const std::string address = closed_ ? closing_address_ : address_of(opened_.image.get());
   if (!control || address.empty()) return done();
   auto fenced = std::make_shared<std::expected<void, LockFailure>>();
   // On a thread of its own: the kernel's writer of rmdir waits for it.
   std::make_shared<reactor::Jobs>(control_)->run(
-      [control, address, fenced] { *fenced = control->blocklist(address); },
+      [held = std::move(control), ledger, address, fenced]() mutable {
+        const auto mine = std::move(held);
+        *fenced = mine->blocklist(address);
+        if (!*fenced) return;
+        if (const auto book = ledger.lock()) book->add(address);
+      },
       [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
         if (*fenced) {
-          log_->warning("fence: done; lock and watch are free");
+          log_->warning("fence: done; whoever needs the lock can break it");
           record_.remove(address);
         } else {
           log_->error("fence: {}; whoever serves the image next has to break the lock",
@@ -334,17 +423,26 @@ void Backing::close(std::function<void()> done) {
   tell_ = nullptr;
   closed_ = true;
   fencer_ = opened_.control;
+  ledger_ = opened_.ledger;
   closing_address_ = address_of(opened_.image.get());
+  done_ = std::move(done);
+  if (!opened_.image) return close_rest();
+  // After the gate's last job. It gives the lock up. Its pending reads use the mapping.
+  let_go(jobs_, std::exchange(opened_.image, nullptr));
+}
+
+void Backing::close_rest() {
   jobs_->run(
-      [this, self = shared_from_this()] {
-        const std::string address = address_of(opened_.image.get());
-        opened_.image.reset();  // It gives the lock up. Its pending reads use the mapping.
-        opened_.channel.reset();
-        opened_.control.reset();
-        mapping_.reset();
-        if (!address.empty()) record_.remove(address);
+      [opened = std::exchange(opened_, {}), mapping = std::exchange(mapping_, nullptr),
+       record = record_, address = closing_address_]() mutable {
+        opened.channel.reset();
+        opened.ledger.reset();
+        opened.guard.reset();
+        opened.control.reset();
+        mapping.reset();
+        if (!address.empty()) record.remove(address);
       },
-      [self = shared_from_this(), done = std::move(done)] { done(); });
+      [self = shared_from_this(), done = std::move(done_)] { done(); });
 }
 
 }  // namespace tcmurbd

@@ -3,6 +3,10 @@
 // instances that were given up and still have ops under way, and the jobs of the exclusive lock,
 // each of which may block and so runs on a thread of its own.
 //
+// A fence or a reopening does not wait for a job that hangs: it supersedes it. What a job works on
+// it holds itself, and lets go on its own thread, since closing blocks as well; an instance is
+// closed when the last of those that hold it lets it go.
+//
 // Thread: control, unless said otherwise.
 #pragma once
 
@@ -42,6 +46,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   // From here on the device hears of outcomes and peers.
   void serve(Tell tell) { tell_ = std::move(tell); }
 
+  // REQUIRES: adopted, and not closed.
   ceph::RbdImage& image() { return *opened_.image; }
 
   // Starts a job of the device's gate; its outcome is told.
@@ -59,13 +64,23 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void close(std::function<void()> done);
 
  private:
-  void acquire();
-  void release();
-  void fence();
+  void acquire(uint64_t job);
+  void acquired(uint64_t job, const std::expected<ceph::LockTaken, ceph::LockFailure>& taken,
+                double milliseconds);
+  void release(uint64_t job);
+  void fence(uint64_t job);
+  void fenced(uint64_t job, const std::string& address,
+              const std::expected<void, ceph::LockFailure>& done, double milliseconds);
   bool room_for_another() const;
-  void reopen();
-  void reopened(std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>& outcome);
+  void reopen(uint64_t job);
+  void reopened(uint64_t job, std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> outcome);
+  // Whether this job's outcome counts, or a later one has superseded it.
+  bool counts(uint64_t job) const;
+  // Gives it the next number, and has its end told.
+  std::shared_ptr<ceph::RbdImage> number(std::shared_ptr<ceph::RbdImage> image);
   void give_up_image();
+  void on_instance_closed(uint32_t instance);
+  void close_rest();
   void on_peer_asks(ceph::LockChannel::Request request);
   void on_watch_lost();
   void on_ledger_changed();
@@ -76,17 +91,21 @@ class Backing : public std::enable_shared_from_this<Backing> {
   const InstanceRecord record_;
   const std::shared_ptr<Log> log_;
   const ceph::CompletionSink sink_;
-  const std::shared_ptr<reactor::Jobs> jobs_;       // Of the gate: one at a time, in order.
+  std::shared_ptr<reactor::Jobs> jobs_;  // Of the gate: those that are not superseded, in order.
   const std::shared_ptr<reactor::Jobs> questions_;  // What nobody waits for.
   OpenedImage opened_;
   std::shared_ptr<void> mapping_;
   Tell tell_;
   std::vector<std::string> fenced_;  // Our own instances that are on the blocklist for sure.
+  uint64_t job_ = 0;                 // The last that was started.
+  uint32_t instances_ = 0;           // So many there were; the last one serves.
   size_t given_up_ = 0;              // Instances that are not closed yet.
   bool locating_ = false;
-  bool closed_ = false;  // What still comes from the reactor has nothing to work on.
+  bool closed_ = false;         // What still comes from the reactor has nothing to work on.
+  std::function<void()> done_;  // When all is closed.
   std::weak_ptr<ceph::ControlClient> fencer_;  // For an image whose closing hangs,
-  std::string closing_address_;                // and its instance.
+  std::weak_ptr<ceph::FenceLedger> ledger_;
+  std::string closing_address_;  // and its instance.
   uint64_t last_request_ = 0;
   std::map<uint64_t, ceph::LockChannel::Request> requests_;  // Not answered yet.
 };

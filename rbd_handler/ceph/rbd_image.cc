@@ -250,6 +250,7 @@ void RbdImage::on_complete(void* completion, void* slot) {
 }
 
 void RbdImage::ended(OpSlot& slot, int64_t result) {
+  if (result == -ETIMEDOUT) timed_out_.store(true, std::memory_order_release);
   const ImageOp& op = slot.op;
   if (has_parts(op) && result >= 0 && !is_last_write(slot))
     return part_ended(slot, static_cast<uint64_t>(result));

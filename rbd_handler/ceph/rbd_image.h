@@ -73,6 +73,9 @@ class RbdImage final : public Image {
   // A step that another thread begins at this very moment counts as begun.
   void give_up(OpToken token) override;
 
+  // Whether librados gave up an op of it, which an OSD may still have and apply. Any thread.
+  bool timed_out() const { return timed_out_.load(std::memory_order_acquire); }
+
   const ImageInfo& info() const;
   // Where the first byte of `range` lies. Any thread.
   ObjectPlace place_of(const ByteRange& range) const;
@@ -131,6 +134,7 @@ class RbdImage final : public Image {
   // These synchronise themselves.
   const std::unique_ptr<OpSlots> slots_;
   std::atomic<uint32_t> in_flight_{0};
+  std::atomic<bool> timed_out_{false};
 
   std::mutex late_mutex_;
   std::condition_variable_any late_arrived_;
