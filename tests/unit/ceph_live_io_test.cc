@@ -260,29 +260,5 @@ TEST_F(ImageIo, NobodyElsesLookAtTheHeaderHidesThatItBecameSmaller) {
   EXPECT_EQ(target->write(4 * kMiB - 4096, data), kBeyondEnd);
 }
 
-// The writes go on while the image shrinks and grows: one that is told good and begins after it
-// became smaller must not have been cut.
-TEST_F(ImageIo, WritesAcrossAnEndThatMoves) {
-  const std::string name = make_image({.bytes = 8 * kMiB, .order = 20});
-  const auto target = Target::open(dev_config(name));
-  ASSERT_TRUE(target);
-  for (int round = 0; round < 10; ++round) {
-    resize(name, 4 * kMiB);
-    const Bytes data = random_bytes(8192, static_cast<uint32_t>(round));
-    const iovec iov{const_cast<uint8_t*>(data.data()), data.size()};
-    const OpToken token = target->next_token++;
-    target->image->submit(
-        {.kind = OpKind::kWrite, .range = {4 * kMiB - 4096, 8192}, .data = {&iov, 1}}, token);
-    resize(name, 8 * kMiB);
-    const int32_t result = target->completions.wait(token);
-    EXPECT_TRUE(result == 0 || result == kBeyondEnd) << result;
-    Bytes back(8192);
-    EXPECT_EQ(target->read(4 * kMiB - 4096, back), 0);
-    if (result == 0) {
-      EXPECT_TRUE(back == data) << "a cut write was told good in round " << round;
-    }
-  }
-}
-
 }  // namespace
 }  // namespace tcmurbd::ceph

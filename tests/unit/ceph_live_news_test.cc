@@ -125,6 +125,29 @@ TEST_F(ImageNewsTest, AnOpThatWaitsForTheHeaderCanBeGivenUp) {
   EXPECT_EQ(back, Bytes(4096, 2));
 }
 
+// The header is looked at only after the image has grown again, which shows nothing. Without the
+// wait for that look librbd cuts the write, unless it comes to it as late as after the growth.
+TEST_F(ImageNewsTest, AWriteAcrossAnEndThatMovesIsNotCut) {
+  open(make_image({.bytes = 8 * kMiB}));
+  lock();
+  const Bytes data(8192, 2);
+  OpToken token = 0;
+  {
+    const std::lock_guard gate(gate_);
+    resize(name_, 16 * kMiB);
+    telling_.wait(0);
+    resize(name_, 4 * kMiB);
+    token = target_.next_token++;
+    target_.submit_spoiled({.kind = OpKind::kWrite, .range = {4 * kMiB - 4096, 8192}, .data = {}},
+                           data, 1, token);
+    resize(name_, 8 * kMiB);
+  }
+  EXPECT_EQ(target_.completions.wait(token), 0);
+  Bytes back(8192);
+  EXPECT_EQ(target_.read(4 * kMiB - 4096, back), 0);
+  EXPECT_EQ(back, data);
+}
+
 // An open handle does not get a cache: each write is there for others as soon as it has ended.
 TEST_F(ImageNewsTest, ACacheThatIsSetCountsOnlyForTheNextOpen) {
   open(make_image({.bytes = 8 * kMiB}));
