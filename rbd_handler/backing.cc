@@ -357,20 +357,20 @@ void Backing::answer_peer(const lock::PeerReply& reply) {
 void Backing::locate(const ByteRange& range) {
   if (closed_ || locating_) return;
   locating_ = true;
-  const ceph::ImageInfo& info = image().info();
-  const std::string object =
-      fmt::format("rbd_data.{}.{:016x}", info.id, range.offset / info.object_bytes);
   auto place = std::make_shared<std::expected<std::string, std::string>>();
-  questions_->run([control = opened_.control, spec = spec_, object,
-                   place] { *place = control->locate(spec.pool, spec.name_space, object); },
-                  [this, self = shared_from_this(), place] {
-                    locating_ = false;
-                    if (*place) {
-                      log_->warning("hangs: {}", **place);
-                    } else {
-                      log_->warning("hangs: and where can't be told: {}", place->error());
-                    }
-                  });
+  questions_->run(
+      [held = opened_.control, where = image().place_of(range), place]() mutable {
+        const auto control = std::move(held);
+        *place = control->locate(where.pool, where.name_space, where.object);
+      },
+      [this, self = shared_from_this(), place] {
+        locating_ = false;
+        if (*place) {
+          log_->warning("hangs: {}", **place);
+        } else {
+          log_->warning("hangs: and where can't be told: {}", place->error());
+        }
+      });
 }
 
 void Backing::refresh_size(uint64_t device_bytes) {
