@@ -44,6 +44,7 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
   } else if (op.kind == OpKind::kRead) {
     CHECK(iov_bytes(op.data) == op.range.length);
   }
+  entry.when_listed = blocklisted();
   entry.cut = op.range.end() > uint64_t{cluster_.blocks()} * kBlockBytes;
   // librbd refuses it itself, unless it has not heard yet that the lock is gone.
   if (blocklisted() && !released_) entry.refused = false;
@@ -199,6 +200,11 @@ void FakeInstance::close() {
 bool FakeInstance::changes_pending() const {
   const auto changes = [](const Op& op) { return changes_image(op.op.kind) && !op.refused; };
   return !gave_up_.empty() || std::ranges::any_of(pending_, changes);
+}
+
+bool FakeInstance::changed_when_listed() const {
+  const auto late = [](const Op& op) { return op.when_listed && changes_image(op.op.kind); };
+  return std::ranges::any_of(pending_, late) || std::ranges::any_of(gave_up_, late);
 }
 
 bool FakeInstance::may_change(uint32_t block) const {

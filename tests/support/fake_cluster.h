@@ -84,6 +84,8 @@ class FakeInstance final : public Image {
   void release();
   void take_newest_map();
   const FakeStanding& standing() const { return standing_; }
+  // Whether a change that may still be applied was given to it when it was blocklisted.
+  bool changed_when_listed() const;
   bool blocklisted() const { return standing_.blocklisted_at != 0; }
   bool removed() const { return standing_.removed_at != 0; }
   void blocklist(uint64_t epoch) { standing_.blocklisted_at = epoch; }
@@ -100,6 +102,7 @@ class FakeInstance final : public Image {
     bool failed = false;            // Its first part was refused by a placement group.
     bool cut = false;               // The image has become too small for it.
     bool given_up = false;
+    bool when_listed = false;  // It was blocklisted when it was given this.
 
     uint32_t first() const { return static_cast<uint32_t>(op.range.offset / kBlockBytes); }
     uint32_t blocks() const { return static_cast<uint32_t>(op.range.length / kBlockBytes); }

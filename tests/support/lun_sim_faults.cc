@@ -152,9 +152,12 @@ void LunSim::reset_ring() {
 
 // By who starts a gateway on this host, or by an operator. That of what serves is not touched: see
 // acquire(). Nor is one of which nobody here knows any more: of a process that died, of the peer's.
+// And what was given to an instance that somebody had fenced before is younger than what that one
+// wrote meanwhile: for both there is whoever puts entries back.
 void LunSim::remove_entry() {
   for (const auto& [instance, number] : numbers_) {
     if (instance->removed() || !instance->changes_pending()) continue;
+    if (instance->changed_when_listed()) continue;
     ++counts_.removed_entries;
     cluster_.remove_entry(*instance);
     return;

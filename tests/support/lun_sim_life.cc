@@ -31,4 +31,14 @@ Life Life::draw(uint32_t seed, std::optional<Fault> sure, const FaultSet& possib
   return life;
 }
 
+std::string Life::to_string() const {
+  std::string names;
+  for (size_t i = 0; i < kFaults; ++i) {
+    if (!faults[i]) continue;
+    if (!names.empty()) names.push_back(',');
+    names.append(kFaultNames[i]);
+  }
+  return names;
+}
+
 }  // namespace tcmurbd::testing

@@ -7,6 +7,7 @@
 #include <bitset>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/units.h"
@@ -44,6 +45,8 @@ struct Life {
   // `sure` is one that it knows; of `possible` it knows some.
   static Life draw(uint32_t seed, std::optional<Fault> sure, const FaultSet& possible);
 
+  // Its faults' names.
+  std::string to_string() const;
   bool knows(Fault fault) const { return faults[static_cast<size_t>(fault)]; }
 
   uint32_t seed = 0;

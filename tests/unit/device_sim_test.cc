@@ -55,8 +55,10 @@ FaultSet possible_faults() {
 }
 
 SimCounts live(uint32_t seed, std::optional<Fault> sure) {
-  SCOPED_TRACE(::testing::Message() << "SIM_SEED=" << seed << " SIM_LIVES=1");
-  LunSim sim(Life::draw(seed, sure, possible_faults()));
+  const Life life = Life::draw(seed, sure, possible_faults());
+  SCOPED_TRACE(::testing::Message()
+               << "SIM_SEED=" << seed << " SIM_LIVES=1, with " << life.to_string());
+  LunSim sim(life);
   for (int step = 0; step < kStepsMax && !::testing::Test::HasFailure(); ++step) sim.step();
   if (!::testing::Test::HasFailure()) sim.heal();
   return sim.counts();
