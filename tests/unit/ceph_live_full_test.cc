@@ -38,9 +38,11 @@ class ImageFull : public LiveTest, public testing::WithParamInterface<std::strin
       set_full(false);
       target_.reset();
       rados_ioctx_destroy(meta_);
-      for (const std::string pool : {kPool, kDataPool})
-        ceph("osd pool rm", R"("yes_i_really_really_mean_it": true, "pool": ")" + pool +
-                                R"(", "pool2": ")" + pool + '"');
+      for (const std::string pool : {kPool, kDataPool}) {
+        std::string twice = R"("yes_i_really_really_mean_it": true, "pool": ")";
+        twice.append(pool).append(R"(", "pool2": ")").append(pool).append("\"");
+        ceph("osd pool rm", twice);
+      }
     }
     LiveTest::TearDown();
   }
