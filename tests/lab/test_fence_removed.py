@@ -5,6 +5,8 @@
 rbd-target-api does so at each start, with all entries that have an address of its own host.
 """
 
+import re
+
 from lib import testing
 from lib.ghost_rounds import GhostTestCase
 
@@ -17,8 +19,10 @@ class FenceRemovedTest(GhostTestCase):
         """Soon, and somebody said so."""
         with self.subTest("put back"):
             self.wait_for_entries(fenced, BACK_SECONDS)
-            told = "".join(daemon.log()[start:] for daemon, start in self.logs_before.items())
-            self.assertRegex(told, r"(?m) (warning|error|critical) .*blocklist")
+            self.wait_until(lambda: re.search(r"(?m) (warning|error) .*blocklist", self.told()), BACK_SECONDS, "somebody says so")
+
+    def told(self):
+        return "".join(daemon.log()[start:] for daemon, start in self.logs_before.items())
 
     def hunt_after(self, remove, newer_by, wait):
         self.prepare()
