@@ -41,14 +41,15 @@ void CopyDesk::order(std::shared_ptr<Lun> own, scsi::CopyRequest request,
   waiting->own = std::move(own);
   waiting->request = std::move(request);
   waiting->run = std::move(run);
-  search(std::move(waiting));
+  search(waiting);
 }
 
-void CopyDesk::search(std::shared_ptr<Waiting> waiting) {
+void CopyDesk::search(const std::shared_ptr<Waiting>& waiting) {
   waiting->luns = {waiting->own};
   for (const auto& lun : luns_)
     if (lun != waiting->own) waiting->luns.push_back(lun);
   std::vector<KnownLun> known;
+  known.reserve(waiting->luns.size());
   for (const auto& lun : waiting->luns) known.push_back(lun->known());
   auto answer = std::make_shared<NamedLunsAnswer>();
   ++searching_;
@@ -74,6 +75,7 @@ void CopyDesk::searched(Waiting waiting, NamedLunsAnswer& answer) {
   waiting.named = std::move(*answer.found);
   waiting.own->note_kernel_limit(waiting.named.kernel_limit);
   std::vector<std::shared_ptr<Lun>> named;
+  named.reserve(waiting.named.luns.size());
   for (const size_t place : waiting.named.luns) named.push_back(waiting.luns[place]);
   waiting.luns = std::move(named);
   waiting_.push_back(std::move(waiting));
@@ -119,6 +121,7 @@ CopyDesk::Answer CopyDesk::make_order(const Waiting& waiting) {
     facts.push_back(disk->facts);
   }
   std::vector<scsi::CopyDisk> disks;
+  disks.reserve(waiting.named.of_cscd.size());
   for (const uint16_t number : waiting.named.of_cscd)
     disks.push_back({.number = number, .facts = facts[number]});
   auto extents = scsi::plan_copy(waiting.request, disks);

@@ -42,7 +42,7 @@ class CopyDesk : public std::enable_shared_from_this<CopyDesk> {
   };
   using Answer = std::expected<reactor::CopyOrder, scsi::Result>;
 
-  void search(std::shared_ptr<Waiting> waiting);
+  void search(const std::shared_ptr<Waiting>& waiting);
   void searched(Waiting waiting, NamedLunsAnswer& answer);
   void serve_waiting();
   Answer make_order(const Waiting& waiting);

@@ -21,12 +21,14 @@ class Search {
     std::vector<scsi::CopyDisk> disks;
     for (const scsi::CopyCscd& cscd : request_.cscds) {
       const auto place = find(cscd);
-      if (!place || !luns_[*place].disk) return std::unexpected(scsi::kCopyTargetNotReachable);
+      if (!place) return std::unexpected(scsi::kCopyTargetNotReachable);
+      const std::optional<scsi::DiskFacts>& disk = luns_[*place].disk;
+      if (!disk) return std::unexpected(scsi::kCopyTargetNotReachable);
       const auto known = std::ranges::find(named.luns, *place);
       const auto number = static_cast<uint16_t>(known - named.luns.begin());
       if (known == named.luns.end()) named.luns.push_back(*place);
       named.of_cscd.push_back(number);
-      disks.push_back({.number = number, .facts = *luns_[*place].disk});
+      disks.push_back({.number = number, .facts = *disk});
     }
     const auto extents = scsi::plan_copy(request_, disks);
     if (!extents) return std::unexpected(extents.error());

@@ -96,26 +96,25 @@ Headroom& Headroom::of_process() {
 }
 
 Headroom::Place::~Place() {
-  if (headroom_ == nullptr) return;
-  const std::lock_guard lock(headroom_->mutex_);
-  --headroom_->instances_;
+  if (headroom_ != nullptr) --headroom_->instances_;
 }
 
+// Each counts itself first, and then looks with those that were there before: of two at the same
+// time the first one gets the last room.
 std::expected<Headroom::Place, std::string> Headroom::take() {
-  const std::lock_guard lock(mutex_);
-  if (auto room = check_locked(1); !room) return std::unexpected(room.error());
-  ++instances_;
-  return Place(*this);
+  const size_t before = instances_++;
+  Place place(*this);
+  if (auto room = check_beside(before, 1); !room) return std::unexpected(room.error());
+  return place;
 }
 
-std::expected<void, std::string> Headroom::check(size_t instances) {
-  const std::lock_guard lock(mutex_);
-  return check_locked(instances);
+std::expected<void, std::string> Headroom::check(size_t instances) const {
+  return check_beside(instances_, instances);
 }
 
-std::expected<void, std::string> Headroom::check_locked(size_t instances) const {
+std::expected<void, std::string> Headroom::check_beside(size_t there, size_t instances) const {
   try {
-    return compare(instances);
+    return compare(there, instances);
   } catch (const std::system_error& error) {
     return std::unexpected(fmt::format(
         "no room for another client instance: its limits can't be read: {}; raise RLIMIT_NOFILE "
@@ -124,14 +123,14 @@ std::expected<void, std::string> Headroom::check_locked(size_t instances) const 
   }
 }
 
-std::expected<void, std::string> Headroom::compare(size_t instances) const {
-  if (instances_ + instances > kInstancesInAllMax)
+std::expected<void, std::string> Headroom::compare(size_t there, size_t instances) const {
+  if (there + instances > kInstancesInAllMax)
     return std::unexpected(
         fmt::format("{} client instances are there, those whose ops hang included; {} is the most",
-                    instances_, kInstancesInAllMax));
+                    there, kInstancesInAllMax));
   const Amounts ours = used_by_us();
   const auto needed = [&](uint64_t Amounts::* of) {
-    const uint64_t promised = missing(base_.*of + instances_ * (kPerInstance.*of), ours.*of);
+    const uint64_t promised = missing(base_.*of + there * (kPerInstance.*of), ours.*of);
     return promised + instances * (kPerInstance.*of) + kSpare.*of;
   };
   for (const auto& [limits, of] : {std::pair{thread_limits(), &Amounts::threads},

@@ -6,9 +6,9 @@
 // Any thread. The calls read some twenty small files of /proc and of the cgroups.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <expected>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,7 +63,7 @@ class Headroom {
   // The error is one line: what is missing, how much, and which setting to raise.
   std::expected<Place, std::string> take();
   // Whether so many more could be made, without taking them.
-  std::expected<void, std::string> check(size_t instances);
+  std::expected<void, std::string> check(size_t instances) const;
 
  private:
   struct Limit {
@@ -72,8 +72,8 @@ class Headroom {
     uint64_t most;
     std::string raise;
   };
-  std::expected<void, std::string> check_locked(size_t instances) const;
-  std::expected<void, std::string> compare(size_t instances) const;
+  std::expected<void, std::string> check_beside(size_t there, size_t instances) const;
+  std::expected<void, std::string> compare(size_t there, size_t instances) const;
   Amounts used_by_us() const;
   std::vector<Limit> thread_limits() const;
   std::vector<Limit> descriptor_limits(const Amounts& ours) const;
@@ -83,8 +83,7 @@ class Headroom {
 
   const std::string root_;
   const Amounts base_;
-  std::mutex mutex_;
-  size_t instances_ = 0;  // Guarded by mutex_.
+  std::atomic<size_t> instances_{0};
 };
 
 }  // namespace tcmurbd::ceph

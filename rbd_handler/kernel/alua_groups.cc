@@ -80,6 +80,8 @@ std::optional<std::array<std::string, 4>> split_member(std::string_view line) {
   return parts;
 }
 
+// 0: none is assigned. Since Linux 6.2 it belongs to the portal group and is given when that is
+// enabled, which a tcm_loop's never is.
 std::expected<uint16_t, std::string> read_relative_port(const std::string& target,
                                                         std::string_view member) {
   const auto parts = split_member(member);
@@ -94,7 +96,7 @@ std::expected<uint16_t, std::string> read_relative_port(const std::string& targe
   }
   return read_number(fmt::format("{}/{}/{}/{}/lun/{}/statistics/scsi_port/indx", target, directory,
                                  wwn, group, lun),
-                     1, UINT16_MAX);
+                     0, UINT16_MAX);
 }
 
 std::expected<void, std::string> read_members(const std::string& target, const std::string& path,
@@ -108,10 +110,11 @@ std::expected<void, std::string> read_members(const std::string& target, const s
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.empty()) continue;
-    if (const auto port = read_relative_port(target, line)) {
-      group.relative_ports.push_back(*port);
-    } else {
+    const auto port = read_relative_port(target, line);
+    if (!port) {
       alua_log().warning("a member of {} left out: {}", path, port.error());
+    } else if (*port != 0) {
+      group.relative_ports.push_back(*port);
     }
   }
   std::ranges::sort(group.relative_ports);
