@@ -110,9 +110,10 @@ Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecor
       log_(std::move(log)),
       sink_(std::move(sink)),
       jobs_(std::make_shared<reactor::Jobs>(control)),
-      questions_(std::make_shared<reactor::Jobs>(control)) {}
+      questions_(std::make_shared<reactor::Jobs>(control)),
+      retry_timer_(control) {}
 
-LockChannel::Handlers Backing::channel_handlers() {
+ImageListeners Backing::listeners() {
   const auto post = [weak = weak_from_this(), &control = control_](auto fn) {
     asio::post(control, [weak, fn = std::move(fn)] {
       if (auto self = weak.lock()) fn(*self);
@@ -124,7 +125,7 @@ LockChannel::Handlers Backing::channel_handlers() {
   };
   handlers.on_watch_lost = [post] { post([](Backing& backing) { backing.on_watch_lost(); }); };
   handlers.on_fenced = [post] { post([](Backing& backing) { backing.on_ledger_changed(); }); };
-  return handlers;
+  return {.done = sink_, .news = news_sink(), .channel = std::move(handlers)};
 }
 
 void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
@@ -287,7 +288,9 @@ void Backing::reopen(uint64_t job) {
   }
   auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>>();
   jobs_->run(
-      [outcome, spec = spec_, sink = sink_] { *outcome = open_instance(spec, sink); },
+      [outcome, spec = spec_, sink = sink_, news = news_sink()] {
+        *outcome = open_instance(spec, sink, news);
+      },
       [this, self = shared_from_this(), job, outcome] { reopened(job, std::move(*outcome)); });
 }
 
@@ -307,6 +310,14 @@ void Backing::reopened(uint64_t job,
   give_up_image();
   opened_.image = number(std::move(*outcome));
   log_->info("reopen: serving with instance {}", image().address());
+  unsafe_ = false;  // It could not have been opened.
+  warnings_.clear();
+  tell(
+      [limits = image().info().limits, primary = image().primary()](Device& device, TimePoint now) {
+        device.on_rate_limits(limits, now);
+        device.on_primary(primary, now);
+      });
+  tell_role();
   tell([fresh = opened_.image.get()](Device& device, TimePoint now) {
     device.on_reopened(*fresh, now);
   });
@@ -422,6 +433,7 @@ void Backing::abandon(std::function<void()> done) {
 void Backing::close(std::function<void()> done) {
   tell_ = nullptr;
   closed_ = true;
+  retry_timer_.cancel();
   fencer_ = opened_.control;
   ledger_ = opened_.ledger;
   closing_address_ = address_of(opened_.image.get());

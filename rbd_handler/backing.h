@@ -11,6 +11,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,17 +35,20 @@ class Backing : public std::enable_shared_from_this<Backing> {
   Backing(boost::asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
           std::shared_ptr<Log> log, ceph::CompletionSink sink);
 
-  // What open_image() needs to hear of peers; valid before adopt().
-  ceph::LockChannel::Handlers channel_handlers();
+  // What open_image() needs; valid before adopt().
+  ImageListeners listeners();
   const ImageSpec& spec() const { return spec_; }
   const InstanceRecord& record() const { return record_; }
-  const ceph::CompletionSink& sink() const { return sink_; }
   const std::shared_ptr<Log>& log() const { return log_; }
 
   // The LUN is open. `mapping` is what reads of its ops write into: kept until the last has ended.
   void adopt(OpenedImage opened, std::shared_ptr<void> mapping);
   // From here on the device hears of outcomes and peers.
-  void serve(Tell tell) { tell_ = std::move(tell); }
+  void serve(Tell tell);
+  // Whether changes are safe, as Device::on_safe() wants it.
+  bool safe() const { return !unsafe_ && opened_.unfenced.empty(); }
+  // What an operator ought to mend, as the log has it.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
   // REQUIRES: adopted, and not closed.
   ceph::RbdImage& image() { return *opened_.image; }
@@ -84,6 +88,10 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void on_peer_asks(ceph::LockChannel::Request request);
   void on_watch_lost();
   void on_ledger_changed();
+  ceph::NewsSink news_sink();
+  void on_news(uint32_t instance, const ceph::ImageNews& news);
+  void tell_role();
+  void fence_predecessor_later();
   void tell(Event event);
 
   boost::asio::io_context& control_;
@@ -97,9 +105,12 @@ class Backing : public std::enable_shared_from_this<Backing> {
   std::shared_ptr<void> mapping_;
   Tell tell_;
   std::vector<std::string> fenced_;  // Our own instances that are on the blocklist for sure.
-  uint64_t job_ = 0;                 // The last that was started.
-  uint32_t instances_ = 0;           // So many there were; the last one serves.
-  size_t given_up_ = 0;              // Instances that are not closed yet.
+  bool unsafe_ = false;              // As the image that serves says.
+  std::vector<std::string> warnings_;
+  boost::asio::steady_timer retry_timer_;  // For a predecessor that could not be fenced.
+  uint64_t job_ = 0;                       // The last that was started.
+  uint32_t instances_ = 0;                 // So many there were; the last one serves.
+  size_t given_up_ = 0;                    // Instances that are not closed yet.
   bool locating_ = false;
   bool closed_ = false;         // What still comes from the reactor has nothing to work on.
   std::function<void()> done_;  // When all is closed.

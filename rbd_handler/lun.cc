@@ -85,9 +85,9 @@ void Lun::open_image_job() {
   });
   auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
   jobs_->run(
-      [backing = backing_, handlers = backing_->channel_handlers(), configfs = configfs_, opened] {
-        *opened = open_image(backing->spec(), configfs, backing->record(), backing->sink(),
-                             handlers, backing->log());
+      [backing = backing_, listeners = backing_->listeners(), configfs = configfs_, opened] {
+        *opened =
+            open_image(backing->spec(), configfs, backing->record(), listeners, backing->log());
       },
       [self = shared_from_this(), opened] {
         if (!self->leaving_) self->timer_.cancel();
@@ -193,6 +193,7 @@ DeviceSettings Lun::device_settings() const {
   settings.kernel_limit = kernel_limit_;
   settings.limits = backing_->image().info().limits;
   settings.primary = backing_->image().primary();
+  settings.safe = backing_->safe();
   return settings;
 }
 
@@ -422,6 +423,7 @@ std::optional<Lun::CopyDisk> Lun::copy_disk() const {
 void Lun::status(std::function<void(Status)> fn) {
   Status status{entry_.name.hba + "/" + entry_.name.device, spec_.to_string(), state_,
                 std::nullopt};
+  if (backing_) status.warnings = backing_->warnings();
   if (!serving_) {
     fn(status);
     return;

@@ -76,6 +76,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
     size_t commands_open = 0;
     uint32_t detached = 0;
     lock::State lock = lock::State::kUnowned;
+    std::vector<std::string> warnings{};  // What an operator ought to mend.
   };
   // Calls `fn` on the control thread, with what the reactor says.
   void status(std::function<void(Status)> fn);

@@ -55,22 +55,42 @@ std::expected<scsi::DiskFacts, OpenError> read_disk_facts(const kernel::Configfs
   return disk;
 }
 
+struct Predecessor {
+  std::string fenced{};
+  std::string unfenced{};
+};
+
 // What it left behind may still be applied. Fenced before anything of ours is served, an instance
-// that reads included, it is ordered before all of it.
-// Returns its address; empty: there was none.
-std::expected<std::string, OpenError> fence_predecessor(const InstanceRecord& record,
-                                                        const ceph::ControlClient& control) {
+// that reads included, it is ordered before all of it. If that is not permitted, reads are served
+// all the same: an operator mends the caps, and the data is wanted meanwhile.
+std::expected<Predecessor, OpenError> fence_predecessor(const InstanceRecord& record,
+                                                        const ceph::ControlClient& control,
+                                                        Log& log) {
   const auto address = record.read();
   if (!address) return failed(EIO, address.error());
   if (address->empty()) return {};
-  if (auto fenced = control.blocklist(*address); !fenced) {
-    return failed(EIO,
-                  fmt::format("the instance {} of a daemon that died may have writes under way "
-                              "and can't be fenced: {}",
-                              *address, fenced.error().text));
+  auto fenced = control.blocklist(*address);
+  if (fenced) {
+    record.remove(*address);
+    return Predecessor{.fenced = *address};
   }
-  record.remove(*address);
-  return *address;
+  const std::string reason = fmt::format(
+      "the instance {} of a daemon that died may have writes under way and can't be fenced: {}",
+      *address, fenced.error().text);
+  const int error = fenced.error().error;
+  if (error != -EPERM && error != -EACCES) return failed(EIO, reason);
+  log.error("{}; until it is permitted, reads are served and writes get BUSY", reason);
+  return Predecessor{.unfenced = *address};
+}
+
+// Told now, and not when it is needed.
+void look_at_permission(const ceph::ControlClient& control, Log& log) {
+  const auto may = control.may_blocklist();
+  if (may && !*may)
+    log.warning(
+        "{} may not blocklist: this gateway can fence neither itself nor another, and serves only "
+        "reads after a crash; give it the caps mon 'profile rbd'",
+        control.client().name());
 }
 
 }  // namespace
@@ -97,10 +117,11 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
 }
 
 std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const ImageSpec& spec,
-                                                                        ceph::CompletionSink sink) {
+                                                                        ceph::CompletionSink done,
+                                                                        ceph::NewsSink news) {
   using Opened = std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>;
   return guarded([&]() -> Opened {
-    auto image = ceph::RbdImage::open(spec, std::move(sink));
+    auto image = ceph::RbdImage::open(spec, std::move(done), std::move(news));
     if (!image) return failed(EIO, image.error());
     if (auto newest = (*image)->wait_for_latest_map(); !newest)
       return failed(EIO, newest.error().text);
@@ -110,54 +131,64 @@ std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const Im
 
 namespace {
 
-std::expected<OpenedImage, OpenError> open_all(
-    const ImageSpec& spec, const kernel::ConfigfsDevice& configfs, const InstanceRecord& record,
-    ceph::CompletionSink sink, ceph::LockChannel::Handlers handlers, std::shared_ptr<Log> log) {
-  auto disk = read_disk_facts(configfs);
-  if (!disk) return std::unexpected(disk.error());
-  auto control = ceph::ControlClient::get(spec.conf_path, spec.user);
-  if (!control) return failed(EIO, control.error());
-  auto predecessor = fence_predecessor(record, **control);
-  if (!predecessor) return std::unexpected(predecessor.error());
-  auto image = open_instance(spec, std::move(sink));
-  if (!image) return std::unexpected(image.error());
-  const ceph::ImageInfo& info = (*image)->info();
-  const uint64_t device_bytes = disk->blocks * disk->block_size;
+// The device's attributes against the image.
+std::expected<void, OpenError> fit_to_image(scsi::DiskFacts& disk, const ceph::ImageInfo& info) {
+  const uint64_t device_bytes = disk.blocks * disk.block_size;
   if (device_bytes > info.bytes) {
     return failed(EINVAL,
                   fmt::format("dev_size {} is beyond the image's {} bytes: resize the image first",
                               device_bytes, info.bytes));
   }
-  disk->object_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.object_bytes, UINT32_MAX));
-  disk->stripe_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.stripe_bytes, UINT32_MAX));
-  disk->read_only = info.read_only;
+  disk.object_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.object_bytes, UINT32_MAX));
+  disk.stripe_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.stripe_bytes, UINT32_MAX));
+  disk.read_only = info.read_only;
+  return {};
+}
+
+std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
+                                               const kernel::ConfigfsDevice& configfs,
+                                               const InstanceRecord& record,
+                                               ImageListeners& listeners,
+                                               const std::shared_ptr<Log>& log) {
+  auto disk = read_disk_facts(configfs);
+  if (!disk) return std::unexpected(disk.error());
+  auto control = ceph::ControlClient::get(spec.conf_path, spec.user);
+  if (!control) return failed(EIO, control.error());
+  auto predecessor = fence_predecessor(record, **control, *log);
+  if (!predecessor) return std::unexpected(predecessor.error());
+  auto image = open_instance(spec, std::move(listeners.done), std::move(listeners.news));
+  if (!image) return std::unexpected(image.error());
+  const ceph::ImageInfo& info = (*image)->info();
+  if (auto fits = fit_to_image(*disk, info); !fits) return std::unexpected(fits.error());
   OpenedImage opened;
   opened.control = *control;
   opened.disk = *disk;
   opened.kernel_limit = configfs.kernel_limit();
   if (!info.read_only) {
-    auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(handlers));
+    look_at_permission(**control, *log);
+    auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(listeners.channel));
     if (!channel) return failed(EIO, channel.error());
     opened.channel = std::move(*channel);
     opened.guard = ceph::FenceGuard::of(*control);
-    auto ledger = opened.guard->open_ledger(spec, info.id, std::move(log));
+    auto ledger = opened.guard->open_ledger(spec, info.id, log);
     if (!ledger) return failed(EIO, ledger.error());
     opened.ledger = std::move(*ledger);
-    if (!predecessor->empty()) opened.ledger->add(*predecessor);
+    if (!predecessor->fenced.empty()) opened.ledger->add(predecessor->fenced);
+    opened.unfenced = std::move(predecessor->unfenced);
   }
   opened.image = std::move(*image);
-  opened.predecessor = std::move(*predecessor);
+  opened.predecessor = std::move(predecessor->fenced);
   return opened;
 }
 
 }  // namespace
 
-std::expected<OpenedImage, OpenError> open_image(
-    const ImageSpec& spec, const kernel::ConfigfsDevice& configfs, const InstanceRecord& record,
-    ceph::CompletionSink sink, ceph::LockChannel::Handlers handlers, std::shared_ptr<Log> log) {
-  return guarded([&] {
-    return open_all(spec, configfs, record, std::move(sink), std::move(handlers), std::move(log));
-  });
+std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 const InstanceRecord& record,
+                                                 ImageListeners listeners,
+                                                 std::shared_ptr<Log> log) {
+  return guarded([&] { return open_all(spec, configfs, record, listeners, log); });
 }
 
 }  // namespace tcmurbd

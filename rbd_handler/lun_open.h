@@ -63,18 +63,30 @@ struct OpenedImage {
   std::shared_ptr<ceph::FenceLedger> ledger;
   scsi::DiskFacts disk;
   std::string predecessor;  // The instance that was fenced; empty: there was none.
+  // One that is not permitted to be fenced: changes are not safe until it is; empty: there is none.
+  std::string unfenced;
   Duration kernel_limit{};  // See ConfigfsDevice.
+};
+
+// Who is told of what happens to an opened image, on threads of Ceph; must only post.
+struct ImageListeners {
+  ceph::CompletionSink done;
+  ceph::NewsSink news;
+  ceph::LockChannel::Handlers channel;
 };
 
 // Fences the instance that a dead predecessor left behind, opens the image and holds it against the
 // device's attributes: dev_size beyond the image is refused. `log` is the LUN's.
-std::expected<OpenedImage, OpenError> open_image(
-    const ImageSpec& spec, const kernel::ConfigfsDevice& configfs, const InstanceRecord& record,
-    ceph::CompletionSink sink, ceph::LockChannel::Handlers handlers, std::shared_ptr<Log> log);
+std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+                                                 const kernel::ConfigfsDevice& configfs,
+                                                 const InstanceRecord& record,
+                                                 ImageListeners listeners,
+                                                 std::shared_ptr<Log> log);
 
 // A client instance with the image open, which has the newest map of now: whatever was blocklisted
 // before is ordered before its ops, or refused.
 std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const ImageSpec& spec,
-                                                                        ceph::CompletionSink sink);
+                                                                        ceph::CompletionSink done,
+                                                                        ceph::NewsSink news);
 
 }  // namespace tcmurbd

@@ -65,6 +65,7 @@ std::string status_json(const std::vector<Lun::Status>& devices) {
   for (const Lun::Status& device : devices) {
     nlohmann::json item{
         {"name", device.name}, {"image", device.image}, {"state", state_name(device.state)}};
+    if (!device.warnings.empty()) item["warnings"] = device.warnings;
     if (device.counters) {
       item["bytes"] = device.bytes;
       item["commands_open"] = device.commands_open;

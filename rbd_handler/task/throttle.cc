@@ -6,7 +6,9 @@
 namespace tcmurbd::task {
 
 void Throttle::set(const RateLimits& limits, TimePoint now) {
-  const auto fresh = [](uint64_t rate) { return Bucket{.rate = static_cast<double>(rate)}; };
+  const auto fresh = [](uint64_t rate) {
+    return Bucket{.rate = kShare * static_cast<double>(rate)};
+  };
   ops_ = {fresh(limits.iops), fresh(limits.read_iops), fresh(limits.write_iops)};
   bytes_ = {fresh(limits.bps), fresh(limits.read_bps), fresh(limits.write_bps)};
   limited_ = limits != RateLimits{};
