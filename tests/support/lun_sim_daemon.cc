@@ -68,7 +68,7 @@ void LunSim::take_job() {
 
 void LunSim::pass_time() {
   const int ticks = chance(8) ? 20 : 1;
-  if (watch_lost_ && chance(4)) tell_watch_lost();
+  if (watch_lost_ && device_ && chance(4)) tell_watch_lost();
   for (int i = 0; i < ticks; ++i) {
     now_ += Device::kTick;
     expire();
