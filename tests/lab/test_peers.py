@@ -112,7 +112,7 @@ class PeersTest(recovery.RecoveryTestCase):
         recovery.write(self.sessions[1], self.healthy_lba, bytes(PAGE))
         dead.drop()
         self.cut_power(self.lab.gateways[2])
-        seconds = []
+        before, seconds = self.cluster.blocklist(), []
         for number in range(HANDOVERS):
             session = self.sessions[number % 2]
             session.linger(SETTLED_SECONDS)
@@ -120,6 +120,7 @@ class PeersTest(recovery.RecoveryTestCase):
             recovery.write(session, self.healthy_lba, self.random.randbytes(PAGE))
             seconds.append(time.monotonic() - started)
         self.tell(f"hand-overs beside a dead gateway: {[round(1000 * each) for each in seconds]} ms")
+        self.assertEqual(self.fences(before), [0, 0], "healthy gateways were fenced")
         self.assertLess(seconds[0], FIRST_SECONDS)
         self.assertLess(sorted(seconds)[HANDOVERS * 3 // 4], HANDOVER_SECONDS)
 
