@@ -206,8 +206,9 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
     tell([](Device& device, TimePoint now) { device.on_acquired(now); });
     return;
   }
-  log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
   const int error = taken.error().error;
+  if (error != kNotPrimary)  // Which the device tells.
+    log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
   const auto why = error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
                    : error == kNotPrimary ? lock::AcquireFailure::kDemoted
                                           : lock::AcquireFailure::kOther;

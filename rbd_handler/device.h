@@ -130,7 +130,7 @@ class Device {
 
   // --- effects ---
   // Shows the kernel what was completed. True: ring the doorbell once.
-  bool publish() { return ring_.publish(); }
+  bool publish() { return broken_.empty() && ring_.publish(); }
   // Commands are parked for facts. True: begin a fetch now, then call on_target_facts(); one at a
   // time.
   bool wants_target_facts();

@@ -12,12 +12,12 @@ bool Gate::lets_through(bool changes_image) const {
   switch (state_) {
     case State::kUnowned:
     case State::kAcquiring:
+    case State::kReleasing:
       return !changes_image;  // Hosts scan on every path: reads need no lock.
     case State::kOwned:
     case State::kStuck:
       return true;
-    case State::kDraining:  // librbd's release waits for reads too.
-    case State::kReleasing:
+    case State::kDraining:  // librbd's release waits for the reads before it.
     case State::kFencing:
     case State::kReopening:
       return false;
@@ -182,6 +182,8 @@ void Gate::go_on(TimePoint now, const Load& load) {
 // No command waits for RADOS without a bound.
 void Gate::watch_job(TimePoint now) {
   if (state_ == State::kReleasing) {
+    // Healthy, but librbd waits: who asks shall not break the lock.
+    if (now - since_ >= settings_.drain_patience) answer_all(PeerAnswer::kWait);
     if (now - since_ >= settings_.release_patience) apply(Event::kFence);
   } else if (now - since_ >= settings_.job_patience) {
     refuses_ = true;
@@ -190,22 +192,25 @@ void Gate::watch_job(TimePoint now) {
 
 // REQUIRES: the caller fences if it is so.
 bool Gate::too_old(TimePoint now, const Load& load) {
-  if (now - fenced_for_age_ >= settings_.fence_calm) age_limit_ = settings_.fence_after;
-  if (load.oldest_detached < age_limit_) return false;
-  fenced_for_age_ = now;
-  age_limit_ = std::min(2 * age_limit_, 16 * settings_.fence_after);
+  if (now - spaced_ >= settings_.fence_calm) spacing_ = settings_.fence_after;
+  if (load.oldest_detached < spacing_) return false;
+  space_fences(now);
   return true;
 }
 
 // Two gateways whose hosts write to the same hung OSD would else fence each other in turn until
 // neither can open another instance. REQUIRES: the caller fences if it is so.
 bool Gate::may_force(TimePoint now) {
-  const Duration passed = now - forced_;
-  if (passed >= settings_.fence_calm) force_wait_ = {};
-  if (passed < force_wait_) return false;
-  forced_ = now;
-  force_wait_ = std::clamp(2 * force_wait_, settings_.fence_after, 16 * settings_.fence_after);
+  const Duration passed = now - spaced_;
+  if (passed >= settings_.fence_calm) spacing_ = settings_.fence_after;
+  if (spacing_ != settings_.fence_after && passed < spacing_ / 2) return false;
+  space_fences(now);
   return true;
+}
+
+void Gate::space_fences(TimePoint now) {
+  spaced_ = now;
+  spacing_ = std::min(2 * spacing_, 16 * settings_.fence_after);
 }
 
 // Somebody wants the lock, and what is under way does not end.

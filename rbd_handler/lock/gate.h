@@ -47,8 +47,8 @@ struct GateSettings {
   // After a LUN RESET: how long what was aborted may take to end by itself before it is fenced.
   Duration release_after = std::chrono::milliseconds(250);
   // How long ops under way may keep a peer waiting. With hold_min below the second after which it
-  // breaks the lock. Fences that peers and LUN RESETs force are spaced as those for age are: the
-  // first comes at once, the next not before fence_after, then twice that, ...
+  // breaks the lock. Fences that peers and LUN RESETs force are spaced with those for age: the
+  // first comes at once, the next not before fence_after, then twice that, ..., eightfold.
   Duration drain_patience = std::chrono::milliseconds(700);
   // Damps ping-pong: an owner keeps the lock for at least this long, and a gateway that has handed
   // it over lets the taker have it for a while before it asks again.
@@ -56,9 +56,10 @@ struct GateSettings {
   // Between attempts to fence or reopen after a failure, and to acquire.
   Duration fence_retry = std::chrono::seconds(5);
   Duration acquire_retry = std::chrono::milliseconds(300);
-  // A release has nothing to wait for but one op on the image's header; then this instance is
-  // fenced.
-  Duration release_patience = std::chrono::seconds(1);
+  // Then a release hangs and this instance is fenced. librbd's release waits for its notification
+  // of having acquired the lock, which takes 5 s (ImageWatcher, NOTIFY_TIMEOUT) while a gateway
+  // that died still watches the image; peers are told to wait meanwhile.
+  Duration release_patience = std::chrono::seconds(8);
   // Commands wait this long for any other job (acquire, fence, reopen); then they get BUSY until it
   // has ended. Breaking a dead owner's lock takes two seconds at the most when the monitors are
   // well.
@@ -76,7 +77,7 @@ struct Load {
 class Gate {
  public:
   explicit Gate(const GateSettings& settings)
-      : settings_(settings), age_limit_(settings.fence_after) {}
+      : settings_(settings), spacing_(settings.fence_after) {}
 
   // Whether an op may be given to the image now. What may not waits; see refuses().
   bool lets_through(bool changes_image) const;
@@ -125,6 +126,7 @@ class Gate {
   void go_on(TimePoint now, const Load& load);
   bool too_old(TimePoint now, const Load& load);
   bool may_force(TimePoint now);
+  void space_fences(TimePoint now);
   void fence_or_keep(TimePoint now);
   void watch_job(TimePoint now);
   void advance_owned(TimePoint now, const Load& load);
@@ -140,10 +142,9 @@ class Gate {
   bool verify_again_ = false;     // It was away since the acquire under way began.
   std::vector<uint64_t> asking_;  // Peers' requests that are not answered yet.
   std::vector<PeerReply> replies_;
-  Duration age_limit_;
-  TimePoint fenced_for_age_{};     // The last time.
-  Duration force_wait_{};          // From the last fence that was forced to the next one.
-  TimePoint forced_{};             // The last time.
+  // Fences for age, and those that peers and LUN RESETs force: how old an op may get now.
+  Duration spacing_;
+  TimePoint spaced_{};             // The last such fence.
   State timed_ = State::kUnowned;  // The state that began at `since_`, as last advanced.
   TimePoint since_{};
   TimePoint owned_since_{};

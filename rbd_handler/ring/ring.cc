@@ -167,6 +167,7 @@ void Ring::complete(const Response& response) {
 }
 
 bool Ring::publish() {
+  if (!broken_reason_.empty()) return false;
   const uint32_t tail = slots_.empty() ? parsed_ : slots_.front();
   if (tail == published_) return false;
   if (const auto unread = read_head(); !unread) {

@@ -79,14 +79,15 @@ class Ring {
   // bounded.
   Next next(CommandEntry& command, TmrEntry& tmr);
 
-  // Writes a completion into the oldest free slot. Not seen by the kernel before publish(). Works
-  // on a broken ring too: what was read before it broke can still be answered. REQUIRES: a command
+  // Writes a completion into the oldest free slot. Not seen by the kernel before publish(), and
+  // never if the ring breaks before. REQUIRES: a command
   // that next() returned and that is not completed yet; sense and keep_buffer as above.
   void complete(const Response& response);
 
   // Moves cmd_tail over all that is completed, PAD and TMR entries included. True if it moved: the
-  // owner then sends one doorbell for the whole batch. On a ring that somebody else has reset it
-  // does nothing but break it: commands_open() stays as it is, the kernel has answered those.
+  // owner then sends one doorbell for the whole batch. On a broken ring it does nothing, and one
+  // that somebody else has reset is broken by it: the kernel would look for the tail among new
+  // entries, for ever.
   bool publish();
 
   // Entries in the ring that next() has not returned yet (a cheap look at cmd_head, for polling).

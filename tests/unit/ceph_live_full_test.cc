@@ -11,6 +11,9 @@
 namespace tcmurbd::ceph {
 namespace {
 
+const LockChannel::Handlers kDeaf{
+    .on_request = [](LockChannel::Request) {}, .on_watch_lost = {}, .on_fenced = {}};
+
 using std::chrono::milliseconds;
 
 // With a data pool of its own, so that each of its two pools can be full.
@@ -118,7 +121,7 @@ TEST_P(ImageFull, IsToldAtOnceAndServedOn) {
   ASSERT_TRUE(control);
   const auto spec = parse_dev_config(config);
   const std::string& id = target_->image->info().id;
-  ASSERT_TRUE(LockChannel::open(*control, *spec, id, [](LockChannel::Request) {}));
+  ASSERT_TRUE(LockChannel::open(*control, *spec, id, kDeaf));
 
   set_full(true);
   const int32_t expected = GetParam() == "ratio" ? -ENOSPC : -EDQUOT;
@@ -142,7 +145,7 @@ TEST_P(ImageFull, IsToldAtOnceAndServedOn) {
   target_ = Target::open(config);
   ASSERT_TRUE(target_);
   EXPECT_EQ(target_->zero(0, 2 * kMiB), 0);
-  const auto channel = LockChannel::open(*control, *spec, id, [](LockChannel::Request) {});
+  const auto channel = LockChannel::open(*control, *spec, id, kDeaf);
   EXPECT_TRUE(channel.has_value()) << channel.error();
   std::cout << "what needs no space, and a fresh instance: " << seconds_since(begin) << " s\n";
   EXPECT_LT(seconds_since(begin), 5);
