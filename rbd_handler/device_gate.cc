@@ -134,7 +134,7 @@ void Device::on_acquire_failed(lock::AcquireFailure why, TimePoint now) {
 
 void Device::on_released(bool good, TimePoint now) {
   now_ = now;
-  counters_.lock_released += good;
+  counters_.lock_released += good && gate_.state() == lock::State::kReleasing;
   good ? gate_.on_released(now) : gate_.on_release_failed();
   settle_gate();
 }

@@ -12,12 +12,14 @@ bool Gate::lets_through(bool changes_image) const {
   switch (state_) {
     case State::kUnowned:
     case State::kAcquiring:
-    case State::kReleasing:
       return !changes_image;  // Hosts scan on every path: reads need no lock.
     case State::kOwned:
-    case State::kStuck:
       return true;
-    case State::kDraining:  // librbd's release waits for the reads before it.
+    case State::kStuck:
+      return !changes_image || !unsure_;
+    case State::kReleasing:  // librbd's release waits for the reads before it.
+      return !changes_image && slow_release_;
+    case State::kDraining:
     case State::kFencing:
     case State::kReopening:
       return false;
@@ -34,6 +36,8 @@ void Gate::apply(Event event) {
     job_ = job;
   }
   if (state_ == before) return;
+  slow_release_ = false;
+  if (before == State::kReleasing && state_ == State::kFencing) unsure_ = true;
   if (state_ == State::kReopening) given_up_ = true;
   if (state_ == State::kFencing || state_ == State::kReopening || state_ == State::kStuck) {
     // A peer need not wait for our fence: its own breaking of the lock is one.
@@ -62,6 +66,7 @@ void Gate::on_acquire_failed(AcquireFailure why, TimePoint now) {
 }
 
 void Gate::on_released(TimePoint now) {
+  if (state_ != State::kReleasing) return;  // Overtaken while this was on its way.
   // Only who was asked lets the other go first.
   not_before_ = asking_.empty() ? now : now + settings_.hold_min;
   reset_ = false;
@@ -69,18 +74,20 @@ void Gate::on_released(TimePoint now) {
   answer_all(PeerAnswer::kReleased);
 }
 
-void Gate::on_release_failed() { apply(Event::kReleaseFailed); }
+void Gate::on_release_failed() {
+  if (state_ == State::kReleasing) apply(Event::kReleaseFailed);
+}
 
 void Gate::on_fence_done() { apply(Event::kFenceDone); }
 
 void Gate::on_fence_failed(TimePoint now) {
   not_before_ = now + settings_.fence_retry;
-  refuses_ = false;  // Served, but over held ranges.
+  refuses_ = unsure_;  // Else served, but over held ranges.
   apply(Event::kFenceFailed);
 }
 
 void Gate::on_reopened(TimePoint now) {
-  refuses_ = false;
+  refuses_ = unsure_ = false;
   not_before_ = now;
   apply(Event::kReopened);
 }
@@ -159,7 +166,7 @@ void Gate::go_on(TimePoint now, const Load& load) {
       advance_draining(now, load);
       return;
     case State::kStuck:
-      if (load.detached_changes == 0) {
+      if (load.detached_changes == 0 && !unsure_) {
         apply(Event::kSettled);
       } else if (now >= not_before_) {
         apply(Event::kFence);
@@ -183,7 +190,8 @@ void Gate::go_on(TimePoint now, const Load& load) {
 void Gate::watch_job(TimePoint now) {
   if (state_ == State::kReleasing) {
     // Healthy, but librbd waits: who asks shall not break the lock.
-    if (now - since_ >= settings_.drain_patience) answer_all(PeerAnswer::kWait);
+    slow_release_ = now - since_ >= settings_.drain_patience;
+    if (slow_release_) answer_all(PeerAnswer::kWait);
     if (now - since_ >= settings_.release_patience) apply(Event::kFence);
   } else if (now - since_ >= settings_.job_patience) {
     refuses_ = true;

@@ -87,6 +87,7 @@ class Gate {
   // --- events ---
   void on_acquired(TimePoint now);
   void on_acquire_failed(AcquireFailure why, TimePoint now);
+  // Nothing if the release was overtaken, while its outcome was on its way.
   void on_released(TimePoint now);
   void on_release_failed();
   void on_fence_done();
@@ -139,6 +140,8 @@ class Gate {
   bool given_up_ = false;
   bool reset_ = false;  // A LUN RESET wants the lock given up.
   bool retry_reopen_ = false;
+  bool unsure_ = false;           // A release was overtaken or failed: is the lock still ours?
+  bool slow_release_ = false;     // Reads wait for it no longer.
   bool verify_again_ = false;     // It was away since the acquire under way began.
   std::vector<uint64_t> asking_;  // Peers' requests that are not answered yet.
   std::vector<PeerReply> replies_;

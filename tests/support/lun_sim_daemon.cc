@@ -13,6 +13,7 @@ DeviceSettings LunSim::settings() const {
   return {.gate = {.fence_after = milliseconds(1500),
                    .fence_calm = milliseconds(5000),
                    .fence_retry = milliseconds(1000),
+                   .release_patience = milliseconds(1000),
                    .job_patience = milliseconds(2500)},
           .deadline = life_.deadline,
           .reads_need_lock = life_.reads_need_lock,

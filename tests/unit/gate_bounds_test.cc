@@ -15,8 +15,10 @@ TEST_F(GateTest, AReleaseThatHangsIsFenced) {
   ASSERT_EQ(advance(kIdle), Job::kRelease);
   EXPECT_EQ(after(milliseconds(699), kIdle), Job::kNone);
   EXPECT_EQ(replies(), Replies{});
+  EXPECT_FALSE(gate_.lets_through(false)) << "reads would hold it up";
   EXPECT_EQ(after(milliseconds(1), kIdle), Job::kNone);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kWait}})) << "librbd may have to wait for 5 s";
+  EXPECT_TRUE(gate_.lets_through(false)) << "reads wait no longer";
   gate_.on_peer_asks(8);
   EXPECT_EQ(after(milliseconds(7299), kIdle), Job::kNone);
   EXPECT_EQ(replies(), (Replies{{8, PeerAnswer::kWait}}));
@@ -30,6 +32,33 @@ TEST_F(GateTest, AReleaseIsOvertakenByALostInstance) {
   gate_.on_lost();
   EXPECT_EQ(gate_.take_job(), Job::kReopen);
   EXPECT_EQ(gate_.state(), State::kReopening);
+}
+
+TEST_F(GateTest, TheOutcomeOfAnOvertakenReleaseIsNoNews) {
+  enter(State::kReleasing);
+  gate_.on_lost();
+  ASSERT_EQ(gate_.take_job(), Job::kReopen);
+  gate_.on_released(now_);  // It was on its way.
+  EXPECT_EQ(gate_.state(), State::kReopening);
+  gate_.on_release_failed();
+  EXPECT_EQ(gate_.state(), State::kReopening);
+  EXPECT_EQ(gate_.take_job(), Job::kNone);
+}
+
+TEST_F(GateTest, AfterAReleaseOfUnknownOutcomeNothingIsChangedUntilTheFence) {
+  enter(State::kReleasing);
+  gate_.on_release_failed();
+  ASSERT_EQ(gate_.take_job(), Job::kFence);
+  gate_.on_fence_failed(now_);
+  EXPECT_EQ(gate_.state(), State::kStuck);
+  EXPECT_FALSE(gate_.lets_through(true)) << "the lock may be another's";
+  EXPECT_TRUE(gate_.lets_through(false));
+  EXPECT_TRUE(gate_.refuses());
+  EXPECT_EQ(after(milliseconds(4999), kIdle), Job::kNone);
+  EXPECT_EQ(gate_.state(), State::kStuck) << "there is nothing to settle";
+  EXPECT_EQ(after(milliseconds(1), kIdle), Job::kFence);
+  fence_well();
+  EXPECT_FALSE(gate_.refuses());
 }
 
 class GateWithJob : public GateTest, public ::testing::WithParamInterface<State> {};

@@ -24,7 +24,7 @@ TEST_P(GateInState, LetsThroughWhatIsSafe) {
       // Reads, changes.
       {State::kUnowned, {true, false}},    {State::kAcquiring, {true, false}},
       {State::kOwned, {true, true}},       {State::kDraining, {false, false}},
-      {State::kReleasing, {true, false}},  {State::kFencing, {false, false}},
+      {State::kReleasing, {false, false}}, {State::kFencing, {false, false}},
       {State::kReopening, {false, false}}, {State::kStuck, {true, true}}};
   EXPECT_EQ(gate_.lets_through(false), expected.at(GetParam()).first);
   EXPECT_EQ(gate_.lets_through(true), expected.at(GetParam()).second);

@@ -256,14 +256,15 @@ TEST_F(HostileRing, TmrWithAsManyIdsAsFit) {
   EXPECT_THAT(tmr_.cmd_ids, ElementsAre(1, 2, 3, 4));
 }
 
-TEST_F(HostileRing, WhatWasReadBeforeItBrokeCanBeAnswered) {
+// The kernel may have reset it: a tail that it does not expect would send it round for ever.
+TEST_F(HostileRing, NothingIsPublishedOnceItIsBroken) {
   put_command(0, 7);
   head(256);  // A PAD of length 0 at 128.
   ASSERT_EQ(next(), Next::kCommand);
   EXPECT_EQ(next(), Next::kBroken);
   ring_->complete({.cmd_id = 7});
-  EXPECT_TRUE(ring_->publish());
-  EXPECT_EQ(tail(), 128);
+  EXPECT_FALSE(ring_->publish());
+  EXPECT_EQ(tail(), 0);
   EXPECT_EQ(next(), Next::kBroken);
 }
 
