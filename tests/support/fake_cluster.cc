@@ -164,7 +164,7 @@ OpDone FakeInstance::finish(size_t index, bool may_lie) {
 }
 
 OpDone FakeInstance::fail(size_t index, int32_t error, bool partly) {
-  Op op = take(index);
+  const Op op = take(index);
   if (op.refused) return {.token = op.token, .result = -EROFS};
   const bool plain = changes_image(op.op.kind) && op.op.kind != OpKind::kCompareAndWrite &&
                      op.op.kind != OpKind::kOrWrite;

@@ -173,7 +173,7 @@ class LunSim {
   bool peer_unheard_ = false;           // and that a frozen daemon has not heard.
   TimePoint peer_gives_up_{};
   uint64_t last_request_ = 0;
-  std::optional<Device> device_;               // None: it has crashed.
+  std::unique_ptr<Device> device_;             // None: it has crashed.
   std::map<FakeInstance*, uint32_t> numbers_;  // Of earlier instances that are not closed.
   bool frozen_ = false;                        // Nothing reaches the device.
   TimePoint frozen_since_{};                   // In the world's time.

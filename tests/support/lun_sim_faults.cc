@@ -189,7 +189,7 @@ void LunSim::change_role() {
 void LunSim::change_limits() {
   task::RateLimits limits;
   if (chance(2)) limits.iops = 10 + below(100);
-  if (chance(2)) limits.write_bps = kBlockBytes * (10 + below(300));
+  if (chance(2)) limits.write_bps = uint64_t{kBlockBytes} * (10 + below(300));
   device_->on_rate_limits(chance(3) ? task::RateLimits{} : limits, now_);
 }
 
@@ -226,8 +226,9 @@ void LunSim::start_successor() {
   cluster_.blocklist(*mine_);
   if (cluster_.lock_owner == mine_) cluster_.lock_owner = nullptr;
   mine_ = &cluster_.open();
-  device_.emplace(fresh_ring(), *mine_,
-                  scsi::DiskFacts{.block_size = kBlockBytes, .blocks = device_blocks_}, settings());
+  device_ = std::make_unique<Device>(
+      fresh_ring(), *mine_, scsi::DiskFacts{.block_size = kBlockBytes, .blocks = device_blocks_},
+      settings());
   awake_since_ = now_;
   watch_lost_ = false;
   kernel_.set_blocked(false);

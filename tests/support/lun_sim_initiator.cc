@@ -152,7 +152,7 @@ void LunSim::issue_for_a_copy() {
   copy::Op op{.token = run.first,
               .disk = 0,
               .kind = chance(3) ? OpKind::kRead : OpKind::kWrite,
-              .range = {run.first * kBlockBytes, command.memory->size()},
+              .range = {uint64_t{run.first} * kBlockBytes, command.memory->size()},
               .data = *command.memory,
               .memory = command.memory};
   if (op.kind == OpKind::kRead) {

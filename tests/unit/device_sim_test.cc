@@ -24,9 +24,9 @@ namespace {
 
 // Sanitizers cost an order of magnitude.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint32_t kLives = 10;
+constexpr uint32_t kLives = 40;
 #else
-constexpr uint32_t kLives = 60;
+constexpr uint32_t kLives = 200;
 #endif
 constexpr int kStepsMax = 4000;
 
