@@ -222,6 +222,7 @@ void LunSim::crash() {
 void LunSim::start_successor() {
   kernel_.set_blocked(true);
   kernel_.reset_ring();
+  deliver_late();  // To open takes longer than what a network still had.
   collect();
   cluster_.blocklist(*mine_);
   if (cluster_.lock_owner == mine_) cluster_.lock_owner = nullptr;
