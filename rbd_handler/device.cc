@@ -165,7 +165,7 @@ IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
 }
 
 void Device::on_done(const OpDone& done, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   Task& task = tasks_[done.token];
   CHECK(task.ops_pending > 0);
   note_result(done);
@@ -227,7 +227,7 @@ bool Device::wants_target_facts() {
 }
 
 void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   target_ = facts;
   // Commands that came after the fetch began wait for the next one: what they must tell, say a
   // serial that was written just before them, may not be in these facts.

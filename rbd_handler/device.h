@@ -216,6 +216,7 @@ class Device {
   void note_lost();
   void set_primary(bool primary);
   void note_space(OpKind kind, int32_t result);
+  void begin_event(TimePoint now);
   void break_ring(std::string reason);
   void report_lun(Report::Kind kind);
 

@@ -46,7 +46,7 @@ void Device::refuse_waiting_changes(const scsi::Result& result) {
 }
 
 void Device::on_away(AwayCause cause, Duration gap, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   note_away(cause, gap);
   refuse_waiting_changes(scsi::Result::busy());
   tasks_.for_each([this](uint32_t index) {
@@ -96,14 +96,14 @@ void Device::on_kernel_limit(Duration cmd_time_out) {
 }
 
 void Device::on_rate_limits(const task::RateLimits& limits, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   throttle_.set(limits, now);
   start_backlog();
   settle_gate();
 }
 
 void Device::on_primary(bool primary, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   set_primary(primary);
   settle_gate();
 }
@@ -115,7 +115,7 @@ void Device::set_primary(bool primary) {
 }
 
 void Device::on_safe(bool safe, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   if (std::exchange(safe_, safe) == safe) return;
   if (!safe) refuse_waiting_changes(scsi::Result::busy());
   settle_gate();
@@ -132,6 +132,13 @@ void Device::note_space(OpKind kind, int32_t result) {
 
 void Device::report_lun(Report::Kind kind) {
   if (reports_.size() < kReportsMax) reports_.push_back({.kind = kind});
+}
+
+// Of a ring that somebody else has reset nothing may begin: its memory is other commands' by now.
+void Device::begin_event(TimePoint now) {
+  now_ = now;
+  if (!broken_.empty()) return;
+  if (auto intact = ring_.look(); !intact) break_ring(std::move(intact.error()));
 }
 
 // Whoever reset the ring, or is going to: the kernel answers what was open. Nothing of it may begin

@@ -48,7 +48,7 @@ void Device::cancel_copy(uint32_t index, const scsi::Result& result) {
 }
 
 void Device::on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   const TaskState state = tasks_[task].state;
   CHECK(state == TaskState::kCopying || state == TaskState::kCopyCancelled);
   // A cancel that has not been taken has nothing to end any more.
@@ -63,7 +63,7 @@ void Device::on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint 
 }
 
 void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   CHECK(copy != 0 && op.range.length != 0);
   const auto refuse = [&](const scsi::Sense& sense) {
     copy_ops_done_.push_back({copy, op.token, scsi::Result::check(sense)});
@@ -98,13 +98,13 @@ void Device::abort_copy_ops(uint64_t copy) {
 }
 
 void Device::on_copy_cancelled(uint64_t copy, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   abort_copy_ops(copy);
   settle_gate();
 }
 
 void Device::on_leaving(TimePoint now) {
-  now_ = now;
+  begin_event(now);
   leaving_ = true;
   tasks_.for_each([this](uint32_t index) {
     if (tasks_[index].state == TaskState::kCopying) cancel_copy(index, scsi::Result::busy());

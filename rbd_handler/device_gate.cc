@@ -106,7 +106,7 @@ void Device::give_up_instance() {
 }
 
 void Device::on_instance_closed(uint32_t instance, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   tasks_.for_each([&](uint32_t index) {
     Task& task = tasks_[index];
     if (task.state != TaskState::kOrphaned || task.instance != instance) return;
@@ -117,7 +117,7 @@ void Device::on_instance_closed(uint32_t instance, TimePoint now) {
 }
 
 void Device::on_acquired(TimePoint now) {
-  now_ = now;
+  begin_event(now);
   ++counters_.lock_acquired;
   owned_since_ = now;
   gate_.on_acquired(now);
@@ -125,7 +125,7 @@ void Device::on_acquired(TimePoint now) {
 }
 
 void Device::on_acquire_failed(lock::AcquireFailure why, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   if (why == lock::AcquireFailure::kLost) note_lost();
   if (why == lock::AcquireFailure::kDemoted) set_primary(false);
   gate_.on_acquire_failed(why, now);
@@ -133,21 +133,21 @@ void Device::on_acquire_failed(lock::AcquireFailure why, TimePoint now) {
 }
 
 void Device::on_released(bool good, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   counters_.lock_released += good && gate_.state() == lock::State::kReleasing;
   good ? gate_.on_released(now) : gate_.on_release_failed();
   settle_gate();
 }
 
 void Device::on_fenced(bool good, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   counters_.fence_failures += !good;
   good ? gate_.on_fence_done() : gate_.on_fence_failed(now);
   settle_gate();
 }
 
 void Device::on_reopened(Image& fresh, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   CHECK(ops_claimed_ == 0);
   image_ = &fresh;
   ++instance_;
@@ -156,13 +156,13 @@ void Device::on_reopened(Image& fresh, TimePoint now) {
 }
 
 void Device::on_reopen_failed(TimePoint now) {
-  now_ = now;
+  begin_event(now);
   gate_.on_reopen_failed(now);
   settle_gate();
 }
 
 void Device::on_peer_asks(uint64_t request, TimePoint now) {
-  now_ = now;
+  begin_event(now);
   gate_.on_peer_asks(request);
   settle_gate();
 }

@@ -203,7 +203,7 @@ void Device::note_result(const OpDone& done) {
       // Refused before it was sent: somebody has broken the lock and not blocklisted us.
       note_lost();
       outcome = scsi::Result::busy();
-      gate_.must_fence();
+      gate_.on_lock_gone();
     } else if (result == kNotPrimary && writes) {
       set_primary(false);
     }
@@ -213,7 +213,7 @@ void Device::note_result(const OpDone& done) {
 }
 
 void Device::on_time(TimePoint now) {
-  now_ = now;
+  begin_event(now);
   look_at_clocks();
   if (throttle_.limited()) start_backlog();
   settle_gate();

@@ -37,9 +37,13 @@ void Gate::apply(Event event) {
   }
   if (state_ == before) return;
   slow_release_ = false;
-  if (before == State::kReleasing && state_ == State::kFencing) unsure_ = true;
+  if (state_ == State::kFencing) {
+    // After a release, without the lock, or once a peer was told to break it, somebody else may own
+    // it when the fence is refused.
+    unsure_ |= before == State::kReleasing || before == State::kUnowned || !asking_.empty();
+  }
   if (state_ == State::kReopening) given_up_ = true;
-  if (state_ == State::kFencing || state_ == State::kReopening || state_ == State::kStuck) {
+  if (state_ == State::kFencing || state_ == State::kReopening) {
     // A peer need not wait for our fence: its own breaking of the lock is one.
     answer_all(PeerAnswer::kHoldsDetached);
     reset_ = false;
@@ -103,6 +107,11 @@ void Gate::must_fence() {
   if (state_ != State::kStuck) apply(Event::kFence);  // Stuck tries again by itself.
 }
 
+void Gate::on_lock_gone() {
+  unsure_ = true;
+  must_fence();
+}
+
 void Gate::on_lost() {
   apply(Event::kLost);
   if (state_ == State::kReopening) refuses_ = true;
@@ -119,9 +128,13 @@ void Gate::on_peer_asks(uint64_t request) {
       replies_.push_back({request, PeerAnswer::kNotOwner});
       return;
     case State::kFencing:
+      unsure_ = true;
+      [[fallthrough]];
     case State::kReopening:
-    case State::kStuck:
       replies_.push_back({request, PeerAnswer::kHoldsDetached});
+      return;
+    case State::kStuck:  // Who can't be fenced by us can't be by a peer either, most often.
+      replies_.push_back({request, unsure_ ? PeerAnswer::kHoldsDetached : PeerAnswer::kWait});
       return;
     case State::kOwned:
     case State::kAcquiring:  // Soon known.

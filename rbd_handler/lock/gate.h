@@ -95,8 +95,10 @@ class Gate {
   void on_reopened(TimePoint now);
   // The reopening is tried again by itself.
   void on_reopen_failed(TimePoint now);
-  // An op's outcome is not known, or it was refused for want of the lock.
+  // An op's outcome is not known.
   void must_fence();
+  // An op was refused for want of the lock: somebody has broken it.
+  void on_lock_gone();
   // This instance is blocklisted, as an op's result tells, or is of no use any more. Who waits, and
   // who comes before the fresh instance is open, gets BUSY.
   void on_lost();
@@ -140,7 +142,7 @@ class Gate {
   bool given_up_ = false;
   bool reset_ = false;  // A LUN RESET wants the lock given up.
   bool retry_reopen_ = false;
-  bool unsure_ = false;           // A release was overtaken or failed: is the lock still ours?
+  bool unsure_ = false;           // If the fence is refused: is the lock still ours?
   bool slow_release_ = false;     // Reads wait for it no longer.
   bool verify_again_ = false;     // It was away since the acquire under way began.
   std::vector<uint64_t> asking_;  // Peers' requests that are not answered yet.

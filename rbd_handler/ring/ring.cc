@@ -179,6 +179,12 @@ bool Ring::publish() {
   return true;
 }
 
+std::expected<void, std::string> Ring::look() const {
+  if (!broken_reason_.empty()) return refuse(broken_reason_);
+  if (auto unread = read_head(); !unread) return std::unexpected(std::move(unread.error()));
+  return {};
+}
+
 bool Ring::has_entries() const {
   return broken_reason_.empty() &&
          memory_.load_acquire<uint32_t>(offsetof(Mailbox, head)) != parsed_;

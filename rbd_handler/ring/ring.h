@@ -90,6 +90,10 @@ class Ring {
   // entries, for ever.
   bool publish();
 
+  // Whether the ring is still the one that was attached, or why not: somebody else may have reset
+  // it. With the tail at 0 that can't be seen once the new head is beyond what was read.
+  std::expected<void, std::string> look() const;
+
   // Entries in the ring that next() has not returned yet (a cheap look at cmd_head, for polling).
   // False once next() has said kBroken.
   bool has_entries() const;

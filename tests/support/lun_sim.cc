@@ -92,10 +92,6 @@ void LunSim::step() {
 void LunSim::check_invariants() {
   EXPECT_FALSE(cluster_.overlap_seen) << "overlapping ops were with one instance at once";
   EXPECT_FALSE(cluster_.torn) << "something came between the two parts of an op";
-  // After a fence that failed the gate serves changes whether or not the lock was ours before;
-  // librbd refuses them.
-  const bool stuck = device_ && device_->lock_state() == lock::State::kStuck;
-  cluster_.unlocked_change &= !stuck;
   EXPECT_FALSE(cluster_.unlocked_change) << "a change was given to librbd without the lock";
   EXPECT_TRUE(!kernel_.broken() || life_.knows(Fault::kResetRing)) << kernel_.broken_reason();
 }

@@ -108,6 +108,23 @@ TEST(Order, ASmallOpDoesNotPassALargerOneThatWaitsForRoom) {
   lun.expect(small, kGood);
 }
 
+TEST(Order, AFailedReleaseIsFencedBeforeAnythingElseBegins) {
+  DeviceFixture lun;
+  lun.play_jobs = false;
+  const uint64_t first = lun.write(0, Bytes(512, 1));
+  acquired(lun);
+  lun.finish_all();
+  lun.expect(first, kGood);
+  lun.wait(milliseconds(300));
+  lun.device.on_peer_asks(1, lun.now);
+  lun.ring();
+  ASSERT_EQ(lun.take_job(), Job::kRelease);
+  lun.device.on_released(false, lun.now);
+  lun.ring();
+  EXPECT_EQ(lun.device.lock_state(), lock::State::kFencing);
+  EXPECT_EQ(lun.take_job(), Job::kFence);
+}
+
 // --- QoS ---
 
 DeviceSettings limited(const task::RateLimits& limits) { return {.limits = limits}; }

@@ -36,15 +36,11 @@ std::optional<uint32_t> number(const char* name) {
   return static_cast<uint32_t>(std::strtoul(text, nullptr, 10));
 }
 
-// What the daemon does not keep its promise in yet.
-constexpr std::array kNotYet{Fault::kResetRing};
-
 FaultSet possible_faults() {
   FaultSet faults;
   const char* text = std::getenv("SIM_FAULTS");
   if (text == nullptr) {
     faults.set();
-    for (const Fault fault : kNotYet) faults.reset(static_cast<size_t>(fault));
     return faults;
   }
   for (const auto word : std::views::split(std::string_view(text), ',')) {

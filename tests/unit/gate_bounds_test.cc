@@ -61,6 +61,34 @@ TEST_F(GateTest, AfterAReleaseOfUnknownOutcomeNothingIsChangedUntilTheFence) {
   EXPECT_FALSE(gate_.refuses());
 }
 
+TEST_F(GateTest, WhoToldAPeerToBreakTheLockChangesNothingWithoutAFence) {
+  own();
+  gate_.on_peer_asks(7);
+  ASSERT_EQ(advance(kDetached), Job::kFence);
+  ASSERT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+  gate_.on_fence_failed(now_);
+  EXPECT_EQ(gate_.state(), State::kStuck);
+  EXPECT_FALSE(gate_.lets_through(true)) << "the peer may have taken it";
+  gate_.on_peer_asks(8);
+  EXPECT_EQ(replies(), (Replies{{8, PeerAnswer::kHoldsDetached}}));
+}
+
+TEST_F(GateTest, ARefusedFenceDoesNotGiveTheLock) {
+  ASSERT_EQ(advance({.in_librbd = 1, .oldest_detached = seconds(5)}), Job::kFence);
+  gate_.on_fence_failed(now_);
+  EXPECT_FALSE(gate_.lets_through(true));
+  EXPECT_EQ(advance(kIdle), Job::kNone);
+  EXPECT_EQ(gate_.state(), State::kStuck);
+}
+
+TEST_F(GateTest, AnOwnerWhoseLockIsGoneChangesNothingWithoutAFence) {
+  own();
+  gate_.on_lock_gone();
+  ASSERT_EQ(gate_.take_job(), Job::kFence);
+  gate_.on_fence_failed(now_);
+  EXPECT_FALSE(gate_.lets_through(true));
+}
+
 class GateWithJob : public GateTest, public ::testing::WithParamInterface<State> {};
 
 INSTANTIATE_TEST_SUITE_P(Each, GateWithJob,

@@ -39,8 +39,10 @@ TEST_P(GateInState, APeerIsAnsweredAtOnceOrWhenItIsKnown) {
       break;
     case State::kFencing:
     case State::kReopening:
-    case State::kStuck:
       EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+      break;
+    case State::kStuck:
+      EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kWait}}));
       break;
     case State::kAcquiring:
       EXPECT_EQ(replies(), Replies{});
