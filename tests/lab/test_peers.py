@@ -23,7 +23,7 @@ HOST_SECONDS, AGAIN_SECONDS = 5, 0.1
 HUNG_AT_ONCE = 4
 # The longest time without a good write to a healthy OSD: a back-off, and an instance that opens.
 PAUSE_SECONDS = 20
-HANDOVERS, HANDOVER_SECONDS, DEAD_WATCHER_SECONDS = 8
+HANDOVERS, HANDOVER_SECONDS, DEAD_WATCHER_SECONDS = 8, 0.5, 8
 SETTLED_SECONDS = 0.3
 
 
