@@ -21,8 +21,8 @@ FENCES_PER_MINUTE = 5
 # As hosts do: so long they wait for a command before they abort it, so soon they come again after BUSY.
 HOST_SECONDS, AGAIN_SECONDS = 5, 0.1
 HUNG_AT_ONCE = 4
-# The longest time without a good write to a healthy OSD: a back-off, and an instance that opens.
-PAUSE_SECONDS = 20
+# The longest time without a good write to a healthy OSD: a back-off (5, 10, 20 s within a minute), and an instance that opens.
+PAUSE_SECONDS = 25
 HANDOVERS, HANDOVER_SECONDS, DEAD_WATCHER_SECONDS = 8, 0.5, 8
 SETTLED_SECONDS = 0.3
 
