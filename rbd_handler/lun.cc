@@ -162,6 +162,10 @@ void Lun::serve(OpenedImage opened) {
              origin_ == Origin::kTakenOver ? ", taken over" : "", backing_->image().address());
   if (!info.exclusive_lock && !info.read_only)
     log_->warning("the image has no exclusive lock: let no other gateway serve it");
+  if (!backing_->image().primary())
+    log_->warning(
+        "the image is not primary here: writes are refused (7/27/00), reads are served; promote it "
+        "with 'rbd mirror image promote'");
   notify_task_management(true);
   serving_ = std::make_shared<reactor::Serving>(
       loops_.reactor,

@@ -90,6 +90,10 @@ Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at) {
     // The image itself is read-only. An op that had to own the exclusive lock and did not gets
     // EROFS too: whoever gates on the lock sorts that out before this table is asked.
     case EROFS:
+      // librbd wants the lock for reads too while the image has a journal, which a gateway does not
+      // serve: until it is gone the host is to try again.
+      if (!changes_image(kind)) return Result::busy();
+      return Result::check(kWriteProtected);
     // kNotPrimary: another cluster has the image that may be written.
     case ENOMEDIUM:
       return Result::check(kWriteProtected);

@@ -4,7 +4,8 @@
 
 import time
 
-from lib import recovery, testing
+from lib import cdb, recovery, testing
+from lib.libiscsi import BUSY
 from lib.recovery import MIB
 
 SIZE = 16 * MIB
@@ -30,13 +31,17 @@ class SettingsTest(recovery.RecoveryTestCase):
         self.assert_daemon_lives()
 
     def test_a_feature_is_enabled(self):
-        """Before a gateway has the lock: the tool needs it, and no gateway gives it to the tool."""
+        """Before a gateway has the lock: the tool needs it, and no gateway gives it to the tool. Nothing is served meanwhile: librbd
+        reads an image with a journal only under the lock."""
         self.serve()
         recovery.read(self.here, 0, BLOCKS)
         self.cluster.rbd("feature", "enable", self.image, "journaling")
         self.assert_warned("journaling")
-        recovery.read(self.here, 0, BLOCKS)
-        self.assert_daemon_lives()
+        for command, read, data in ((cdb.read16(0, BLOCKS), 4096, b""), (cdb.write16(0, BLOCKS), 0, bytes(4096))):
+            reply = self.here.submit(command, read, data).wait(TOLD_SECONDS)
+            self.assertEqual(reply.status, BUSY, f"{reply.what}: {reply}")
+        self.cluster.rbd("feature", "disable", self.image, "journaling")
+        self.assert_serving()
 
     def test_a_setting_is_changed(self):
         self.serve()
