@@ -106,9 +106,9 @@ void LunSim::freeze_machine() {
     watch_lost_ = true;
     cluster_.spread_map();
   }
-  // What was sent before the kernel stood still is in the network's buffers, first in, first out. If
-  // the clock stood still as well, the lost watch is told a moment later: until then only the order
-  // helps, in which the kernel reads its sockets and ends the old session for a new one.
+  // What was sent before the kernel stood still is in the network's buffers, first in, first out.
+  // If the clock stood still as well, the lost watch is told a moment later: until then only the
+  // order helps, in which the kernel reads its sockets and ends the old session for a new one.
   if (dropped && (clock_stops || chance(2))) deliver_late();
   if (!dropped) {
     for (auto& [command, request] : unsent) {
