@@ -19,6 +19,8 @@ namespace {
 // A LUN that was taken over tries again this often at the slowest: an operator who has mended the
 // cluster does not want to wait longer, and one attempt costs a few connections.
 constexpr seconds kRetryDelayMax{15};
+// Linux's time-out of a SCSI command (SD_TIMEOUT).
+constexpr seconds kHostPatience{30};
 }  // namespace
 
 Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
@@ -166,6 +168,7 @@ void Lun::serve(OpenedImage opened) {
     log_->warning(
         "the image is not primary here: writes are refused (7/27/00), reads are served; promote it "
         "with 'rbd mirror image promote'");
+  warn_of_limits();
   notify_task_management(true);
   serving_ = std::make_shared<reactor::Serving>(
       loops_.reactor,
@@ -271,6 +274,21 @@ void Lun::facts_fetched(Fetched& fetched) {
   on_reactor([facts = std::move(*facts)](reactor::Serving& serving) {
     serving.apply([&](Device& device, TimePoint now) { device.on_target_facts(facts, now); });
   });
+}
+
+// A host that fills its window waits for so long; the kernel and the host know nothing of QoS.
+void Lun::warn_of_limits() const {
+  constexpr uint64_t kWindow = 64;  // LIO's default_cmdsn_depth.
+  const Duration needed =
+      task::time_at(backing_->image().info().limits, kWindow, kWindow * disk_.max_transfer_bytes);
+  const Duration limit = kernel_limit_ == Duration{} ? kHostPatience : kernel_limit_;
+  if (needed <= limit) return;
+  log_->warning(
+      "rbd_qos limits: {} writes of {} KiB take {} s, {} s is how long they may take ({}): hosts "
+      "will see BUSY and abort commands; raise the limits or lower hw_max_sectors",
+      kWindow, disk_.max_transfer_bytes / 1024, std::chrono::duration_cast<seconds>(needed).count(),
+      std::chrono::duration_cast<seconds>(limit).count(),
+      kernel_limit_ == Duration{} ? "a host's own time-out" : "cmd_time_out");
 }
 
 void Lun::note_kernel_limit(Duration limit) {

@@ -89,6 +89,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void note_identity(scsi::TargetFacts identity) { identity_ = std::move(identity); }
   // How old a command may become before the kernel answers it, as just read. Zero: any age.
   void note_kernel_limit(Duration limit);
+  void warn_of_limits() const;
   // Of jobs that list configfs directories: a lock of the kernel's may keep them.
   reactor::Jobs& walks() const { return *walks_; }
   struct CopyDisk {

@@ -5,6 +5,19 @@
 
 namespace tcmurbd::task {
 
+Duration time_at(const RateLimits& limits, uint64_t ops, uint64_t bytes) {
+  double seconds = 0;
+  const auto consider = [&seconds](uint64_t amount, uint64_t rate) {
+    if (rate != 0)
+      seconds = std::max(seconds, static_cast<double>(amount) / static_cast<double>(rate));
+  };
+  consider(ops, limits.iops);
+  consider(ops, limits.write_iops);
+  consider(bytes, limits.bps);
+  consider(bytes, limits.write_bps);
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
 void Throttle::set(const RateLimits& limits, TimePoint now) {
   const auto fresh = [](uint64_t rate) {
     return Bucket{.rate = kShare * static_cast<double>(rate)};

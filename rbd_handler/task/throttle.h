@@ -17,6 +17,10 @@
 
 namespace tcmurbd::task {
 
+// How long so many ops that change so many bytes take at these limits. Zero: there is none for
+// them.
+Duration time_at(const RateLimits& limits, uint64_t ops, uint64_t bytes);
+
 class Throttle {
  public:
   void set(const RateLimits& limits, TimePoint now);

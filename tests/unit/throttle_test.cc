@@ -29,6 +29,14 @@ class ThrottleTest : public ::testing::Test {
   Throttle throttle_;
 };
 
+TEST(TimeAtLimits, TheTightestCounts) {
+  using std::chrono::seconds;
+  EXPECT_EQ(time_at({}, 64, 1'000'000), Duration{});
+  EXPECT_EQ(time_at({.read_iops = 1, .read_bps = 1}, 64, 1'000'000), Duration{});
+  EXPECT_EQ(time_at({.iops = 32, .bps = 1'000'000}, 64, 1'000'000), seconds(2));
+  EXPECT_EQ(time_at({.write_iops = 64, .write_bps = 100'000}, 64, 1'000'000), seconds(10));
+}
+
 TEST_F(ThrottleTest, WithoutLimitsAllIsAdmitted) {
   limit({});
   EXPECT_FALSE(throttle_.limited());
