@@ -132,6 +132,7 @@ void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   opened_ = std::move(opened);
   mapping_ = std::move(mapping);
   opened_.image = number(std::move(opened_.image));
+  if (opened_.channel) opened_.channel->serve_as(image().address());
   if (!opened_.predecessor.empty()) fenced_.push_back(opened_.predecessor);
 }
 
@@ -203,6 +204,7 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
                taken->story);
     // What other gateways fenced before.
     if (opened_.ledger) opened_.ledger->refresh();
+    bury_dead();
     tell([](Device& device, TimePoint now) { device.on_acquired(now); });
     return;
   }
@@ -310,6 +312,7 @@ void Backing::reopened(uint64_t job,
   }
   give_up_image();
   opened_.image = number(std::move(*outcome));
+  if (opened_.channel) opened_.channel->serve_as(image().address());
   log_->info("reopen: serving with instance {}", image().address());
   unsafe_ = false;  // It could not have been opened.
   warnings_.clear();
@@ -363,6 +366,7 @@ void Backing::answer_peer(const lock::PeerReply& reply) {
   if (closed_ || found == requests_.end()) return;
   opened_.channel->answer(found->second, to_wire(reply.answer));
   requests_.erase(found);
+  bury_dead();
   log_->info("lock: a peer asked for it, answered: {}", describe(reply.answer));
 }
 

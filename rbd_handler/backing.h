@@ -92,6 +92,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void on_news(uint32_t instance, const ceph::ImageNews& news);
   void tell_role();
   void fence_predecessor_later();
+  void bury_dead();
   void tell(Event event);
 
   boost::asio::io_context& control_;

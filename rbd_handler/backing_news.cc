@@ -88,4 +88,27 @@ void Backing::fence_predecessor_later() {
   });
 }
 
+// Gateways that died. They held nothing, or whoever took the lock from them has blocklisted them;
+// but they watch the image for half a minute, and each release of the lock waits for them.
+void Backing::bury_dead() {
+  if (!opened_.channel) return;
+  for (const std::string& address : opened_.channel->take_dead()) {
+    log_->warning(
+        "lock: the gateway with the instance {} has been silent for seconds and holds up each "
+        "hand-over, blocklisting it",
+        address);
+    auto done = std::make_shared<std::expected<void, LockFailure>>();
+    questions_->run(
+        [control = opened_.control, ledger = opened_.ledger, address, done]() mutable {
+          const auto mine = std::move(control);  // Perhaps the last to use them, and that blocks.
+          const auto book = std::move(ledger);
+          *done = mine->blocklist(address);
+          if (*done) book->add(address);
+        },
+        [log = log_, done] {
+          if (!*done) log->warning("lock: blocklisting it: {}", done->error().text);
+        });
+  }
+}
+
 }  // namespace tcmurbd

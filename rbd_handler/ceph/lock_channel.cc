@@ -122,7 +122,7 @@ LockChannel::~LockChannel() {
   repairer_.join();
   if (cookie_ != 0) rados_unwatch2(pool_.get(), cookie_);
   rados_watch_flush(control_->client().handle());
-  for (const auto& notify : sent_) notify->wait_for_end(kEndMax);
+  for (const Sent& sent : sent_) sent.notify->wait_for_end(kEndMax);
 }
 
 int LockChannel::watch() {
@@ -147,8 +147,17 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
   const Request request{.notify_id = notify_id, .cookie = cookie};
   std::string_view words{static_cast<const char*>(data), length};
   if (take_prefix(words, kRequestPrefix)) return channel->take_request(request, words);
-  channel->acknowledge(request, Answer::kNotOwner);
-  if (take_prefix(words, kAnswerPrefix) || take_prefix(words, kHerePrefix)) {
+  const bool here = take_prefix(words, kHerePrefix);
+  std::string served;
+  if (here) {
+    const std::lock_guard lock(channel->mutex_);
+    served = channel->served_;
+  }
+  if (served.empty())
+    channel->acknowledge(request, Answer::kNotOwner);
+  else
+    channel->acknowledge_with(request, served);
+  if (here || take_prefix(words, kAnswerPrefix)) {
     channel->take_answer(words);
   } else if (words.starts_with(kFencedPrefix) && channel->handlers_.on_fenced) {
     channel->handlers_.on_fenced();
@@ -184,8 +193,13 @@ void LockChannel::serve_as(const std::string& address) {
 
 void LockChannel::acknowledge(const Request& request, Answer answer) {
   const char byte = byte_of(answer);
+  acknowledge_with(request, {&byte, 1});
+}
+
+void LockChannel::acknowledge_with(const Request& request, std::string_view payload) {
   // Posted and forgotten by librados. A failure looks to the peer as if we were frozen.
-  rados_notify_ack(pool_.get(), object_.c_str(), request.notify_id, request.cookie, &byte, 1);
+  rados_notify_ack(pool_.get(), object_.c_str(), request.notify_id, request.cookie, payload.data(),
+                   static_cast<int>(payload.size()));
 }
 
 void LockChannel::answer(const Request& request, Answer answer) {
@@ -204,8 +218,28 @@ uint64_t LockChannel::new_nonce() {
 
 void LockChannel::keep(std::shared_ptr<Notify> notify) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(sent_, [](const auto& sent) { return sent->ended(); });
-  sent_.push_back(std::move(notify));
+  look_at_ended();
+  sent_.push_back({std::move(notify), std::chrono::steady_clock::now()});
+}
+
+// REQUIRES: mutex_ is held.
+void LockChannel::look_at_ended() {
+  const uint64_t we = rados_get_instance_id(control_->client().handle());
+  std::erase_if(sent_, [&](const Sent& sent) {
+    if (!sent.notify->ended()) return false;
+    const Notify::Outcome outcome = sent.notify->outcome();
+    for (const Notify::Reply& reply : outcome.replies)
+      if (reply.timed_out && reply.client != we) peers_.missed(reply.client, sent.at);
+    for (const Notify::Reply& reply : outcome.replies)
+      if (!reply.timed_out && reply.client != we) peers_.heard(reply.client, reply.text);
+    return true;
+  });
+}
+
+std::vector<std::string> LockChannel::take_dead() {
+  const std::lock_guard lock(mutex_);
+  look_at_ended();
+  return peers_.take_dead();
 }
 
 std::expected<Notify::Outcome, int> LockChannel::send(uint64_t nonce, const std::string& payload,

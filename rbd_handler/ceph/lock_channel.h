@@ -30,6 +30,7 @@
 #include "rbd_handler/ceph/lock_cluster.h"
 #include "rbd_handler/ceph/lock_record.h"
 #include "rbd_handler/ceph/notify.h"
+#include "rbd_handler/ceph/peer_book.h"
 
 namespace tcmurbd::ceph {
 
@@ -73,7 +74,8 @@ class LockChannel {
   LockChannel(const LockChannel&) = delete;
   LockChannel& operator=(const LockChannel&) = delete;
 
-  // Which instance the requests to answer are about. acquire_lock() sets it. Any thread.
+  // Which instance the requests to answer are about, and by which this gateway is known to the
+  // others. Any thread.
   void serve_as(const std::string& address);
   // Any thread, does not block.
   void answer(const Request& request, Answer answer);
@@ -83,6 +85,9 @@ class LockChannel {
   // Whether a notify of ours still reaches our own watch. BLOCKS: a round trip, or 1.5 s when the
   // channel's OSD hangs. Worker thread.
   OwnWatch own_watch();
+  // Instances of gateways that have been silent for seconds and still watch the image; each is told
+  // once. Any thread, does not block.
+  std::vector<std::string> take_dead();
 
   const LockRecord& record() const { return record_; }
 
@@ -96,12 +101,14 @@ class LockChannel {
   void take_request(Request request, std::string_view words);
   void take_answer(std::string_view words);
   void acknowledge(const Request& request, Answer answer);
+  void acknowledge_with(const Request& request, std::string_view payload);
   bool concerns_us(uint64_t nonce, std::string_view holder);
   uint64_t new_nonce();
   // Sends it as `nonce`, and waits for an answer or its end.
   std::expected<Notify::Outcome, int> send(uint64_t nonce, const std::string& payload,
                                            std::chrono::milliseconds patience);
   void keep(std::shared_ptr<Notify> notify);
+  void look_at_ended();
   bool watch_failed() const;
   void repair_watch(const std::stop_token& stop);
 
@@ -120,8 +127,13 @@ class LockChannel {
   std::vector<uint64_t> failed_;  // Cookies of watches that the cluster gave up.
   uint64_t notifies_ = 0;
   std::map<uint64_t, std::shared_ptr<Notify>> waiting_;  // By nonce.
-  std::vector<std::shared_ptr<Notify>> sent_;            // Those that may not have ended yet.
-  std::jthread repairer_;                                // Last: it uses all of the above.
+  struct Sent {
+    std::shared_ptr<Notify> notify;
+    PeerBook::Time at;
+  };
+  std::vector<Sent> sent_;  // Those that may not have ended yet.
+  PeerBook peers_;
+  std::jthread repairer_;  // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph

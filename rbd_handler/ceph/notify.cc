@@ -7,6 +7,11 @@
 
 namespace tcmurbd::ceph {
 
+namespace {
+// Longer than any address.
+constexpr size_t kTextBytesMax = 256;
+}  // namespace
+
 Notify::~Notify() { rados_buffer_free(reply_); }
 
 int Notify::send(const std::shared_ptr<Notify>& notify, void* pool, const std::string& object,
@@ -68,15 +73,18 @@ Notify::Outcome Notify::outcome() {
   outcome.known = true;
   for (const notify_ack_t& ack : std::span(acks, ack_count)) {
     const bool one_byte = ack.payload_len == 1;
+    const bool is_text = ack.payload_len > 1 && ack.payload_len <= kTextBytesMax;
     outcome.replies.push_back({.client = ack.notifier_id,
                                .cookie = ack.cookie,
                                .byte = one_byte ? std::optional(ack.payload[0]) : std::nullopt,
+                               .text = is_text ? std::string(ack.payload, ack.payload_len) : "",
                                .timed_out = false});
   }
   for (const notify_timeout_t& timeout : std::span(timeouts, timeout_count))
     outcome.replies.push_back({.client = timeout.notifier_id,
                                .cookie = timeout.cookie,
                                .byte = std::nullopt,
+                               .text = {},
                                .timed_out = true});
   rados_free_notify_response(acks, ack_count, timeouts);
   return outcome;

@@ -40,6 +40,7 @@ class Notify {
     uint64_t client;  // As rados_get_instance_id tells it.
     uint64_t cookie;
     std::optional<char> byte;  // If it acknowledged with one byte.
+    std::string text;          // If with more.
     bool timed_out;            // It watches, and has not acknowledged.
   };
   struct Outcome {

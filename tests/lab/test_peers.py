@@ -121,10 +121,10 @@ class PeersTest(recovery.RecoveryTestCase):
             seconds.append(time.monotonic() - started)
         self.tell(f"hand-overs beside a dead gateway: {[round(1000 * each) for each in seconds]} ms")
         self.assertEqual(self.fences(before), [0, 0], "healthy gateways were fenced")
-        # librbd's release waits for its notification of having acquired the lock, 5 s while the dead
-        # gateway still watches the image (ImageWatcher, NOTIFY_TIMEOUT); it watches for 30 s.
+        # librbd's release waits for its notification of having acquired the lock, 5 s while the dead gateway still watches the image
+        # (ImageWatcher, NOTIFY_TIMEOUT); once that is noticed, the dead one is blocklisted, which ends its watch.
         self.assertLess(max(seconds), DEAD_WATCHER_SECONDS)
-        self.assertLess(seconds[-1], HANDOVER_SECONDS, "the dead gateway's watch has ended by now")
+        self.assertLess(sorted(seconds)[HANDOVERS * 3 // 4], HANDOVER_SECONDS)
 
 
 if __name__ == "__main__":

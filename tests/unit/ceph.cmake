@@ -12,4 +12,4 @@ unit_test(ceph_lock_live_test
   SOURCES ceph_live.cc ceph_live_gateway.cc ceph_live_control_test.cc ceph_live_ledger_test.cc ceph_live_lock_test.cc
   LIBS tcmurbd_ceph rbd rados)
 unit_test(headroom_test SOURCES headroom_test.cc LIBS tcmurbd_ceph)
-unit_test(lock_procedure_test SOURCES ceph_blocklist_test.cc ceph_fence_book_test.cc lock_procedure_test.cc LIBS tcmurbd_lock_procedure)
+unit_test(lock_procedure_test SOURCES ceph_blocklist_test.cc ceph_fence_book_test.cc ceph_peer_book_test.cc lock_procedure_test.cc LIBS tcmurbd_lock_procedure)
