@@ -162,7 +162,7 @@ void Device::orphan(uint32_t index) {
 }
 
 void Device::forget(uint32_t index) {
-  Task& task = tasks_[index];
+  const Task& task = tasks_[index];
   const bool writes = changes(index);
   if (task.state == TaskState::kDetached) {
     if (task.outcome_unknown) return;
