@@ -141,6 +141,9 @@ TEST_F(HeadroomTest, TheLastRoomIsTakenOnce) {
 }
 
 TEST_F(HeadroomTest, WithoutADescriptorToLookWithThereIsNone) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "UBSan looks at objects through a pipe, which needs descriptors";
+#endif
   Headroom headroom(root_.path());
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
