@@ -172,6 +172,8 @@ void LunDriver::settle() {
         finish_op(input);
       }
     }
+    for (uint32_t closed = 1; closed < device_.instance(); ++closed)
+      device_.on_instance_closed(closed, now_);
     pass_time(std::chrono::milliseconds(250));
     ring();
   }

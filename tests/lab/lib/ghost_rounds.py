@@ -98,7 +98,8 @@ class GhostTestCase(recovery.RecoveryTestCase):
         """Old writes, a reset and its fence; returns what is on the blocklist since."""
         before, start = self.cluster.blocklist(), len(self.daemon.log())
         self.old_writes(reset=True)
-        self.daemon.wait_log(r"fence: done", 30, start)
+        # Fences are spaced: 5, 10, 20, 40 s after the one before.
+        self.daemon.wait_log(r"fence: done", 90, start)
         fenced = self.cluster.blocklist() - before
         self.assertTrue(fenced, "nobody was fenced")
         return fenced
