@@ -17,6 +17,7 @@
 #include "rbd_handler/ceph/client.h"
 #include "rbd_handler/ceph/data_objects.h"
 #include "rbd_handler/ceph/image_facts.h"
+#include "rbd_handler/ceph/image_info.h"
 #include "rbd_handler/ceph/rbd_image.h"
 
 namespace tcmurbd::ceph {

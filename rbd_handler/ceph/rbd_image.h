@@ -17,6 +17,7 @@
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/image_facts.h"
+#include "rbd_handler/ceph/image_info.h"
 #include "rbd_handler/ceph/op_parts.h"
 #include "rbd_handler/image.h"
 
@@ -25,17 +26,6 @@ namespace tcmurbd::ceph {
 // Where completions go. Called on librbd's threads, on a thread of the image, and from within
 // submit(); must only push to a queue and return (a callback that blocks stalls librbd).
 using CompletionSink = std::function<void(OpDone)>;
-
-struct ImageInfo {
-  uint64_t bytes = 0;  // When it was opened.
-  uint64_t object_bytes = 0;
-  uint64_t stripe_bytes = 0;  // What is aligned to it and no longer lies in one object.
-  bool read_only = false;
-  bool exclusive_lock = false;  // Whether the image has the feature.
-  std::string id{};
-  task::RateLimits limits{};  // When it was opened.
-  std::string data_pool{};    // The name of the pool that has its data objects.
-};
 
 // As the monitors are asked for it.
 struct ObjectPlace {

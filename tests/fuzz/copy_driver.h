@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "rbd_handler/copy/copy_job.h"
-#include "rbd_handler/device.h"
+#include "rbd_handler/device/device.h"
 #include "tests/fuzz/input.h"
 
 namespace tcmurbd::fuzz {

@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "rbd_handler/device.h"
+#include "rbd_handler/device/device.h"
 #include "tests/fuzz/copy_driver.h"
 #include "tests/fuzz/input.h"
 #include "tests/support/fake_image.h"

@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "rbd_handler/device.h"
+#include "rbd_handler/device/device.h"
 #include "tests/support/fake_cluster.h"
 #include "tests/support/fake_kernel.h"
 #include "tests/support/lun_sim_life.h"

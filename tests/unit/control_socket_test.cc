@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/admin/control_socket.h"
+#include "rbd_handler/daemon/control_socket.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-#include "rbd_handler/device.h"
+#include "rbd_handler/device/device.h"
 #include "tests/support/fake_kernel.h"
 
 namespace {

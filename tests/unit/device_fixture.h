@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "rbd_handler/device.h"
+#include "rbd_handler/device/device.h"
 #include "tests/support/fake_image.h"
 #include "tests/support/fake_kernel.h"
 

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "rbd_handler/device.h"
+#include "rbd_handler/device/device.h"
 #include "tests/support/fake_cluster.h"
 #include "tests/support/fake_kernel.h"
 

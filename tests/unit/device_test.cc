@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/device.h"
+#include "rbd_handler/device/device.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/instance_record.h"
+#include "rbd_handler/lun/instance_record.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "rbd_handler/report_line.h"
+#include "rbd_handler/device/report_line.h"
 
 namespace tcmurbd {
 namespace {

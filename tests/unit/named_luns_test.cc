@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who an EXTENDED COPY names, in trees as LIO lays them out.
-#include "rbd_handler/named_luns.h"
+#include "rbd_handler/lun/named_luns.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/daemon/daemon.h"
+
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <csignal>
+#include <stdexcept>
+#include <utility>
+
+#include "common/boot_clock.h"
+#include "rbd_handler/ceph/headroom.h"
+#include "rbd_handler/daemon/status_json.h"
+
+namespace tcmurbd {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using kernel::Event;
+
+void apply_log_settings(const Config::Log& settings) {
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                   spdlog::level::warn, spdlog::level::err};
+  Log::set_level(kLevels[static_cast<size_t>(settings.level)]);
+  Log::set_limits({settings.burst, settings.per_minute});
+}
+
+Daemon::Daemon(Config config, ReadConfig read_config)
+    : config_(std::move(config)),
+      read_config_(std::move(read_config)),
+      signals_(control_, SIGTERM, SIGINT, SIGHUP),
+      beat_timer_(control_),
+      heartbeat_(boot_now()),
+      netlink_wait_(control_) {}
+
+Daemon::~Daemon() {
+  if (netlink_wait_.is_open()) netlink_wait_.release();
+}
+
+int Daemon::run() {
+  try {
+    if (!start()) return 1;
+    control_.run();
+  } catch (const std::exception& error) {
+    log_.error("ending, a successor has to go on: {}", error.what());
+    leave_all_blocked();
+    return 1;
+  }
+  return exit_code_;
+}
+
+// The process can't go on: what it served gives BUSY until a successor takes it over, and the
+// kernel's writers do not wait for answers that nobody will give.
+void Daemon::leave_all_blocked() {
+  for (const auto& [minor, lun] : luns_) block(lun->entry());
+  if (!netlink_) return;
+  if (auto wanted = netlink_->request_replies(false); !wanted) log_.warning("{}", wanted.error());
+}
+
+// Each reactor's thread. An exception ends the process in order, on the control thread.
+void Daemon::run_reactor(Reactor& reactor) {
+  try {
+    reactor.loop.run();
+  } catch (const std::exception& error) {
+    asio::post(control_, [text = std::string(error.what())] { throw std::runtime_error(text); });
+  }
+}
+
+bool Daemon::start() {
+  auto channel = kernel::NetlinkChannel::open();
+  if (!channel) {
+    log_.error("{}", channel.error());
+    return false;
+  }
+  netlink_ = std::make_unique<kernel::NetlinkChannel>(std::move(*channel));
+  // Events are ours from here on. Those who still wait for a dead predecessor's answer get an error
+  // and may retry.
+  if (auto released = kernel::release_netlink_waiters(); !released)
+    log_.warning("{}", released.error());
+  if (auto wanted = netlink_->request_replies(true); !wanted) {
+    log_.error("{}", wanted.error());
+    return false;
+  }
+  try {
+    socket_ = std::make_unique<admin::ControlSocket>(
+        control_, config_.paths.control_socket,
+        [this](std::string_view request, admin::ControlSocket::Reply reply) {
+          answer_control(request, std::move(reply));
+        });
+  } catch (const boost::system::system_error& error) {
+    log_.error("{}", error.what());
+    return false;
+  }
+  for (uint32_t i = 0; i < config_.reactor.threads; ++i) {
+    reactors_.push_back(std::make_unique<Reactor>());
+    Reactor& reactor = *reactors_.back();
+    busy_.emplace_back(reactor.loop.get_executor());
+    reactor.heartbeat.start();
+    threads_.emplace_back([this, &reactor] { run_reactor(reactor); });
+  }
+  wait_for_signals();
+  wait_for_netlink();
+  heartbeat_ = Heartbeat(boot_now());
+  wait_for_beat();
+  take_over();
+  return true;
+}
+
+std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec spec) {
+  Reactor& reactor = *reactors_[next_reactor_++ % reactors_.size()];
+  auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor.loop, reactor.heartbeat}, entry,
+                                   std::move(spec), config_, copies_);
+  luns_[entry.minor] = lun;
+  return lun;
+}
+
+void Daemon::take_over() {
+  starting_ = 1;  // This function itself.
+  auto entries = kernel::scan_uio();
+  std::erase_if(entries, [](const kernel::UioEntry& entry) { return !entry.name.is_rbd(); });
+  if (auto room = ceph::Headroom::of_process().check(entries.size() + ceph::kInstancesForNewLun);
+      !room) {
+    log_.warning("the limits do not fit the {} devices found, some will not be served: {}",
+                 entries.size(), room.error());
+  }
+  for (const kernel::UioEntry& entry : entries) take_over_one(entry);
+  if (--starting_ == 0) ready();
+}
+
+void Daemon::take_over_one(const kernel::UioEntry& entry) {
+  auto spec = parse_dev_config(entry.name.dev_config);
+  if (!spec) {
+    log_.error("{}/{}: not taken over: {}", entry.name.hba, entry.name.device, spec.error());
+    block(entry);
+    return;
+  }
+  ++starting_;
+  make_lun(entry, std::move(*spec))->open(Origin::kTakenOver, [this](int) {
+    if (--starting_ == 0) ready();
+  });
+}
+
+// Nobody serves its ring: initiators get BUSY now and not a time-out for each command.
+void Daemon::block(const kernel::UioEntry& entry) {
+  const auto blocked = kernel::ConfigfsDevice(entry.name).block(true);
+  if (blocked) {
+    log_.error("{}/{}: blocked, initiators get BUSY until it is removed, or a daemon serves it",
+               entry.name.hba, entry.name.device);
+  } else {
+    log_.error("{}/{}: blocking it: {}", entry.name.hba, entry.name.device, blocked.error());
+  }
+}
+
+void Daemon::ready() {
+  if (stopping_) return;
+  log_.info("ready, {} devices found", luns_.size());
+  sd_notify(0, "READY=1");
+}
+
+void Daemon::wait_for_netlink() {
+  if (!netlink_wait_.is_open()) netlink_wait_.assign(netlink_->fd());
+  netlink_wait_.async_wait(asio::posix::stream_descriptor::wait_read,
+                           [this](const error_code& error) {
+                             if (error) return;
+                             read_netlink();
+                           });
+}
+
+void Daemon::read_netlink() {
+  const auto read = netlink_->read_events([this](const Event& event) { on_event(event); });
+  if (!read) {
+    log_.error("netlink: {}; no device can be added or removed any more, ending", read.error());
+    exit_code_ = 1;
+    shut_down();
+    return;
+  }
+  if (*read == kernel::NetlinkChannel::Read::kOverrun) rescan();
+  wait_for_netlink();
+}
+
+// Events were lost: nobody can say whose, so whoever waits is let go with an error, and the devices
+// are compared with those that are there.
+void Daemon::rescan() {
+  log_.warning("netlink events were lost, looking at all devices again");
+  if (auto released = kernel::release_netlink_waiters(); !released)
+    log_.warning("{}", released.error());
+  const auto present = kernel::scan_uio();
+  std::erase_if(luns_, [&](const auto& item) {
+    const bool there = std::ranges::any_of(present, [&](const kernel::UioEntry& entry) {
+      return entry.minor == item.first && entry.name.device == item.second->entry().name.device;
+    });
+    if (!there) item.second->remove([](int) {});
+    return !there;
+  });
+  for (const kernel::UioEntry& entry : present) {
+    if (entry.name.is_rbd() && !luns_.contains(entry.minor)) take_over_one(entry);
+  }
+}
+
+void Daemon::reply(const Event& event, int status) {
+  if (auto sent = netlink_->reply(event.kind, event.device_id, status); !sent) {
+    log_.warning("answering for {}: {}", event.device, sent.error());
+  }
+}
+
+void Daemon::on_event(const Event& event) {
+  switch (event.kind) {
+    case Event::Kind::kAdded:
+      on_added(event);
+      return;
+    case Event::Kind::kRemoved:
+      on_removed(event);
+      return;
+    case Event::Kind::kReconfigured:
+      on_reconfigured(event);
+      return;
+  }
+}
+
+void Daemon::on_added(const Event& event) {
+  const auto name = kernel::parse_device_name(event.device);
+  if (!name || !name->is_rbd()) {
+    // An error, not silence: with nobody to serve it, its enable would hang for ever.
+    log_.error("{}: refused: {}", event.device,
+               name ? "only devices of subtype rbd are served here" : name.error());
+    return reply(event, -ENOENT);
+  }
+  auto spec = parse_dev_config(name->dev_config);
+  if (!spec) {
+    log_.error("{}/{}: refused: {}", name->hba, name->device, spec.error());
+    return reply(event, -EINVAL);
+  }
+  if (stopping_) return reply(event, -ESHUTDOWN);
+  const kernel::UioEntry entry{event.minor, *name};
+  try {
+    make_lun(entry, std::move(*spec))->open(Origin::kAdded, [this, event](int status) {
+      // A failed one is unregistered by the kernel without a REMOVED event.
+      if (status != 0) luns_.erase(event.minor);
+      reply(event, status);
+    });
+  } catch (const std::system_error& error) {
+    // Out of threads, descriptors or memory: this device's failure and nobody else's.
+    log_.error("{}: refused: {}", event.device, error.what());
+    if (luns_.erase(event.minor) != 0) reply(event, -ENOMEM);
+  }
+}
+
+void Daemon::on_removed(const Event& event) {
+  const auto found = luns_.find(event.minor);
+  if (found == luns_.end()) return reply(event, 0);
+  const std::shared_ptr<Lun> lun = found->second;
+  luns_.erase(found);
+  lun->remove([this, event, lun](int status) { reply(event, status); });
+}
+
+void Daemon::on_reconfigured(const Event& event) {
+  const auto found = luns_.find(event.minor);
+  if (found == luns_.end()) return reply(event, -ENODEV);
+  if (const auto* size = std::get_if<kernel::NewDevSize>(&event.change))
+    return found->second->resize(size->bytes, [this, event](int status) { reply(event, status); });
+  if (const auto* cache = std::get_if<kernel::NewWriteCache>(&event.change)) {
+    if (!cache->enabled) return reply(event, 0);
+    log_.error("{}: emulate_write_cache refused: there is no write cache to switch on",
+               event.device);
+    return reply(event, -EOPNOTSUPP);
+  }
+  log_.error("{}: a new dev_config is refused: remove the device and add it again", event.device);
+  reply(event, -EOPNOTSUPP);
+}
+
+// The kernel and hosts may have given up commands meanwhile, and a peer may have taken the lock.
+void Daemon::wait_for_beat() {
+  beat_timer_.expires_after(Heartbeat::kPeriod);
+  beat_timer_.async_wait([this](const error_code& error) {
+    if (error) return;
+    if (const auto gap = heartbeat_.beat(boot_now())) {
+      log_.warning("the control thread did not run for {:.1f} s",
+                   std::chrono::duration<double>(*gap).count());
+      for (const auto& [minor, lun] : luns_) lun->on_away(*gap);
+    }
+    wait_for_beat();
+  });
+}
+
+void Daemon::wait_for_signals() {
+  signals_.async_wait([this](const error_code& error, int number) {
+    if (error) return;
+    if (number == SIGHUP) {
+      reload();
+    } else {
+      log_.info("ending on signal {}", number);
+      shut_down();
+    }
+    wait_for_signals();
+  });
+}
+
+void Daemon::reload() {
+  sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             static_cast<long long>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count()));
+  auto fresh = read_config_();
+  if (!fresh) {
+    log_.error("reload refused, the old settings stay: {}", fresh.error());
+  } else {
+    if (fresh->paths != config_.paths || fresh->reactor != config_.reactor) {
+      log_.warning("paths and reactor settings change only with a restart");
+    }
+    config_.log = fresh->log;
+    config_.device = fresh->device;
+    apply_log_settings(config_.log);
+    for (const auto& [minor, lun] : luns_) lun->reconfigure(config_);
+    log_.info("settings read again");
+  }
+  sd_notify(0, "READY=1");
+}
+
+// Blocks and drains all LUNs side by side; each is bounded by device.drain_timeout.
+void Daemon::shut_down() {
+  if (stopping_) return;
+  stopping_ = true;
+  sd_notify(0, "STOPPING=1");
+  // Nobody answers from here on: new devices must not wait for us. A successor takes them over.
+  if (auto wanted = netlink_->request_replies(false); !wanted) log_.warning("{}", wanted.error());
+  auto left = std::make_shared<size_t>(luns_.size() + 1);
+  const auto one_done = [this, left](int) {
+    if (--*left != 0) return;
+    log_.info("ended");
+    control_.stop();
+  };
+  for (const auto& [minor, lun] : luns_) lun->leave(one_done);
+  one_done(0);
+}
+
+void Daemon::answer_control(std::string_view request, admin::ControlSocket::Reply reply) {
+  if (request != "status")
+    return reply(R"({"error": "unknown request; known: status"})"
+                 "\n");
+  // Answers when the last LUN's part, which holds a reference too, has come.
+  struct Answer {
+    explicit Answer(admin::ControlSocket::Reply to) : reply(std::move(to)) {}
+    ~Answer() { reply(status_json(devices)); }
+    admin::ControlSocket::Reply reply;
+    std::vector<Lun::Status> devices;
+  };
+  auto answer = std::make_shared<Answer>(std::move(reply));
+  for (const auto& [minor, lun] : luns_) {
+    lun->status([answer](Lun::Status status) { answer->devices.push_back(std::move(status)); });
+  }
+}
+
+}  // namespace tcmurbd

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon: the control loop that hears the kernel, the signals and tcmu-rbdctl, and the reactors
+// that the LUNs are spread over. Every event of the kernel is answered, in time, also when serving
+// the device fails: a configfs writer that is not answered hangs for ever.
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <expected>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/heartbeat.h"
+#include "config/config.h"
+#include "rbd_handler/daemon/control_socket.h"
+#include "rbd_handler/kernel/netlink.h"
+#include "rbd_handler/lun/lun.h"
+
+namespace tcmurbd {
+
+// Puts the config's log section in force, for all Logs.
+void apply_log_settings(const Config::Log& settings);
+
+class Daemon {
+ public:
+  // `read_config` is asked at SIGHUP, on the control thread.
+  using ReadConfig = std::function<std::expected<Config, std::string>()>;
+  Daemon(Config config, ReadConfig read_config);
+  ~Daemon();
+
+  // Serves until SIGTERM or SIGINT. Returns the process's exit code; the caller must then end it
+  // with _exit: threads may hang in librbd for as long as an OSD does.
+  int run();
+
+ private:
+  struct Reactor {
+    boost::asio::io_context loop{1};
+    reactor::Heartbeat heartbeat{loop};
+  };
+
+  bool start();
+  void run_reactor(Reactor& reactor);
+  void leave_all_blocked();
+  void take_over();
+  void take_over_one(const kernel::UioEntry& entry);
+  void block(const kernel::UioEntry& entry);
+  void wait_for_netlink();
+  void read_netlink();
+  void on_event(const kernel::Event& event);
+  void on_added(const kernel::Event& event);
+  void on_removed(const kernel::Event& event);
+  void on_reconfigured(const kernel::Event& event);
+  void reply(const kernel::Event& event, int status);
+  void rescan();
+  std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);
+
+  void wait_for_beat();
+  void wait_for_signals();
+  void reload();
+  void shut_down();
+  void ready();
+  void answer_control(std::string_view request, admin::ControlSocket::Reply reply);
+
+  Config config_;
+  const ReadConfig read_config_;
+  Log log_;
+  boost::asio::io_context control_;
+  const std::shared_ptr<CopyDesk> copies_ = std::make_shared<CopyDesk>(control_);
+  std::vector<std::unique_ptr<Reactor>> reactors_;
+  std::vector<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> busy_;
+  std::vector<std::jthread> threads_;
+  size_t next_reactor_ = 0;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer beat_timer_;
+  Heartbeat heartbeat_;
+  std::unique_ptr<kernel::NetlinkChannel> netlink_;
+  boost::asio::posix::stream_descriptor netlink_wait_;
+  std::unique_ptr<admin::ControlSocket> socket_;
+  std::map<uint32_t, std::shared_ptr<Lun>> luns_;  // By UIO minor.
+  size_t starting_ = 0;  // LUNs being taken over whose first outcome is not known.
+  bool stopping_ = false;
+  int exit_code_ = 0;
+};
+
+}  // namespace tcmurbd

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// tcmu-rbd: flags, config, the instance lock; then the Daemon. Exit codes: 0, 1 (could not start or
+// serve), 78 (EX_CONFIG: the config is wrong), and CLI11's for wrong flags.
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <iostream>
+
+#include "rbd_handler/daemon/daemon.h"
+#include "rbd_handler/kernel/lock_file.h"
+
+namespace tcmurbd {
+namespace {
+
+constexpr const char* kDefaultConfig = "/etc/tcmu-rbd/tcmu-rbd.yaml";
+// At the end, for the last lines; a log that nobody reads does not keep the process.
+constexpr std::chrono::seconds kLogPatience{1};
+
+// The default file may be absent: then all is default. One that was asked for by name must be
+// there.
+std::expected<Config, std::string> read_config(const std::string& path, bool named) {
+  if (!named && access(path.c_str(), F_OK) != 0 && errno == ENOENT) return Config{};
+  return load_config(path);
+}
+
+void prepare_process() {
+  signal(SIGPIPE, SIG_IGN);
+  // A disk of ours may be mounted on this very host: memory that we ask for while we serve it must
+  // not be freed by writing to it. Fails without CAP_SYS_RESOURCE; then such a mount can deadlock,
+  // nothing else.
+  prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+  // Each LUN's client instance has some twenty descriptors; the soft limit of 1024 ends at about 40
+  // LUNs.
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Serves LIO's TCMU devices of subtype rbd from Ceph RBD images.", "tcmu-rbd");
+  app.set_version_flag("--version", "tcmu-rbd " TCMU_RBD_VERSION);
+  std::string path = kDefaultConfig;
+  bool check_only = false;
+  const CLI::Option* named =
+      app.add_option("--config", path, "the YAML config file")->capture_default_str();
+  app.add_flag("--check-config", check_only, "read the config, say what is wrong with it, and end");
+  CLI11_PARSE(app, argc, argv);
+
+  const auto config = read_config(path, named->count() != 0);
+  if (!config) {
+    std::cerr << config.error() << "\n";
+    return EX_CONFIG;
+  }
+  if (check_only) {
+    std::cout << path << ": good\n";
+    return 0;
+  }
+  Log::start();
+  apply_log_settings(config->log);
+  const auto lock = kernel::LockFile::acquire(config->paths.lock_file);
+  if (!lock) {
+    Log().error("{}", lock.error());
+    Log::drain(kLogPatience);
+    return 1;
+  }
+  prepare_process();
+  Daemon daemon(*config, [path, named = named->count() != 0] { return read_config(path, named); });
+  const int code = daemon.run();
+  // No destructors, no exit handlers: threads may hang in librbd until an OSD comes back.
+  unlink(config->paths.control_socket.c_str());
+  Log::drain(kLogPatience);
+  _exit(code);
+}
+
+}  // namespace
+}  // namespace tcmurbd
+
+int main(int argc, char** argv) {
+  try {
+    return tcmurbd::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "tcmu-rbd: " << error.what() << "\n";
+    return 1;
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/daemon/status_json.h"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+namespace tcmurbd {
+namespace {
+
+const char* state_name(Lun::State state) {
+  switch (state) {
+    case Lun::State::kOpening:
+      return "opening";
+    case Lun::State::kServing:
+      return "serving";
+    case Lun::State::kDraining:
+      return "draining";
+    case Lun::State::kClosing:
+      return "closing";
+    case Lun::State::kClosed:
+      return "closed";
+  }
+  return "";
+}
+
+nlohmann::json counters_json(const DeviceCounters& counters) {
+  return {{"commands", counters.commands},
+          {"reads", counters.reads},
+          {"read_bytes", counters.read_bytes},
+          {"writes", counters.writes},
+          {"write_bytes", counters.write_bytes},
+          {"zeroings", counters.zeroings},
+          {"zeroed_bytes", counters.zeroed_bytes},
+          {"read_errors", counters.read_errors},
+          {"write_errors", counters.write_errors},
+          {"check_conditions", counters.check_conditions},
+          {"busy", counters.busy},
+          {"image_errors", counters.image_errors},
+          {"range_waits", counters.range_waits},
+          {"task_managements", counters.task_managements},
+          {"lock_waits", counters.lock_waits},
+          {"bad_entries", counters.bad_entries},
+          {"aborts", counters.aborts},
+          {"lun_resets", counters.lun_resets},
+          {"deadlines", counters.deadlines},
+          {"detaches", counters.detaches},
+          {"fences", counters.fences},
+          {"fence_failures", counters.fence_failures},
+          {"copies", counters.copies},
+          {"copied_bytes", counters.copied_bytes},
+          {"lock_acquired", counters.lock_acquired},
+          {"lock_released", counters.lock_released},
+          {"lock_lost", counters.lock_lost},
+          {"away", counters.away},
+          {"stale", counters.stale},
+          {"rate_waits", counters.rate_waits},
+          {"ring_resets", counters.ring_resets}};
+}
+
+}  // namespace
+
+std::string status_json(const std::vector<Lun::Status>& devices) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Lun::Status& device : devices) {
+    nlohmann::json item{
+        {"name", device.name}, {"image", device.image}, {"state", state_name(device.state)}};
+    if (!device.warnings.empty()) item["warnings"] = device.warnings;
+    if (device.counters) {
+      item["bytes"] = device.bytes;
+      item["commands_open"] = device.commands_open;
+      item["detached"] = device.detached;
+      item["lock"] = lock::name(device.lock);
+      item["counters"] = counters_json(*device.counters);
+    }
+    list.push_back(std::move(item));
+  }
+  const nlohmann::json status{
+      {"version", TCMU_RBD_VERSION}, {"pid", getpid()}, {"devices", std::move(list)}};
+  // Names come from configfs: any bytes, not always UTF-8.
+  return status.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace tcmurbd

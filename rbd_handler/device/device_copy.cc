@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Device's part in copies: an EXTENDED COPY that came to this LUN waits here for its end, and
+// what copies read and write on this LUN goes through the same gate, order, deadline and ladder as
+// a command, but for the kernel, which knows nothing of it.
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "rbd_handler/device/device.h"
+#include "rbd_handler/scsi/limits.h"
+
+namespace tcmurbd {
+
+using task::LadderEvent;
+using task::Task;
+using task::TaskState;
+
+namespace {
+constexpr scsi::Result kTaskAborted{scsi::ScsiStatus::kTaskAborted, {}};
+}  // namespace
+
+void Device::start_copy(uint32_t index, scsi::CopyRequest request) {
+  if (leaving_ || !safe_ || now_ < away_until_) {
+    answer(index, scsi::Result::busy(), {});
+    return;
+  }
+  ++counters_.copies;
+  tasks_[index].state = TaskState::kCopying;
+  copies_.begin(index, request);
+  copy_starts_.push_back({index, std::move(request)});
+}
+
+void Device::on_copy_begun(uint32_t task, Duration bound, TimePoint now) {
+  tasks_[task].submitted = now;
+  if (bound != Duration{}) tasks_[task].copy_by = now + bound;
+}
+
+void Device::on_copy_progress(uint32_t task, uint16_t segments, uint64_t bytes) {
+  copies_.progress(task, segments, bytes);
+  counters_.copied_bytes += bytes - std::exchange(tasks_[task].copied_bytes, bytes);
+}
+
+void Device::cancel_copy(uint32_t index, const scsi::Result& result) {
+  Task& task = tasks_[index];
+  task.state = TaskState::kCopyCancelled;
+  task.result = result;
+  copy_cancels_.push_back(index);
+}
+
+void Device::on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint now) {
+  begin_event(now);
+  const TaskState state = tasks_[task].state;
+  CHECK(state == TaskState::kCopying || state == TaskState::kCopyCancelled);
+  // A cancel that has not been taken has nothing to end any more.
+  std::erase(copy_cancels_, task);
+  // Whether a copy that was cut off can be sent again, only `result` tells.
+  const scsi::Result& wanted = tasks_[task].result;
+  const bool cancelled = state == TaskState::kCopyCancelled && wanted != scsi::Result::busy();
+  const scsi::Result outcome = cancelled ? wanted : result;
+  const bool begun = tasks_[task].submitted != TimePoint{};
+  begun ? copies_.end(task, outcome) : copies_.drop(task);
+  answer(task, outcome, {});
+}
+
+void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
+  begin_event(now);
+  CHECK(copy != 0 && op.range.length != 0);
+  const auto refuse = [&](const scsi::Sense& sense) {
+    copy_ops_done_.push_back({copy, op.token, scsi::Result::check(sense)});
+  };
+  // The disk may have changed since the copy was planned.
+  if (leaving_) return refuse(scsi::kCopyTargetNotReachable);
+  if (op.range.end() > disk_.blocks * disk_.block_size) return refuse(scsi::kLbaOutOfRange);
+  if ((disk_.read_only || !primary_) && changes_image(op.kind))
+    return refuse(scsi::kWriteProtected);
+
+  const uint32_t index = tasks_.acquire();
+  Task& task = tasks_[index];
+  task.entry.cmd_id = 0;
+  task.entry.cdb_length = 0;
+  task.entry.data_length = op.data.size();
+  task.entry.iov.clear();
+  if (!op.data.empty()) task.entry.iov.push_back({op.data.data(), op.data.size()});
+  task.copy = copy;
+  task.copy_token = op.token;
+  task.copy_memory = op.memory;
+  task.queued = now;
+  task.sequence = next_sequence_++;
+  task.plan.ops.push_back({op.kind, op.range});
+  enter_queue(index);
+  settle_gate();
+}
+
+void Device::abort_copy_ops(uint64_t copy) {
+  tasks_.for_each([&](uint32_t index) {
+    if (tasks_[index].copy == copy) climb(index, LadderEvent::kAborted, kTaskAborted);
+  });
+}
+
+void Device::on_copy_cancelled(uint64_t copy, TimePoint now) {
+  begin_event(now);
+  abort_copy_ops(copy);
+  settle_gate();
+}
+
+void Device::on_leaving(TimePoint now) {
+  begin_event(now);
+  leaving_ = true;
+  tasks_.for_each([this](uint32_t index) {
+    if (tasks_[index].state == TaskState::kCopying) cancel_copy(index, scsi::Result::busy());
+  });
+}
+
+void Device::take_copy_starts(std::vector<CopyStart>& starts) {
+  std::ranges::move(copy_starts_, std::back_inserter(starts));
+  copy_starts_.clear();
+}
+
+void Device::take_copy_cancels(std::vector<uint32_t>& tasks) {
+  tasks.insert(tasks.end(), copy_cancels_.begin(), copy_cancels_.end());
+  copy_cancels_.clear();
+}
+
+void Device::take_copy_ops_done(std::vector<CopyOpDone>& done) {
+  done.insert(done.end(), copy_ops_done_.begin(), copy_ops_done_.end());
+  copy_ops_done_.clear();
+}
+
+}  // namespace tcmurbd

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Device's half at the lock's gate (lock/gate.h): who waits there, what happens when it opens
+// and closes, and what the lock's jobs came to.
+#include <algorithm>
+
+#include "common/check.h"
+#include "rbd_handler/device/device.h"
+
+namespace tcmurbd {
+
+using task::LadderEvent;
+using task::Task;
+using task::TaskState;
+
+bool Device::gate_open(uint32_t index) {
+  if (tasks_[index].plan.ops.empty()) return true;  // A flush asks nothing of the image.
+  return gate_.lets_through(changes(index) || settings_.reads_need_lock);
+}
+
+void Device::park(uint32_t index) {
+  if (gate_.refuses()) {
+    answer(index, scsi::Result::busy(), {});
+    return;
+  }
+  ++counters_.lock_waits;
+  tasks_[index].state = TaskState::kAwaitingLock;
+  parked_.push_back(index);
+}
+
+void Device::settle_gate() {
+  for (;;) {
+    // The age counts only while there is something that a fence would help.
+    const bool starved = detached_reads_ != 0 && !backlog_.empty();
+    const bool counts = detached_changes_ != 0 || starved;
+    gate_.advance(now_, {.waiting_changes = static_cast<uint32_t>(parked_.size()),
+                         .in_librbd = live_ + detached_changes_ + detached_reads_,
+                         .detached_changes = detached_changes_,
+                         .oldest_detached = counts ? oldest_detached_ : Duration{}});
+    bool closed = false;
+    bool opened = false;
+    for (const bool for_changes : {false, true}) {
+      const bool open = gate_.lets_through(for_changes);
+      const bool was_open = std::exchange(gate_was_open_[for_changes], open);
+      closed |= was_open && !open;
+      opened |= open && !was_open;
+    }
+    if (closed) pull_back();
+    if (gate_.take_given_up()) give_up_instance();
+    if (gate_.refuses()) refuse_parked();
+    if (opened) run_parked();
+    if (!closed && !opened) return;
+  }
+}
+
+// What is not with librbd yet waits at the gate again, in the order in which it came, and behind it
+// what must not pass it: a read over a write that is parked, a flush.
+void Device::pull_back() {
+  std::vector<uint32_t> waiting(backlog_.begin(), backlog_.end());
+  tasks_.for_each([&](uint32_t index) {
+    if (tasks_[index].state == TaskState::kAwaitingRange) waiting.push_back(index);
+  });
+  const auto age = [this](uint32_t index) { return tasks_[index].sequence; };
+  std::ranges::sort(waiting, {}, age);
+  for (const uint32_t index : waiting) {
+    if (gate_open(index) && !waits_behind(index, parked_)) continue;
+    Task& task = tasks_[index];
+    if (task.state == TaskState::kAwaitingRange) {
+      ops_claimed_ -= task.plan.ops.size();
+      order_.leave(index, ready_);
+    }
+    task.state = TaskState::kAwaitingLock;
+    parked_.push_back(index);
+  }
+  std::erase_if(backlog_,
+                [this](uint32_t index) { return tasks_[index].state != TaskState::kBacklog; });
+  std::ranges::sort(parked_, {}, age);
+  // Among those that may run now are some that were pulled back after them.
+  std::erase_if(
+      ready_, [this](uint32_t index) { return tasks_[index].state != TaskState::kAwaitingRange; });
+  submit_ready();
+  start_backlog();
+}
+
+void Device::run_parked() {
+  const std::deque<uint32_t> parked = std::exchange(parked_, {});
+  for (const uint32_t index : parked) {
+    tasks_[index].state = TaskState::kParsed;
+    enter_queue(index);
+  }
+}
+
+void Device::refuse_parked() {
+  const std::deque<uint32_t> parked = std::exchange(parked_, {});
+  for (const uint32_t index : parked) answer(index, scsi::Result::busy(), {});
+}
+
+void Device::give_up_instance() {
+  ++counters_.fences;
+  oldest_detached_ = {};
+  tasks_.for_each([this](uint32_t index) {
+    if (tasks_[index].state != TaskState::kFree && tasks_[index].state != TaskState::kParsed)
+      climb(index, LadderEvent::kGivenUp, scsi::Result::busy());
+  });
+  CHECK(ops_claimed_ == 0);
+  submit_ready();  // Flushes: no write before them is live any more.
+}
+
+void Device::on_instance_closed(uint32_t instance, TimePoint now) {
+  begin_event(now);
+  tasks_.for_each([&](uint32_t index) {
+    Task& task = tasks_[index];
+    if (task.state != TaskState::kOrphaned || task.instance != instance) return;
+    task.instance_closed = true;
+    if (task.ops_pending == 0) climb(index, LadderEvent::kEnded, task.result);
+  });
+  settle_gate();
+}
+
+void Device::on_acquired(TimePoint now) {
+  begin_event(now);
+  ++counters_.lock_acquired;
+  owned_since_ = now;
+  gate_.on_acquired(now);
+  settle_gate();
+}
+
+void Device::on_acquire_failed(lock::AcquireFailure why, TimePoint now) {
+  begin_event(now);
+  if (why == lock::AcquireFailure::kLost) note_lost();
+  if (why == lock::AcquireFailure::kDemoted) set_primary(false);
+  gate_.on_acquire_failed(why, now);
+  settle_gate();
+}
+
+void Device::on_released(bool good, TimePoint now) {
+  begin_event(now);
+  counters_.lock_released += good && gate_.state() == lock::State::kReleasing;
+  good ? gate_.on_released(now) : gate_.on_release_failed();
+  settle_gate();
+}
+
+void Device::on_fenced(bool good, TimePoint now) {
+  begin_event(now);
+  counters_.fence_failures += !good;
+  good ? gate_.on_fence_done() : gate_.on_fence_failed(now);
+  settle_gate();
+}
+
+void Device::on_reopened(Image& fresh, TimePoint now) {
+  begin_event(now);
+  CHECK(ops_claimed_ == 0);
+  image_ = &fresh;
+  ++instance_;
+  gate_.on_reopened(now);
+  settle_gate();
+}
+
+void Device::on_reopen_failed(TimePoint now) {
+  begin_event(now);
+  gate_.on_reopen_failed(now);
+  settle_gate();
+}
+
+void Device::on_peer_asks(uint64_t request, TimePoint now) {
+  begin_event(now);
+  gate_.on_peer_asks(request);
+  settle_gate();
+}
+
+}  // namespace tcmurbd

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/device/report_line.h"
+
+#include <fmt/format.h>
+
+namespace tcmurbd {
+namespace {
+
+std::string_view headline(const Report& report) {
+  switch (report.kind) {
+    case Report::Kind::kAborted:
+      return report.tmr_type == 1     ? "abort by=ABORT_TASK"
+             : report.tmr_type == 5   ? "abort by=LUN_RESET"
+             : report.tmr_type == 128 ? "abort by=PREEMPT_AND_ABORT"
+                                      : "abort by=unknown";
+    case Report::Kind::kDeadline:
+      return "deadline";
+    case Report::Kind::kHangs:
+      return "hangs";
+    case Report::Kind::kEnded:
+      return "ended";
+    case Report::Kind::kAway:
+    case Report::Kind::kPoolFull:
+    case Report::Kind::kPoolHasRoom:
+    case Report::Kind::kDemoted:
+    case Report::Kind::kPromoted:
+      break;  // Not of a command: see describe_lun().
+  }
+  return "";
+}
+
+std::string_view describe(AwayCause cause) {
+  switch (cause) {
+    case AwayCause::kReactorGap:
+      return "the reactor did not run";
+    case AwayCause::kControlGap:
+      return "the control thread did not run";
+    case AwayCause::kWatchLost:
+      return "the cluster gave up the watch on the lock's channel";
+    case AwayCause::kLockLost:
+      return "the exclusive lock was taken from us";
+  }
+  return "";
+}
+
+// Empty: it is of a command.
+std::string describe_lun(const Report& report) {
+  switch (report.kind) {
+    case Report::Kind::kAway: {
+      std::string how_long;
+      if (report.gap > Duration{})
+        how_long = fmt::format(" for {:.1f} s", std::chrono::duration<double>(report.gap).count());
+      return fmt::format(
+          "away: {}{}; {} waiting changes and those of the next seconds are answered BUSY, the "
+          "lock is asked of the cluster again",
+          describe(report.away), how_long, report.refused);
+    }
+    case Report::Kind::kPoolFull:
+      return "the pool is full or its quota is reached: writes that need space are refused "
+             "(7/27/07), reads and UNMAP are served";
+    case Report::Kind::kPoolHasRoom:
+      return "the pool has space again: writes are served";
+    case Report::Kind::kDemoted:
+      return "the image was demoted, it is not primary here: writes are refused (7/27/00), reads "
+             "are served; promote it with 'rbd mirror image promote'";
+    case Report::Kind::kPromoted:
+      return "the image is primary again: writes are served";
+    default:
+      return {};
+  }
+}
+
+std::string_view stage(task::TaskState state) {
+  switch (state) {
+    case task::TaskState::kAwaitingFacts:
+      return "waits-for-configfs";
+    case task::TaskState::kAwaitingLock:
+      return "waits-for-lock";
+    case task::TaskState::kBacklog:
+      return "waits-for-room";
+    case task::TaskState::kAwaitingRange:
+      return "waits-for-range";
+    case task::TaskState::kInImage:
+      return "in-librbd";
+    case task::TaskState::kCopying:
+    case task::TaskState::kCopyCancelled:
+      return "copying";
+    case task::TaskState::kDetached:
+      return "detached";
+    case task::TaskState::kOrphaned:
+      return "given-up";
+    case task::TaskState::kFree:
+    case task::TaskState::kParsed:
+      break;
+  }
+  return "new";
+}
+
+// Nothing for what has not happened.
+std::string age(std::string_view name, Duration duration) {
+  if (duration < Duration{}) return {};
+  return fmt::format(" {}={:.1f}ms", name,
+                     std::chrono::duration<double, std::milli>(duration).count());
+}
+
+}  // namespace
+
+std::string describe(const Report& report) {
+  if (std::string line = describe_lun(report); !line.empty()) return line;
+  std::string line = fmt::format("{} command=\"{}\" id={} stage={}", headline(report),
+                                 report.command, report.cmd_id, stage(report.state));
+  if (report.range.length != 0)
+    line += fmt::format(" offset={} length={}", report.range.offset, report.range.length);
+  line += age("queued", report.queued);
+  line += age("in_librbd", report.submitted);
+  line += age("answered", report.answered);
+  if (report.kind == Report::Kind::kEnded) line += fmt::format(" result={}", report.result);
+  return line;
+}
+
+}  // namespace tcmurbd

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/lun/backing.h"
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "rbd_handler/reactor/inbox.h"
+
+namespace tcmurbd {
+
+namespace asio = boost::asio;
+using ceph::LockChannel;
+using ceph::LockFailure;
+
+namespace {
+
+// Measures a job for its log line.
+class Stopwatch {
+ public:
+  double milliseconds() const {
+    const auto elapsed = std::chrono::steady_clock::now() - begin_;
+    return std::chrono::duration<double, std::milli>(elapsed).count();
+  }
+
+ private:
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+LockChannel::Answer to_wire(lock::PeerAnswer answer) {
+  switch (answer) {
+    case lock::PeerAnswer::kReleased:
+      return LockChannel::Answer::kReleased;
+    case lock::PeerAnswer::kHoldsDetached:
+      return LockChannel::Answer::kHoldsDetached;
+    case lock::PeerAnswer::kWait:
+      return LockChannel::Answer::kMustWait;
+    case lock::PeerAnswer::kNotOwner:
+      break;
+  }
+  return LockChannel::Answer::kNotOwner;
+}
+
+const char* describe(lock::PeerAnswer answer) {
+  switch (answer) {
+    case lock::PeerAnswer::kReleased:
+      return "released";
+    case lock::PeerAnswer::kHoldsDetached:
+      return "break it, writes of ours hang";
+    case lock::PeerAnswer::kWait:
+      return "wait, writes of ours hang and we were fenced a short time ago";
+    case lock::PeerAnswer::kNotOwner:
+      break;
+  }
+  return "not ours";
+}
+
+// Empty: there is none.
+std::string address_of(const ceph::RbdImage* image) {
+  return image != nullptr ? image->address() : std::string{};
+}
+
+// Work on what is open, which the job's own thread lets go: perhaps as the last one.
+template <typename Fn>
+auto on_opened(OpenedImage opened, Fn fn) {
+  return [held = std::move(opened), fn = std::move(fn)]() mutable {
+    const OpenedImage mine = std::move(held);
+    fn(mine);
+  };
+}
+
+// Closes `held` on a thread of its own.
+template <typename T>
+void let_go(const std::shared_ptr<reactor::Jobs>& jobs, T held) {
+  jobs->run([held = std::move(held)]() mutable { T(std::move(held)); }, [] {});
+}
+
+// An instance with what its ops use. Destroyed when the last who uses it lets it go, which BLOCKS
+// until its ops have ended.
+struct Instance {
+  ~Instance() {
+    const std::string address = image->address();
+    const bool lost_track = image->timed_out();
+    image.reset();
+    // librados gave ops up that an OSD may still have, and their connections being closed is no
+    // proof (ARCHITECTURE.md): the blocklist has to keep such an instance out for as long as it
+    // can.
+    if (ledger && !lost_track) ledger->remove(address);
+    ledger.reset();
+    guard.reset();
+    mapping.reset();
+    on_closed();
+  }
+
+  std::shared_ptr<ceph::RbdImage> image;
+  std::shared_ptr<ceph::FenceLedger> ledger;
+  std::shared_ptr<ceph::FenceGuard> guard;
+  std::shared_ptr<void> mapping;
+  std::function<void()> on_closed;
+};
+
+}  // namespace
+
+Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
+                 std::shared_ptr<Log> log, ceph::CompletionSink sink)
+    : control_(control),
+      spec_(spec),
+      record_(std::move(record)),
+      log_(std::move(log)),
+      sink_(std::move(sink)),
+      jobs_(std::make_shared<reactor::Jobs>(control)),
+      questions_(std::make_shared<reactor::Jobs>(control)),
+      retry_timer_(control) {}
+
+ImageListeners Backing::listeners() {
+  const auto post = [weak = weak_from_this(), &control = control_](auto fn) {
+    asio::post(control, [weak, fn = std::move(fn)] {
+      if (auto self = weak.lock()) fn(*self);
+    });
+  };
+  LockChannel::Handlers handlers;
+  handlers.on_request = [post](LockChannel::Request request) {
+    post([request](Backing& backing) { backing.on_peer_asks(request); });
+  };
+  handlers.on_watch_lost = [post] { post([](Backing& backing) { backing.on_watch_lost(); }); };
+  handlers.on_fenced = [post] { post([](Backing& backing) { backing.on_ledger_changed(); }); };
+  return {.done = sink_, .news = news_sink(), .channel = std::move(handlers)};
+}
+
+void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
+  opened_ = std::move(opened);
+  mapping_ = std::move(mapping);
+  opened_.image = number(std::move(opened_.image));
+  if (opened_.channel) opened_.channel->serve_as(image().address());
+  if (!opened_.predecessor.empty()) fenced_.push_back(opened_.predecessor);
+}
+
+std::shared_ptr<ceph::RbdImage> Backing::number(std::shared_ptr<ceph::RbdImage> image) {
+  auto closed = [self = shared_from_this(), &control = control_, number = ++instances_]() mutable {
+    asio::post(control, [self = std::move(self), number] { self->on_instance_closed(number); });
+  };
+  ceph::RbdImage* const raw = image.get();
+  const std::shared_ptr<Instance> instance(
+      new Instance{std::move(image), opened_.ledger, opened_.guard, mapping_, std::move(closed)});
+  return {instance, raw};
+}
+
+void Backing::tell(Event event) {
+  if (tell_) tell_(std::move(event));
+}
+
+void Backing::start(lock::Job job) {
+  if (closed_ || job == lock::Job::kNone) return;
+  const uint64_t number = ++job_;
+  switch (job) {
+    case lock::Job::kAcquire:
+      return acquire(number);
+    case lock::Job::kRelease:
+      return release(number);
+    case lock::Job::kFence:
+      jobs_ = std::make_shared<reactor::Jobs>(control_);  // The old one ends when its jobs do.
+      return fence(number);
+    case lock::Job::kReopen:
+      jobs_ = std::make_shared<reactor::Jobs>(control_);
+      return reopen(number);
+    case lock::Job::kNone:
+      return;
+  }
+}
+
+bool Backing::counts(uint64_t job) const { return job == job_ && !closed_; }
+
+void Backing::acquire(uint64_t job) {
+  struct Outcome {
+    std::expected<ceph::LockTaken, LockFailure> taken;
+    double milliseconds = 0;
+  };
+  auto outcome = std::make_shared<Outcome>();
+  jobs_->run(on_opened(opened_,
+                       [outcome, record = record_, fenced = fenced_](const OpenedImage& opened) {
+                         if (!opened.channel) return;  // A snapshot needs no lock.
+                         const Stopwatch watch;
+                         // Before the first write, so that a successor knows whom to fence.
+                         if (auto noted = record.write(opened.image->address()); !noted) {
+                           outcome->taken = std::unexpected(LockFailure{noted.error(), -EIO});
+                           return;
+                         }
+                         outcome->taken =
+                             ceph::acquire_lock(*opened.image, *opened.channel, *opened.control,
+                                                *opened.ledger, fenced);
+                         outcome->milliseconds = watch.milliseconds();
+                       }),
+             [this, self = shared_from_this(), job, outcome] {
+               acquired(job, outcome->taken, outcome->milliseconds);
+             });
+}
+
+void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFailure>& taken,
+                       double milliseconds) {
+  if (!counts(job)) return;
+  if (taken) {
+    log_->info("lock: acquired in {:.1f} ms{}{}", milliseconds, taken->story.empty() ? "" : ", ",
+               taken->story);
+    // What other gateways fenced before.
+    if (opened_.ledger) opened_.ledger->refresh();
+    bury_dead();
+    tell([](Device& device, TimePoint now) { device.on_acquired(now); });
+    return;
+  }
+  const int error = taken.error().error;
+  if (error != kNotPrimary)  // Which the device tells.
+    log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
+  const auto why = error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
+                   : error == kNotPrimary ? lock::AcquireFailure::kDemoted
+                                          : lock::AcquireFailure::kOther;
+  tell([why, away = error == ceph::kWasAway](Device& device, TimePoint now) {
+    if (away) device.on_away(AwayCause::kWatchLost, {}, now);
+    device.on_acquire_failed(why, now);
+  });
+}
+
+void Backing::release(uint64_t job) {
+  auto released = std::make_shared<std::expected<void, LockFailure>>();
+  auto watch = std::make_shared<Stopwatch>();
+  jobs_->run(on_opened(opened_,
+                       [released](const OpenedImage& opened) {
+                         *released = opened.image->release_lock();
+                       }),
+             [this, self = shared_from_this(), job, released, watch] {
+               if (!counts(job)) return;
+               const bool good = released->has_value();
+               if (good) {
+                 log_->info("lock: released in {:.1f} ms", watch->milliseconds());
+               } else {
+                 log_->warning("lock: not released, fencing ourselves: {}", released->error().text);
+               }
+               tell([good](Device& device, TimePoint now) { device.on_released(good, now); });
+             });
+}
+
+void Backing::fence(uint64_t job) {
+  if (!room_for_another()) {
+    log_->error("fence: {} earlier instances still have ops that hang; ranges stay held",
+                given_up_);
+    tell([](Device& device, TimePoint now) { device.on_fenced(false, now); });
+    return;
+  }
+  const std::string address = image().address();
+  log_->warning(
+      "fence: blocklisting our instance {}, so that what hangs can't land after what comes next",
+      address);
+  auto done = std::make_shared<std::expected<void, LockFailure>>();
+  auto watch = std::make_shared<Stopwatch>();
+  jobs_->run(on_opened(opened_,
+                       [address, done](const OpenedImage& opened) {
+                         *done = opened.control->blocklist(address);
+                       }),
+             [this, self = shared_from_this(), job, address, done, watch] {
+               fenced(job, address, *done, watch->milliseconds());
+             });
+}
+
+void Backing::fenced(uint64_t job, const std::string& address,
+                     const std::expected<void, LockFailure>& done, double milliseconds) {
+  const bool good = done.has_value();
+  if (good) {
+    log_->warning("fence: done in {:.0f} ms", milliseconds);
+    fenced_.push_back(address);
+    if (const auto ledger = closed_ ? ledger_.lock() : opened_.ledger) ledger->add(address);
+  } else {
+    log_->error(
+        "fence: refused after {:.0f} ms: {}; what hangs keeps its blocks and we keep the lock, the "
+        "rest is served",
+        milliseconds, done.error().text);
+  }
+  if (counts(job)) tell([good](Device& device, TimePoint now) { device.on_fenced(good, now); });
+}
+
+// The one that serves is about to join those that were given up.
+bool Backing::room_for_another() const { return given_up_ + 2 <= reactor::kInstancesMax; }
+
+void Backing::reopen(uint64_t job) {
+  if (!room_for_another()) {
+    log_->error(
+        "reopen: {} earlier instances still have ops that hang; tried again, initiators get "
+        "BUSY",
+        given_up_);
+    tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
+    return;
+  }
+  auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>>();
+  jobs_->run(
+      [outcome, spec = spec_, sink = sink_, news = news_sink()] {
+        *outcome = open_instance(spec, sink, news);
+      },
+      [this, self = shared_from_this(), job, outcome] { reopened(job, std::move(*outcome)); });
+}
+
+void Backing::reopened(uint64_t job,
+                       std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> outcome) {
+  if (!counts(job)) {
+    // Nobody has used it. If we are closing, that waits for it.
+    if (outcome)
+      let_go(closed_ ? jobs_ : std::make_shared<reactor::Jobs>(control_), std::move(*outcome));
+    return;
+  }
+  if (!outcome) {
+    log_->error("reopen: {}; tried again, initiators get BUSY", outcome.error().text);
+    tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
+    return;
+  }
+  give_up_image();
+  opened_.image = number(std::move(*outcome));
+  if (opened_.channel) opened_.channel->serve_as(image().address());
+  log_->info("reopen: serving with instance {}", image().address());
+  unsafe_ = false;  // It could not have been opened.
+  warnings_.clear();
+  tell(
+      [limits = image().info().limits, primary = image().primary()](Device& device, TimePoint now) {
+        device.on_rate_limits(limits, now);
+        device.on_primary(primary, now);
+      });
+  tell_role();
+  tell([fresh = opened_.image.get()](Device& device, TimePoint now) {
+    device.on_reopened(*fresh, now);
+  });
+}
+
+// The old instance is closed when its last op has ended, by a thread of its own: an OSD that hangs
+// keeps it.
+void Backing::give_up_image() {
+  ++given_up_;
+  let_go(std::make_shared<reactor::Jobs>(control_), std::exchange(opened_.image, nullptr));
+}
+
+void Backing::on_instance_closed(uint32_t instance) {
+  if (closed_ && instance == instances_) return close_rest();
+  --given_up_;
+  log_->info("an instance that was given up is closed, {} are left", given_up_);
+  tell([instance](Device& device, TimePoint now) { device.on_instance_closed(instance, now); });
+}
+
+void Backing::on_peer_asks(LockChannel::Request request) {
+  if (!tell_) return;  // Not serving: we own nothing.
+  const uint64_t number = ++last_request_;
+  requests_[number] = request;
+  tell([number](Device& device, TimePoint now) { device.on_peer_asks(number, now); });
+}
+
+// The device learns of it before the outcome of an acquire that noticed it too: both are posted
+// here.
+void Backing::on_watch_lost() {
+  log_->warning(
+      "lock: the cluster has given up our watch on the lock's channel: this gateway was away, or "
+      "cut off");
+  tell([](Device& device, TimePoint now) { device.on_away(AwayCause::kWatchLost, {}, now); });
+}
+
+void Backing::on_ledger_changed() {
+  if (!closed_ && opened_.ledger) opened_.ledger->refresh();
+}
+
+void Backing::answer_peer(const lock::PeerReply& reply) {
+  const auto found = requests_.find(reply.request);
+  if (closed_ || found == requests_.end()) return;
+  opened_.channel->answer(found->second, to_wire(reply.answer));
+  requests_.erase(found);
+  bury_dead();
+  log_->info("lock: a peer asked for it, answered: {}", describe(reply.answer));
+}
+
+void Backing::locate(const ByteRange& range) {
+  if (closed_ || locating_) return;
+  locating_ = true;
+  auto place = std::make_shared<std::expected<std::string, std::string>>();
+  questions_->run(
+      [held = opened_.control, where = image().place_of(range), place]() mutable {
+        const auto control = std::move(held);
+        *place = control->locate(where.pool, where.name_space, where.object);
+      },
+      [this, self = shared_from_this(), place] {
+        locating_ = false;
+        if (*place) {
+          log_->warning("hangs: {}", **place);
+        } else {
+          log_->warning("hangs: and where can't be told: {}", place->error());
+        }
+      });
+}
+
+void Backing::refresh_size(uint64_t device_bytes) {
+  auto size = std::make_shared<std::expected<uint64_t, std::string>>();
+  questions_->run(
+      [image = opened_.image, size]() mutable {
+        // Perhaps the last reference, if the image is given up meanwhile: closing it may block.
+        const std::shared_ptr<ceph::RbdImage> mine = std::move(image);
+        *size = mine->refresh_size();
+      },
+      [log = log_, size, device_bytes] {
+        if (!*size) {
+          log->warning("the image's size after the resize: {}", size->error());
+        } else if (**size < device_bytes) {
+          log->warning(
+              "the device has {} bytes, the image only {}: blocks beyond it will be refused",
+              device_bytes, **size);
+        }
+      });
+}
+
+void Backing::abandon(std::function<void()> done) {
+  // A close under way has the rest on its own thread.
+  auto control = closed_ ? fencer_.lock() : opened_.control;
+  const auto ledger = closed_ ? ledger_ : std::weak_ptr(opened_.ledger);
+  const std::string address = closed_ ? closing_address_ : address_of(opened_.image.get());
+  if (!control || address.empty()) return done();
+  auto fenced = std::make_shared<std::expected<void, LockFailure>>();
+  // On a thread of its own: the kernel's writer of rmdir waits for it.
+  std::make_shared<reactor::Jobs>(control_)->run(
+      [held = std::move(control), ledger, address, fenced]() mutable {
+        const auto mine = std::move(held);
+        *fenced = mine->blocklist(address);
+        if (!*fenced) return;
+        if (const auto book = ledger.lock()) book->add(address);
+      },
+      [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
+        if (*fenced) {
+          log_->warning("fence: done; whoever needs the lock can break it");
+          record_.remove(address);
+        } else {
+          log_->error("fence: {}; whoever serves the image next has to break the lock",
+                      fenced->error().text);
+        }
+        done();
+      });
+}
+
+void Backing::close(std::function<void()> done) {
+  tell_ = nullptr;
+  closed_ = true;
+  retry_timer_.cancel();
+  fencer_ = opened_.control;
+  ledger_ = opened_.ledger;
+  closing_address_ = address_of(opened_.image.get());
+  done_ = std::move(done);
+  if (!opened_.image) return close_rest();
+  // After the gate's last job. It gives the lock up. Its pending reads use the mapping.
+  let_go(jobs_, std::exchange(opened_.image, nullptr));
+}
+
+void Backing::close_rest() {
+  jobs_->run(
+      [opened = std::exchange(opened_, {}), mapping = std::exchange(mapping_, nullptr),
+       record = record_, address = closing_address_]() mutable {
+        opened.channel.reset();
+        opened.ledger.reset();
+        opened.guard.reset();
+        opened.control.reset();
+        mapping.reset();
+        if (!address.empty()) record.remove(address);
+      },
+      [self = shared_from_this(), done = std::move(done_)] { done(); });
+}
+
+}  // namespace tcmurbd

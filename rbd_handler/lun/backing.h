@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Ceph half of one LUN: the client instance that serves, the channel to the other gateways, the
+// instances that were given up and still have ops under way, and the jobs of the exclusive lock,
+// each of which may block and so runs on a thread of its own.
+//
+// A fence or a reopening does not wait for a job that hangs: it supersedes it. What a job works on
+// it holds itself, and lets go on its own thread, since closing blocks as well; an instance is
+// closed when the last of those that hold it lets it go.
+//
+// Thread: control, unless said otherwise.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/log.h"
+#include "rbd_handler/device/device.h"
+#include "rbd_handler/lun/instance_record.h"
+#include "rbd_handler/lun/lun_open.h"
+#include "rbd_handler/reactor/jobs.h"
+
+namespace tcmurbd {
+
+class Backing : public std::enable_shared_from_this<Backing> {
+ public:
+  // An event for the device; run on its reactor.
+  using Event = std::function<void(Device&, TimePoint)>;
+  using Tell = std::function<void(Event)>;
+
+  Backing(boost::asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
+          std::shared_ptr<Log> log, ceph::CompletionSink sink);
+
+  // What open_image() needs; valid before adopt().
+  ImageListeners listeners();
+  const ImageSpec& spec() const { return spec_; }
+  const InstanceRecord& record() const { return record_; }
+  const std::shared_ptr<Log>& log() const { return log_; }
+
+  // The LUN is open. `mapping` is what reads of its ops write into: kept until the last has ended.
+  void adopt(OpenedImage opened, std::shared_ptr<void> mapping);
+  // From here on the device hears of outcomes and peers.
+  void serve(Tell tell);
+  // Whether changes are safe, as Device::on_safe() wants it.
+  bool safe() const { return !unsafe_ && opened_.unfenced.empty(); }
+  // What an operator ought to mend, as the log has it.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // REQUIRES: adopted, and not closed.
+  ceph::RbdImage& image() { return *opened_.image; }
+
+  // Starts a job of the device's gate; its outcome is told.
+  void start(lock::Job job);
+  void answer_peer(const lock::PeerReply& reply);
+  // Logs where an op hangs: object, placement group, OSDs. At most one question under way.
+  void locate(const ByteRange& range);
+  void refresh_size(uint64_t device_bytes);
+
+  // The device is gone but ops hang: fences the instance, so that whoever needs the lock can break
+  // it now and not when RADOS gives up. `done` when it is, or can't be.
+  void abandon(std::function<void()> done);
+  // Closes all, and calls `done` when nothing is left; it may take as long as RADOS likes.
+  // REQUIRES: no op is in flight.
+  void close(std::function<void()> done);
+
+ private:
+  void acquire(uint64_t job);
+  void acquired(uint64_t job, const std::expected<ceph::LockTaken, ceph::LockFailure>& taken,
+                double milliseconds);
+  void release(uint64_t job);
+  void fence(uint64_t job);
+  void fenced(uint64_t job, const std::string& address,
+              const std::expected<void, ceph::LockFailure>& done, double milliseconds);
+  bool room_for_another() const;
+  void reopen(uint64_t job);
+  void reopened(uint64_t job, std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> outcome);
+  // Whether this job's outcome counts, or a later one has superseded it.
+  bool counts(uint64_t job) const;
+  // Gives it the next number, and has its end told.
+  std::shared_ptr<ceph::RbdImage> number(std::shared_ptr<ceph::RbdImage> image);
+  void give_up_image();
+  void on_instance_closed(uint32_t instance);
+  void close_rest();
+  void on_peer_asks(ceph::LockChannel::Request request);
+  void on_watch_lost();
+  void on_ledger_changed();
+  ceph::NewsSink news_sink();
+  void on_news(uint32_t instance, const ceph::ImageNews& news);
+  void tell_role();
+  void fence_predecessor_later();
+  void bury_dead();
+  void tell(Event event);
+
+  boost::asio::io_context& control_;
+  const ImageSpec spec_;
+  const InstanceRecord record_;
+  const std::shared_ptr<Log> log_;
+  const ceph::CompletionSink sink_;
+  std::shared_ptr<reactor::Jobs> jobs_;  // Of the gate: those that are not superseded, in order.
+  const std::shared_ptr<reactor::Jobs> questions_;  // What nobody waits for.
+  OpenedImage opened_;
+  std::shared_ptr<void> mapping_;
+  Tell tell_;
+  std::vector<std::string> fenced_;  // Our own instances that are on the blocklist for sure.
+  bool unsafe_ = false;              // As the image that serves says.
+  std::vector<std::string> warnings_;
+  boost::asio::steady_timer retry_timer_;  // For a predecessor that could not be fenced.
+  uint64_t job_ = 0;                       // The last that was started.
+  uint32_t instances_ = 0;                 // So many there were; the last one serves.
+  size_t given_up_ = 0;                    // Instances that are not closed yet.
+  bool locating_ = false;
+  bool closed_ = false;         // What still comes from the reactor has nothing to work on.
+  std::function<void()> done_;  // When all is closed.
+  std::weak_ptr<ceph::ControlClient> fencer_;  // For an image whose closing hangs,
+  std::weak_ptr<ceph::FenceLedger> ledger_;
+  std::string closing_address_;  // and its instance.
+  uint64_t last_request_ = 0;
+  std::map<uint64_t, ceph::LockChannel::Request> requests_;  // Not answered yet.
+};
+
+}  // namespace tcmurbd

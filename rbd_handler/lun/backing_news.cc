@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the Backing hears of its image beside ops and peers, and whether changes are safe.
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <utility>
+
+#include "rbd_handler/lun/backing.h"
+
+namespace tcmurbd {
+
+namespace asio = boost::asio;
+using ceph::LockFailure;
+
+namespace {
+
+// An operator who mends the caps does not want to wait for longer.
+constexpr std::chrono::seconds kFenceRetry{5};
+// Kept for the status; the log has all.
+constexpr size_t kWarningsMax = 16;
+
+}  // namespace
+
+// Of the instance that is opened next.
+ceph::NewsSink Backing::news_sink() {
+  return [weak = weak_from_this(), &control = control_,
+          instance = instances_ + 1](const ceph::ImageNews& news) {
+    asio::post(control, [weak, instance, news] {
+      if (auto self = weak.lock()) self->on_news(instance, news);
+    });
+  };
+}
+
+void Backing::on_news(uint32_t instance, const ceph::ImageNews& news) {
+  if (closed_ || instance != instances_) return;  // Of one that was given up.
+  for (const std::string& warning : news.warnings) {
+    log_->warning("{}", warning);
+    if (std::ranges::find(warnings_, warning) == warnings_.end() && warnings_.size() < kWarningsMax)
+      warnings_.push_back(warning);
+  }
+  if (std::exchange(unsafe_, news.unsafe) && !news.unsafe) {
+    log_->info("changes are safe again");
+    warnings_.clear();
+  }
+  tell([limits = news.limits, primary = news.primary](Device& device, TimePoint now) {
+    device.on_rate_limits(limits, now);
+    device.on_primary(primary, now);
+  });
+  tell_role();
+}
+
+void Backing::tell_role() {
+  tell([safe = safe()](Device& device, TimePoint now) { device.on_safe(safe, now); });
+}
+
+void Backing::serve(Tell tell) {
+  tell_ = std::move(tell);
+  tell_role();  // News may have come before anybody listened.
+  if (!opened_.unfenced.empty()) fence_predecessor_later();
+}
+
+// Until an operator has mended the caps.
+void Backing::fence_predecessor_later() {
+  retry_timer_.expires_after(kFenceRetry);
+  retry_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (error || !self || self->closed_) return;
+    auto fenced = std::make_shared<std::expected<void, LockFailure>>();
+    const std::string address = self->opened_.unfenced;
+    self->questions_->run(
+        [held = self->opened_.control, address, fenced]() mutable {
+          const auto control = std::move(held);  // Perhaps the last to use it, and closing blocks.
+          *fenced = control->blocklist(address);
+        },
+        [self, address, fenced] {
+          if (self->closed_) return;
+          if (!*fenced) return self->fence_predecessor_later();
+          self->log_->warning(
+              "fence: the instance {} of a daemon that died is fenced, writes are "
+              "served",
+              address);
+          self->record_.remove(address);
+          self->fenced_.push_back(address);
+          self->opened_.ledger->add(address);
+          self->opened_.unfenced.clear();
+          self->tell_role();
+        });
+  });
+}
+
+// Gateways that died. They held nothing, or whoever took the lock from them has blocklisted them;
+// but they watch the image for half a minute, and each release of the lock waits for them.
+void Backing::bury_dead() {
+  if (!opened_.channel) return;
+  for (const std::string& address : opened_.channel->take_dead()) {
+    log_->warning(
+        "lock: the gateway with the instance {} has been silent for seconds and holds up each "
+        "hand-over, blocklisting it",
+        address);
+    auto done = std::make_shared<std::expected<void, LockFailure>>();
+    questions_->run(
+        [control = opened_.control, ledger = opened_.ledger, address, done]() mutable {
+          const auto mine = std::move(control);  // Perhaps the last to use them, and that blocks.
+          const auto book = std::move(ledger);
+          *done = mine->blocklist(address);
+          if (*done) book->add(address);
+        },
+        [log = log_, done] {
+          if (!*done) log->warning("lock: blocklisting it: {}", done->error().text);
+        });
+  }
+}
+
+}  // namespace tcmurbd

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/lun/copies.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "rbd_handler/lun/lun.h"
+
+namespace tcmurbd {
+
+namespace asio = boost::asio;
+using reactor::CopyOrder;
+using reactor::CopyRun;
+using scsi::Result;
+
+namespace {
+
+// A LUN whose cluster hangs must not take all shares: its copies, and the memory that their reads
+// may still write to, stay until their ops end.
+constexpr ptrdiff_t kCopiesPerLunMax = 4;
+// More than hosts have under way at a time; who comes then gets BUSY.
+constexpr size_t kWaitingMax = 128;
+
+}  // namespace
+
+void CopyDesk::add(std::shared_ptr<Lun> lun) { luns_.push_back(std::move(lun)); }
+
+void CopyDesk::remove(const Lun& lun) {
+  std::erase_if(luns_, [&](const auto& other) { return other.get() == &lun; });
+}
+
+void CopyDesk::order(std::shared_ptr<Lun> own, scsi::CopyRequest request,
+                     std::shared_ptr<CopyRun> run) {
+  std::erase_if(waiting_, [](const Waiting& waiting) { return waiting.run->cancelled(); });
+  if (waiting_.size() + searching_ >= kWaitingMax) {
+    run->begin(std::unexpected(Result::busy()));
+    return;
+  }
+  auto waiting = std::make_shared<Waiting>();
+  waiting->own = std::move(own);
+  waiting->request = std::move(request);
+  waiting->run = std::move(run);
+  search(waiting);
+}
+
+void CopyDesk::search(const std::shared_ptr<Waiting>& waiting) {
+  waiting->luns = {waiting->own};
+  for (const auto& lun : luns_)
+    if (lun != waiting->own) waiting->luns.push_back(lun);
+  std::vector<KnownLun> known;
+  known.reserve(waiting->luns.size());
+  for (const auto& lun : waiting->luns) known.push_back(lun->known());
+  auto answer = std::make_shared<NamedLunsAnswer>();
+  ++searching_;
+  waiting->own->walks().run(
+      [waiting, known = std::move(known), answer] {
+        if (!waiting->run->cancelled()) *answer = find_named_luns(waiting->request, known);
+      },
+      [self = shared_from_this(), waiting, answer] {
+        --self->searching_;
+        self->searched(std::move(*waiting), *answer);
+      });
+}
+
+void CopyDesk::searched(Waiting waiting, NamedLunsAnswer& answer) {
+  for (auto& [place, identity] : answer.identities)
+    waiting.luns[place]->note_identity(std::move(identity));
+  if (waiting.run->cancelled()) return;
+  if (!answer.refusal.empty()) waiting.own->log().warning("{}", answer.refusal);
+  if (!answer.found) {
+    waiting.run->begin(std::unexpected(Result::check(answer.found.error())));
+    return;
+  }
+  waiting.named = std::move(*answer.found);
+  waiting.own->note_kernel_limit(waiting.named.kernel_limit);
+  std::vector<std::shared_ptr<Lun>> named;
+  named.reserve(waiting.named.luns.size());
+  for (const size_t place : waiting.named.luns) named.push_back(waiting.luns[place]);
+  waiting.luns = std::move(named);
+  waiting_.push_back(std::move(waiting));
+  serve_waiting();
+}
+
+void CopyDesk::serve_waiting() {
+  while (running_.size() < scsi::kCopiesMax) {
+    const auto next = std::ranges::find_if(waiting_, [this](const Waiting& waiting) {
+      return std::ranges::count(running_, waiting.own.get()) < kCopiesPerLunMax;
+    });
+    if (next == waiting_.end()) return;
+    const Waiting waiting = std::move(*next);
+    waiting_.erase(next);
+    if (!waiting.run->cancelled()) waiting.run->begin(make_order(waiting));
+  }
+}
+
+// A share of the memory for copies: given back wherever the last of it ends.
+std::shared_ptr<void> CopyDesk::take_share(const Lun& own) {
+  running_.push_back(&own);
+  return {nullptr, [desk = weak_from_this(), &control = control_, key = &own](void*) {
+            asio::post(control, [desk, key] {
+              const auto self = desk.lock();
+              if (!self) return;
+              self->running_.erase(std::ranges::find(self->running_, key));
+              self->serve_waiting();
+            });
+          }};
+}
+
+// The disks as they are in its turn: a LUN may have gone or changed its size meanwhile.
+CopyDesk::Answer CopyDesk::make_order(const Waiting& waiting) {
+  const auto refused = [](const scsi::Sense& sense) {
+    return std::unexpected(Result::check(sense));
+  };
+  CopyOrder order;
+  std::vector<scsi::DiskFacts> facts;
+  for (const auto& lun : waiting.luns) {
+    const auto disk = lun->copy_disk();
+    if (!disk) return refused(scsi::kCopyTargetNotReachable);
+    order.disks.push_back(disk->place);
+    facts.push_back(disk->facts);
+  }
+  std::vector<scsi::CopyDisk> disks;
+  disks.reserve(waiting.named.of_cscd.size());
+  for (const uint16_t number : waiting.named.of_cscd)
+    disks.push_back({.number = number, .facts = facts[number]});
+  auto extents = scsi::plan_copy(waiting.request, disks);
+  if (!extents) return refused(extents.error());
+  order.extents = *extents;
+  // A command that is older is answered by the kernel itself, and the initiator may write over what
+  // the copy still writes.
+  order.bound = waiting.named.kernel_limit * 4 / 5;
+  order.budget = take_share(*waiting.own);
+  return order;
+}
+
+}  // namespace tcmurbd

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/lun/lun.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "rbd_handler/device/report_line.h"
+
+namespace tcmurbd {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using std::chrono::seconds;
+
+namespace {
+// A LUN that was taken over tries again this often at the slowest: an operator who has mended the
+// cluster does not want to wait longer, and one attempt costs a few connections.
+constexpr seconds kRetryDelayMax{15};
+// Linux's time-out of a SCSI command (SD_TIMEOUT).
+constexpr seconds kHostPatience{30};
+}  // namespace
+
+Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
+         std::shared_ptr<CopyDesk> copies)
+    : loops_(loops),
+      entry_(std::move(entry)),
+      spec_(std::move(spec)),
+      configfs_(entry_.name),
+      log_(std::make_shared<Log>(
+          fmt::format("{}/{} {}", entry_.name.hba, entry_.name.device, spec_.to_string()))),
+      poll_(config.reactor.poll),
+      state_dir_(config.paths.state_dir),
+      desk_(std::move(copies)),
+      settings_(config.device),
+      jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
+      configfs_jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
+      walks_(std::make_shared<reactor::Jobs>(loops_.control)),
+      timer_(loops_.control),
+      retry_timer_(loops_.control) {}
+
+void Lun::report(int status) {
+  if (const Done done = std::exchange(done_, nullptr)) done(status);
+}
+
+template <typename Fn>
+void Lun::on_reactor(Fn fn) {
+  asio::post(loops_.reactor, [serving = serving_, fn = std::move(fn)]() mutable { fn(*serving); });
+}
+
+void Lun::open(Origin origin, Done done) {
+  origin_ = origin;
+  done_ = std::move(done);
+  attach();
+}
+
+// Local and quick, so it runs right here; then the image, which may take its time.
+void Lun::attach() {
+  try {
+    inbox_ = std::make_shared<reactor::Inbox>();
+  } catch (const std::system_error& error) {
+    give_up({fmt::format("the process is out of resources: {}", error.what()), -ENOMEM});
+    return;
+  }
+  auto attached = attach_device(entry_, configfs_, origin_);
+  if (!attached) {
+    give_up(attached.error());  // Nothing to wait for: another handler has it, or it is going away.
+    return;
+  }
+  attached_ = std::make_shared<Attached>(std::move(*attached));
+  backing_ = std::make_shared<Backing>(
+      loops_.control, spec_, InstanceRecord(state_dir_, entry_.name.hba, entry_.name.device), log_,
+      [inbox = inbox_](OpDone done) { inbox->push(done); });
+  open_image_job();
+}
+
+void Lun::open_image_job() {
+  if (auto room = ceph::Headroom::of_process().check(ceph::kInstancesForNewLun); !room) {
+    open_failed({room.error(), -ENOMEM});
+    return;
+  }
+  timer_.expires_after(settings_.open_timeout);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (!error && self->state_ == State::kOpening) self->still_opening();
+  });
+  auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
+  jobs_->run(
+      [backing = backing_, listeners = backing_->listeners(), configfs = configfs_, opened] {
+        *opened =
+            open_image(backing->spec(), configfs, backing->record(), listeners, backing->log());
+      },
+      [self = shared_from_this(), opened] {
+        if (!self->leaving_) self->timer_.cancel();
+        self->image_opened(**opened);
+      });
+}
+
+// The attempt goes on, and ends in image_opened.
+void Lun::still_opening() {
+  const std::string& obstacle = jobs_->obstacle();
+  const OpenError late{
+      obstacle.empty()
+          ? fmt::format("the cluster has not answered within {} s{}; is it reachable, are its OSDs "
+                        "healthy?",
+                        settings_.open_timeout.count(),
+                        refusal_.empty() ? "" : fmt::format(" (before: {})", refusal_))
+          : obstacle,
+      -ETIMEDOUT};
+  if (origin_ == Origin::kAdded) return give_up(late);
+  log_->error("cannot serve it yet, initiators get BUSY: {}", late.text);
+  report(late.error);
+}
+
+void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
+  if (state_ == State::kOpening && opened && !leaving_) {
+    serve(std::move(*opened));
+  } else if (state_ == State::kOpening && !leaving_) {
+    open_failed(opened.error());
+  } else if (opened) {
+    // Too late: the device was removed, or its enable was answered with a time-out.
+    backing_->adopt(std::move(*opened), attached_);
+    close_all();
+  }
+}
+
+void Lun::give_up(const OpenError& error) {
+  log_->error("cannot serve it: {}", error.text);
+  report(error.error);
+  close_all();
+}
+
+void Lun::open_failed(const OpenError& error) {
+  if (origin_ == Origin::kAdded) {
+    give_up(error);
+    return;
+  }
+  log_->error("cannot serve it yet, initiators get BUSY: {}", error.text);
+  refusal_ = error.text;
+  report(error.error);
+  retry_timer_.expires_after(retry_delay_);
+  retry_delay_ = std::min(retry_delay_ * 2, kRetryDelayMax);
+  retry_timer_.async_wait([self = shared_from_this()](const error_code& canceled) {
+    if (!canceled && self->state_ == State::kOpening) self->open_image_job();
+  });
+}
+
+void Lun::serve(OpenedImage opened) {
+  auto kept_buffers = kernel::KeptBuffers::open(configfs_);
+  if (!kept_buffers) {
+    backing_->adopt(std::move(opened), attached_);
+    give_up({kept_buffers.error(), -ENODEV});
+    return;
+  }
+  state_ = State::kServing;
+  const scsi::DiskFacts disk = opened.disk;
+  disk_ = disk;
+  kernel_limit_ = opened.kernel_limit;
+  backing_->adopt(std::move(opened), attached_);
+  const ceph::ImageInfo& info = backing_->image().info();
+  log_->info("serving {} bytes ({} in the image){}{}, client {}", disk.blocks * disk.block_size,
+             info.bytes, disk.read_only ? ", read-only" : "",
+             origin_ == Origin::kTakenOver ? ", taken over" : "", backing_->image().address());
+  if (!info.exclusive_lock && !info.read_only)
+    log_->warning("the image has no exclusive lock: let no other gateway serve it");
+  if (!backing_->image().primary())
+    log_->warning(
+        "the image is not primary here: writes are refused (7/27/00), reads are served; promote it "
+        "with 'rbd mirror image promote'");
+  warn_of_limits();
+  notify_task_management(true);
+  serving_ = std::make_shared<reactor::Serving>(
+      loops_.reactor,
+      reactor::Serving::Parts{loops_.heartbeat, attached_->uio, std::move(*kept_buffers), *inbox_,
+                              backing_->image(), std::move(attached_->ring)},
+      disk, device_settings(), poll_, make_hooks());
+  backing_->serve(
+      [&reactor = loops_.reactor, serving = std::weak_ptr(serving_)](const Backing::Event& event) {
+        asio::post(reactor, [serving, event] {
+          if (auto self = serving.lock()) self->apply(event);
+        });
+      });
+  on_reactor([](reactor::Serving& serving) { serving.start(); });
+  if (const auto bytes = std::exchange(resized_, std::nullopt)) resize(*bytes, [](int) {});
+  desk_->add(shared_from_this());
+  if (origin_ != Origin::kTakenOver) return report(0);
+  // Only then it serves.
+  set_blocked(false, [self = shared_from_this()] {
+    if (self->state_ == State::kServing && !self->leaving_) self->report(0);
+  });
+}
+
+DeviceSettings Lun::device_settings() const {
+  DeviceSettings settings;
+  settings.gate.fence_after = settings_.fence_after;
+  settings.gate.release_after = settings_.release_after;
+  settings.deadline = spec_.command_deadline.value_or(settings_.command_deadline);
+  settings.reads_need_lock = settings_.reads_need_lock;
+  settings.kernel_limit = kernel_limit_;
+  settings.limits = backing_->image().info().limits;
+  settings.primary = backing_->image().primary();
+  settings.safe = backing_->safe();
+  return settings;
+}
+
+// What the reactor's half asks for, brought to the control thread.
+reactor::Serving::Hooks Lun::make_hooks() {
+  const auto post = [weak = weak_from_this(), &control = loops_.control](auto fn) {
+    asio::post(control, [weak, fn = std::move(fn)] {
+      if (auto self = weak.lock()) fn(*self);
+    });
+  };
+  reactor::Serving::Hooks hooks;
+  hooks.fetch_target_facts = [post] { post([](Lun& lun) { lun.fetch_target_facts(); }); };
+  hooks.lock_job = [post](lock::Job job) { post([job](Lun& lun) { lun.backing_->start(job); }); };
+  hooks.peer_reply = [post](lock::PeerReply reply) {
+    post([reply](Lun& lun) { lun.backing_->answer_peer(reply); });
+  };
+  hooks.copy = [post](scsi::CopyRequest request, std::shared_ptr<reactor::CopyRun> run) {
+    post([request = std::move(request), run = std::move(run)](Lun& lun) {
+      lun.desk_->order(lun.shared_from_this(), request, run);
+    });
+  };
+  hooks.report = [post](const Report& report) {
+    post([report](Lun& lun) { lun.on_report(report); });
+  };
+  hooks.broken = [post](const std::string& reason) {
+    post([reason](Lun& lun) { lun.on_broken(reason); });
+  };
+  hooks.ring_unused = [post] { post([](Lun& lun) { lun.reset_ring(); }); };
+  return hooks;
+}
+
+void Lun::on_report(const Report& report) {
+  const bool news = report.kind != Report::Kind::kEnded || report.result != 0;
+  if (news) {
+    log_->warning("{}", describe(report));
+  } else {
+    log_->info("{}", describe(report));
+  }
+  if (report.kind == Report::Kind::kHangs) backing_->locate(report.range);
+}
+
+// Another handler would take the entries for commands: they are asked for only while we serve.
+void Lun::notify_task_management(bool wanted) {
+  if (wanted && !attached_->ring.supports_tmr()) {
+    log_->warning(
+        "this kernel tells of no task management (before 5.9): aborts wait for the "
+        "commands' own deadline");
+    return;
+  }
+  if (auto set = configfs_.set_attribute("tmr_notification", wanted ? 1 : 0); !set)
+    log_->warning("{}", set.error());
+}
+
+void Lun::fetch_target_facts() {
+  if (!serving_) return;
+  auto fetched = std::make_shared<Fetched>();
+  walks_->run([configfs = configfs_,
+               fetched] { *fetched = {configfs.read_target_facts(), configfs.kernel_limit()}; },
+              [self = shared_from_this(), fetched] { self->facts_fetched(*fetched); });
+}
+
+void Lun::facts_fetched(Fetched& fetched) {
+  if (!serving_) return;
+  note_kernel_limit(fetched.kernel_limit);
+  auto& facts = fetched.facts;
+  if (!facts) {
+    log_->warning("reading identity and port groups: {}", facts.error());
+    facts = scsi::TargetFacts{};
+  }
+  identity_ = *facts;
+  on_reactor([facts = std::move(*facts)](reactor::Serving& serving) {
+    serving.apply([&](Device& device, TimePoint now) { device.on_target_facts(facts, now); });
+  });
+}
+
+// A host that fills its window waits for so long; the kernel and the host know nothing of QoS.
+void Lun::warn_of_limits() const {
+  constexpr uint64_t kWindow = 64;  // LIO's default_cmdsn_depth.
+  const Duration needed =
+      task::time_at(backing_->image().info().limits, kWindow, kWindow * disk_.max_transfer_bytes);
+  const Duration limit = kernel_limit_ == Duration{} ? kHostPatience : kernel_limit_;
+  if (needed <= limit) return;
+  log_->warning(
+      "rbd_qos limits: {} writes of {} KiB take {} s, {} s is how long they may take ({}): hosts "
+      "will see BUSY and abort commands; raise the limits or lower hw_max_sectors",
+      kWindow, disk_.max_transfer_bytes / 1024, std::chrono::duration_cast<seconds>(needed).count(),
+      std::chrono::duration_cast<seconds>(limit).count(),
+      kernel_limit_ == Duration{} ? "a host's own time-out" : "cmd_time_out");
+}
+
+void Lun::note_kernel_limit(Duration limit) {
+  if (std::exchange(kernel_limit_, limit) == limit) return;
+  log_->info("the kernel answers commands itself after {} s (cmd_time_out, 0: never)",
+             std::chrono::duration_cast<seconds>(limit).count());
+  if (!serving_) return;
+  on_reactor([limit](reactor::Serving& serving) {
+    serving.apply([limit](Device& device, TimePoint) { device.on_kernel_limit(limit); });
+  });
+}
+
+void Lun::on_broken(const std::string& reason) {
+  if (state_ != State::kServing) return;
+  log_->error("the ring can't be followed: {}; resetting it, open commands get BUSY", reason);
+  // Blocks of the data area that reads in flight will still write to must not go to new commands.
+  set_blocked(true, [] {});
+}
+
+void Lun::reset_ring() {
+  if (state_ != State::kServing) return;
+  auto ring = std::make_shared<std::optional<std::expected<ring::Ring, OpenError>>>();
+  configfs_jobs_->run([attached = attached_, configfs = configfs_,
+                       ring] { *ring = reattach_ring(attached->uio, configfs); },
+                      [self = shared_from_this(), ring] { self->ring_reset(**ring); });
+}
+
+void Lun::ring_reset(std::expected<ring::Ring, OpenError>& ring) {
+  if (state_ != State::kServing || leaving_) return;
+  if (!ring) {
+    log_->error("resetting the ring: {}; the device stays blocked", ring.error().text);
+    return;
+  }
+  auto shared = std::make_shared<ring::Ring>(std::move(*ring));
+  on_reactor([shared](reactor::Serving& serving) { serving.restart(std::move(*shared)); });
+  set_blocked(false, [] {});
+}
+
+void Lun::set_blocked(bool blocked, std::move_only_function<void()> then) {
+  auto outcome = std::make_shared<std::expected<void, std::string>>();
+  configfs_jobs_->run(
+      [configfs = configfs_, blocked, outcome] { *outcome = configfs.block(blocked); },
+      [log = log_, blocked, outcome, then = std::move(then)]() mutable {
+        if (!*outcome)
+          log->error("{} it: {}", blocked ? "blocking" : "unblocking", outcome->error());
+        then();
+      });
+}
+
+void Lun::resize(uint64_t bytes, Done done) {
+  if (state_ == State::kOpening) resized_ = bytes;
+  if (state_ != State::kServing) return done(0);
+  log_->info("resized to {} bytes", bytes);
+  disk_.blocks = bytes / disk_.block_size;
+  on_reactor([bytes, done = std::move(done),
+              &control = loops_.control](reactor::Serving& serving) mutable {
+    serving.resize(bytes);
+    asio::post(control, [done = std::move(done)] { done(0); });
+  });
+  backing_->refresh_size(bytes);
+}
+
+void Lun::remove(Done done) {
+  log_->info("removed by the kernel");
+  report(-ESHUTDOWN);  // An open under way: its writer must not be forgotten.
+  done_ = std::move(done);
+  drain("its removal");
+}
+
+void Lun::on_away(Duration gap) {
+  if (state_ != State::kServing) return;
+  on_reactor([gap](reactor::Serving& serving) {
+    serving.apply(
+        [gap](Device& device, TimePoint now) { device.on_away(AwayCause::kControlGap, gap, now); });
+  });
+}
+
+void Lun::leave(Done done) {
+  leaving_ = true;
+  report(-ESHUTDOWN);
+  done_ = std::move(done);
+  if (!attached_) return drain("our exit");
+  timer_.expires_after(settings_.drain_timeout);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (error) return;
+    self->log_->error("blocking it hangs, our exit does not wait for it any longer");
+    self->report(0);
+  });
+  set_blocked(true, [self = shared_from_this()] { self->drain("our exit"); });
+}
+
+void Lun::drain(const char* why) {
+  timer_.cancel();
+  retry_timer_.cancel();
+  if (state_ != State::kServing) {
+    // Still opening: what the job brings is closed when it comes.
+    const bool opening = state_ == State::kOpening;
+    if (opening) close_all();
+    report(0);
+    return;
+  }
+  state_ = State::kDraining;
+  desk_->remove(*this);
+  timer_.expires_after(settings_.drain_timeout);
+  timer_.async_wait([self = shared_from_this(), why](const error_code& error) {
+    if (!error) self->stop_waiting(why);
+  });
+  on_reactor([self = shared_from_this()](reactor::Serving& serving) {
+    serving.drain([self] { asio::post(self->loops_.control, [self] { self->close_all(); }); });
+  });
+}
+
+// A daemon that ends leaves the fence to its successor, which is told by the instance's record; a
+// device that is removed has none.
+void Lun::stop_waiting(const char* why) {
+  log_->warning("ops hang in the cluster, {} does not wait for them any longer", why);
+  if (leaving_) {
+    notify_task_management(false);
+    return report(0);
+  }
+  backing_->abandon([self = shared_from_this()] { self->report(0); });
+}
+
+void Lun::close_all() {
+  state_ = State::kClosing;
+  retry_timer_.cancel();
+  if (leaving_ && serving_) notify_task_management(false);
+  // A handler of the reactor's half that was cancelled may still hold a reference to it, so it must
+  // not own what is torn down here.
+  const auto closed = [self = shared_from_this()] {
+    self->timer_.cancel();
+    self->state_ = State::kClosed;
+    self->log_->info("closed");
+    self->report(0);
+  };
+  serving_.reset();
+  attached_.reset();
+  if (backing_) {
+    backing_->close(closed);
+  } else {
+    closed();
+  }
+}
+
+KnownLun Lun::known() const {
+  return {entry_.name, identity_, state_ == State::kServing ? std::optional(disk_) : std::nullopt};
+}
+
+std::optional<Lun::CopyDisk> Lun::copy_disk() const {
+  if (state_ != State::kServing) return std::nullopt;
+  return CopyDisk{{&loops_.reactor, serving_}, disk_};
+}
+
+void Lun::status(std::function<void(Status)> fn) {
+  Status status{entry_.name.hba + "/" + entry_.name.device, spec_.to_string(), state_,
+                std::nullopt};
+  if (backing_) status.warnings = backing_->warnings();
+  if (!serving_) {
+    fn(status);
+    return;
+  }
+  on_reactor(
+      [self = shared_from_this(), status, fn = std::move(fn)](reactor::Serving& serving) mutable {
+        status.counters = serving.device().counters();
+        status.bytes = serving.device().disk().blocks * serving.device().disk().block_size;
+        status.commands_open = serving.device().tasks();
+        status.detached = serving.device().detached();
+        status.lock = serving.device().lock_state();
+        asio::post(self->loops_.control, [status, fn] { fn(status); });
+      });
+}
+
+}  // namespace tcmurbd

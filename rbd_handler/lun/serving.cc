@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/lun/serving.h"
+
+#include <boost/asio/post.hpp>
+#include <tuple>
+#include <utility>
+
+namespace tcmurbd::reactor {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+Serving::Serving(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
+                 const DeviceSettings& settings, std::chrono::microseconds poll, Hooks hooks)
+    : reactor_(reactor),
+      heartbeat_(parts.heartbeat),
+      uio_(parts.uio),
+      kept_buffers_(std::move(parts.kept_buffers)),
+      inbox_(parts.inbox),
+      uio_wait_(reactor),
+      inbox_wait_(reactor),
+      timer_(reactor),
+      poll_(poll),
+      hooks_(std::move(hooks)),
+      device_(std::move(parts.ring), parts.image, disk, settings) {}
+
+Serving::~Serving() {
+  if (uio_wait_.is_open()) uio_wait_.release();
+  if (inbox_wait_.is_open()) inbox_wait_.release();
+}
+
+void Serving::start() {
+  uio_wait_.assign(uio_.fd());
+  inbox_wait_.assign(inbox_.fd());
+  looked_ = Heartbeat::now();
+  wait_for_kernel();
+  wait_for_inbox();
+  run();
+}
+
+void Serving::wait_for_kernel() {
+  uio_wait_.async_wait(asio::posix::stream_descriptor::wait_read,
+                       [self = shared_from_this()](const error_code& error) {
+                         if (error) return;
+                         // Read the event counter before the ring: what is queued in between wakes
+                         // us again. False: the device was taken away (its REMOVED event follows);
+                         // nothing can come of it.
+                         const bool alive = self->uio_.clear_events() == kernel::UioState::kAlive;
+                         self->run();
+                         if (alive && self->uio_wait_.is_open()) self->wait_for_kernel();
+                       });
+}
+
+void Serving::wait_for_inbox() {
+  inbox_wait_.async_wait(asio::posix::stream_descriptor::wait_read,
+                         [self = shared_from_this()](const error_code& error) {
+                           if (error) return;
+                           self->inbox_.clear_event();
+                           self->run();
+                           if (self->inbox_wait_.is_open()) self->wait_for_inbox();
+                         });
+}
+
+// Each turn begins here: before anything of the ring is looked at, the device knows whether the
+// reactor was away.
+TimePoint Serving::look() {
+  const TimePoint now = Heartbeat::now();
+  const Duration gap = heartbeat_.longest_gap(looked_, now);
+  looked_ = now;
+  if (gap > device_.away_limit()) device_.on_away(AwayCause::kReactorGap, gap, now);
+  return now;
+}
+
+void Serving::run_at(TimePoint now) {
+  if (!uio_wait_.is_open()) return;  // Drained; this call was posted before.
+  const size_t ended = inbox_.drain([&](const OpDone& done) { device_.on_done(done, now); });
+  const uint64_t commands_before = device_.counters().commands;
+  const bool more = device_.on_ring(now);
+  if (device_.wants_target_facts()) hooks_.fetch_target_facts();
+  if (device_.publish()) uio_.kick();
+  hand_out();
+  settle();
+  poll_or_sleep(ended != 0 || device_.counters().commands != commands_before, more);
+}
+
+// What the device leaves behind for others, after the kernel has its answers.
+void Serving::hand_out() {
+  device_.take_freed_buffers(freed_);
+  for (const uint16_t id : freed_) {
+    // It fails for a device that was removed, whose buffers go with the mapping. Any other failure
+    // is of this one id, and the next ones are freed all the same.
+    std::ignore = kept_buffers_.free(id);  // NOLINT(bugprone-unused-return-value)
+  }
+  freed_.clear();
+  if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) hooks_.lock_job(job);
+  device_.take_peer_replies(replies_);
+  for (const lock::PeerReply& reply : replies_) hooks_.peer_reply(reply);
+  replies_.clear();
+  device_.take_reports(reports_);
+  for (const Report& report : reports_) hooks_.report(report);
+  reports_.clear();
+  hand_out_copies();
+  if (device_.wants_time() && !timer_armed_) wait_for_time();
+}
+
+// None of the calls into a CopyRun comes back from within: it posts.
+void Serving::hand_out_copies() {
+  device_.take_copy_ops_done(copy_ops_done_);
+  for (const CopyOpDone& done : copy_ops_done_) {
+    if (const auto guest = guests_.find(done.copy); guest != guests_.end())
+      guest->second->op_done(done.token, done.result);
+  }
+  copy_ops_done_.clear();
+  device_.take_copy_starts(copy_starts_);
+  for (CopyStart& start : copy_starts_) {
+    const auto run = std::make_shared<CopyRun>(reactor_, weak_from_this(), start.task);
+    copies_[start.task] = run;
+    hooks_.copy(std::move(start.request), run);
+  }
+  copy_starts_.clear();
+  device_.take_copy_cancels(copy_cancels_);
+  for (const uint32_t task : copy_cancels_) copies_.at(task)->cancel();
+  copy_cancels_.clear();
+}
+
+void Serving::copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op) {
+  if (!uio_wait_.is_open()) {
+    copy->op_done(op.token, scsi::Result::check(scsi::kCopyTargetNotReachable));
+    return;
+  }
+  guests_.try_emplace(copy->id(), copy);
+  apply([&](Device& device, TimePoint now) { device.on_copy_op(copy->id(), op, now); });
+}
+
+void Serving::copy_leaves(const CopyRun& copy) {
+  apply([&](Device& device, TimePoint now) { device.on_copy_cancelled(copy.id(), now); });
+  guests_.erase(copy.id());
+}
+
+void Serving::copy_progress(uint32_t task, uint16_t segments, uint64_t bytes) {
+  device_.on_copy_progress(task, segments, bytes);
+}
+
+void Serving::copy_ended(uint32_t task, const scsi::Result& result) {
+  copies_.erase(task);
+  apply([&](Device& device, TimePoint now) { device.on_copy_ended(task, result, now); });
+}
+
+void Serving::wait_for_time() {
+  timer_armed_ = true;
+  timer_.expires_after(Device::kTick);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    self->timer_armed_ = false;
+    if (error || !self->uio_wait_.is_open()) return;
+    const TimePoint now = self->look();
+    self->device_.on_time(now);
+    self->run_at(now);
+  });
+}
+
+// Work that is left, or may come at once, is looked at from the loop's queue and not from here:
+// neighbours of this reactor get their turn in between.
+void Serving::poll_or_sleep(bool worked, bool more) {
+  if (!uio_wait_.is_open()) return;
+  if (poll_.count() != 0 && !more) {
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (worked) poll_until_ = now + poll_;
+    more = now < poll_until_;
+  }
+  if (!more || run_posted_) return;
+  run_posted_ = true;
+  asio::post(reactor_, [self = shared_from_this()] {
+    self->run_posted_ = false;
+    self->run();
+  });
+}
+
+void Serving::settle() {
+  if (!device_.broken_reason().empty() && !told_broken_) {
+    told_broken_ = true;
+    hooks_.broken(device_.broken_reason());
+  }
+  if (told_broken_ && !told_unused_ && device_.ring_unused()) {
+    told_unused_ = true;
+    hooks_.ring_unused();
+  }
+  if (!device_.idle()) return;
+  if (!drained_ || (device_.has_entries() && !told_broken_)) return;
+  uio_wait_.release();
+  inbox_wait_.release();
+  timer_.cancel();
+  std::exchange(drained_, nullptr)();
+}
+
+void Serving::drain(std::function<void()> done) {
+  drained_ = std::move(done);
+  const TimePoint now = look();
+  device_.on_leaving(now);
+  run_at(now);
+}
+
+void Serving::resize(uint64_t bytes) { device_.on_resized(bytes); }
+
+void Serving::restart(ring::Ring ring) {
+  told_broken_ = told_unused_ = false;
+  device_.restart(std::move(ring));
+  run();
+}
+
+}  // namespace tcmurbd::reactor

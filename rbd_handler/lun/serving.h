@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reactor's half of a LUN: waits for the kernel's and librbd's wake-ups, feeds the Device and
+// rings the doorbell once a batch.
+//
+// Thread: all of it, constructor and destructor excepted, runs on the LUN's reactor; nothing in
+// here blocks, but for the doorbell, which runs the kernel's copy of read data in our call.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "rbd_handler/device/device.h"
+#include "rbd_handler/kernel/configfs.h"
+#include "rbd_handler/kernel/uio.h"
+#include "rbd_handler/lun/copy_run.h"
+#include "rbd_handler/reactor/heartbeat.h"
+#include "rbd_handler/reactor/inbox.h"
+
+namespace tcmurbd::reactor {
+
+class Serving : public std::enable_shared_from_this<Serving> {
+ public:
+  struct Hooks {
+    // Fetch what configfs says now, on a thread that may block, then call on_target_facts on the
+    // reactor.
+    std::function<void()> fetch_target_facts;
+    // A job of the exclusive lock to start, on a thread that may block; its outcome comes with
+    // apply().
+    std::function<void(lock::Job)> lock_job;
+    // A peer's request is answered.
+    std::function<void(lock::PeerReply)> peer_reply;
+    // An EXTENDED COPY to find the disks for; CopyRun::begin() is to be called some time later.
+    std::function<void(scsi::CopyRequest, std::shared_ptr<CopyRun>)> copy;
+    // What an operator wants to know.
+    std::function<void(const Report&)> report;
+    // The ring can't be followed any more: the device is to be blocked now. Once per broken ring.
+    std::function<void(const std::string& reason)> broken;
+    // Nothing will write to its data area any more: it can be reset now, then restart(). Once per
+    // broken ring, after `broken`.
+    std::function<void()> ring_unused;
+  };
+
+  // What it works on; all must outlive it, and `image` all ops that it was given.
+  struct Parts {
+    Heartbeat& heartbeat;  // Of the reactor.
+    kernel::UioDevice& uio;
+    kernel::KeptBuffers kept_buffers;
+    Inbox& inbox;
+    Image& image;
+    ring::Ring ring;
+  };
+  // `poll`: how long to look for more work before sleeping.
+  Serving(boost::asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
+          const DeviceSettings& settings, std::chrono::microseconds poll, Hooks hooks);
+
+  ~Serving();
+
+  // Looks at the ring first: work that was queued before the open raises no event.
+  void start();
+  // Goes on until nothing is open and nothing is with the image, then stops and calls `done`; it
+  // may take for ever when RADOS hangs. Nothing runs and no image op is in flight after `done`.
+  void drain(std::function<void()> done);
+  // Hands an event to the device, and lets it have its effects.
+  template <typename Fn>
+  void apply(const Fn& event) {
+    const TimePoint now = look();
+    event(device_, now);
+    run_at(now);
+  }
+  void resize(uint64_t bytes);
+  // After `broken`, with the ring that was reset.
+  void restart(ring::Ring ring);
+
+  // A read or write of a copy; CopyRun::op_done() follows.
+  void copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op);
+  // Nothing of a copy begins here any more, and what is under way only holds its range.
+  void copy_leaves(const CopyRun& copy);
+  // How far a copy is that came to this LUN, and its end.
+  void copy_progress(uint32_t task, uint16_t segments, uint64_t bytes);
+  void copy_ended(uint32_t task, const scsi::Result& result);
+
+  const Device& device() const { return device_; }
+
+ private:
+  void wait_for_kernel();
+  void wait_for_inbox();
+  void wait_for_time();
+  void run() { run_at(look()); }
+  void run_at(TimePoint now);
+  TimePoint look();
+  void hand_out();
+  void hand_out_copies();
+  void poll_or_sleep(bool worked, bool more);
+  void settle();
+
+  boost::asio::io_context& reactor_;
+  Heartbeat& heartbeat_;
+  kernel::UioDevice& uio_;
+  kernel::KeptBuffers kept_buffers_;
+  Inbox& inbox_;
+  boost::asio::posix::stream_descriptor uio_wait_;  // Borrow their descriptors.
+  boost::asio::posix::stream_descriptor inbox_wait_;
+  boost::asio::steady_timer timer_;
+  bool timer_armed_ = false;
+  const std::chrono::microseconds poll_;
+  const Hooks hooks_;
+  Device device_;
+  TimePoint looked_{};  // The last time that the heartbeat was asked.
+  TimePoint poll_until_{};
+  bool run_posted_ = false;
+  bool told_broken_ = false;
+  bool told_unused_ = false;
+  std::map<uint32_t, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
+  std::map<uint64_t, std::shared_ptr<CopyRun>> guests_;  // That read or write here, by their id.
+  std::vector<uint16_t> freed_;                          // Scratch, like those below.
+  std::vector<lock::PeerReply> replies_;
+  std::vector<Report> reports_;
+  std::vector<CopyStart> copy_starts_;
+  std::vector<uint32_t> copy_cancels_;
+  std::vector<CopyOpDone> copy_ops_done_;
+  std::function<void()> drained_;
+};
+
+}  // namespace tcmurbd::reactor
