@@ -6,7 +6,7 @@
 set -eu
 
 # To build the daemon and its unit tests.
-build="g++ cmake ninja-build pkg-config git
+build="g++ cmake dbus ninja-build pkg-config git
   libboost-dev libcli11-dev libfmt-dev libgmock-dev libgtest-dev libnl-3-dev libnl-genl-3-dev librados-dev librbd-dev
   libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev"
 
@@ -17,7 +17,7 @@ check="clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev llvm-19"
 lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados
   ceph-mon ceph-osd ceph-mgr ceph-common
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
-  tcmu-runner dbus libglib2.0-bin"
+  tcmu-runner targetcli-fb libglib2.0-bin"
 
 usage() { sed -n '3,5s/^# \{0,1\}//p' "$0"; }
 

@@ -13,6 +13,7 @@
 #include "common/boot_clock.h"
 #include "rbd_handler/ceph/headroom.h"
 #include "rbd_handler/daemon/status_json.h"
+#include "rbd_handler/reactor/jobs.h"
 
 namespace tcmurbd {
 
@@ -104,6 +105,10 @@ bool Daemon::start() {
   wait_for_netlink();
   heartbeat_ = Heartbeat(boot_now());
   wait_for_beat();
+  bus_ = std::make_unique<BusService>(
+      control_, [this](const std::string& dev_config, BusService::Answer answer) {
+        check_config(dev_config, std::move(answer));
+      });
   take_over();
   return true;
 }
@@ -350,6 +355,17 @@ void Daemon::answer_control(std::string_view request, admin::ControlSocket::Repl
   for (const auto& [minor, lun] : luns_) {
     lun->status([answer](Lun::Status status) { answer->devices.push_back(std::move(status)); });
   }
+}
+
+// Opens the image as a LUN would, and closes it. What hangs in RADOS keeps its job's thread; the
+// bus service answers the caller in time.
+void Daemon::check_config(const std::string& dev_config, BusService::Answer answer) {
+  auto spec = parse_dev_config(dev_config);
+  if (!spec) return answer(std::unexpected(spec.error()));
+  auto jobs = std::make_shared<reactor::Jobs>(control_);
+  auto verdict = std::make_shared<BusService::Verdict>();
+  jobs->run([spec = std::move(*spec), verdict] { *verdict = check_image(spec); },
+            [verdict, answer = std::move(answer)] { answer(*verdict); });
 }
 
 }  // namespace tcmurbd

@@ -19,6 +19,7 @@
 
 #include "common/heartbeat.h"
 #include "config/config.h"
+#include "rbd_handler/daemon/bus_service.h"
 #include "rbd_handler/daemon/control_socket.h"
 #include "rbd_handler/kernel/netlink.h"
 #include "rbd_handler/lun/lun.h"
@@ -67,6 +68,7 @@ class Daemon {
   void shut_down();
   void ready();
   void answer_control(std::string_view request, admin::ControlSocket::Reply reply);
+  void check_config(const std::string& dev_config, BusService::Answer answer);
 
   Config config_;
   const ReadConfig read_config_;
@@ -83,6 +85,7 @@ class Daemon {
   std::unique_ptr<kernel::NetlinkChannel> netlink_;
   boost::asio::posix::stream_descriptor netlink_wait_;
   std::unique_ptr<admin::ControlSocket> socket_;
+  std::unique_ptr<BusService> bus_;
   std::map<uint32_t, std::shared_ptr<Lun>> luns_;  // By UIO minor.
   size_t starting_ = 0;  // LUNs being taken over whose first outcome is not known.
   bool stopping_ = false;

@@ -191,4 +191,10 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
   return guarded([&] { return open_all(spec, configfs, record, listeners, log); });
 }
 
+std::expected<void, std::string> check_image(const ImageSpec& spec) {
+  const auto opened = open_instance(spec, [](const OpDone&) {}, {});
+  if (!opened) return std::unexpected(opened.error().text);
+  return {};
+}
+
 }  // namespace tcmurbd

@@ -89,4 +89,8 @@ std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const Im
                                                                         ceph::CompletionSink done,
                                                                         ceph::NewsSink news);
 
+// Whether a LUN could serve this image: opens an instance and closes it again. For a person who is
+// about to create the device.
+std::expected<void, std::string> check_image(const ImageSpec& spec);
+
 }  // namespace tcmurbd

@@ -111,6 +111,11 @@ class TcmuRbd(Daemon):
             file.write(text)
 
 
+def start_system_bus(gateway):
+    """D-Bus, as a machine with systemd has it. Debian's tcmu-runner brings the policy for the name of TCMU handlers."""
+    gateway.run("[ -S /run/dbus/system_bus_socket ] || dbus-daemon --system --fork")
+
+
 class TcmuRunner(Daemon):
     """The peer. It knows no sd_notify; it is ready when it has taken its name on D-Bus."""
 
@@ -122,7 +127,6 @@ class TcmuRunner(Daemon):
     def start(self, timeout=_START_SECONDS, ready=True):
         # It looks for the kernel's modules under /lib/modules, which is where they would be without a user-mode kernel.
         self.gateway.run("""
-            [ -S /run/dbus/system_bus_socket ] || dbus-daemon --system --fork
             [ -e /lib/modules/$(uname -r) ] && exit
             if [ -d /usr/lib/modules ]; then
               mount -t tmpfs tmpfs /usr/lib/modules && ln -s /usr/lib/uml/modules/$(uname -r) /usr/lib/modules/
@@ -130,6 +134,7 @@ class TcmuRunner(Daemon):
               modprobe -d /run/modules overlay && mkdir /run/overlay && ln -s /usr/lib/uml/modules /run/overlay/modules &&
               mount -t overlay overlay -o lowerdir=/run/overlay:/usr/lib /usr/lib
             fi""")
+        start_system_bus(self.gateway)
         super().start(timeout, ready=False)
         if ready:
             self.gateway.run("gdbus wait --system --timeout 50 org.kernel.TCMUService1", timeout)
