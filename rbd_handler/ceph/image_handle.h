@@ -35,6 +35,7 @@ class ImageHandle {
   const Client& client() const { return *client_; }
   const ImageInfo& info() const { return info_; }
   const DataObjects& data_objects() const { return *data_objects_; }
+  const ImageSpec& spec() const { return spec_; }
 
   // The size after a round trip to the image's header, or a negative errno; bytes() has it then.
   // The round trip tells a handle that was fenced without noticing, whose own idea of the size is

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <limits.h>
+#include <rados/librados.h>
 #include <rbd/librbd.h>
 
 #include <algorithm>
@@ -125,6 +126,25 @@ RbdImage::~RbdImage() {
 }
 
 bool RbdImage::primary() const { return handle_->primary(); }
+
+std::expected<void, std::string> RbdImage::publish(const ServiceStatus& status) {
+  const auto cluster = static_cast<rados_t>(handle_->client().handle());
+  if (!registered_) {
+    const std::string host = host_name();
+    const std::string metadata =
+        service_encoding(service_metadata(host, handle_->spec(), handle_->info().id));
+    if (const int r = rados_service_register(
+            cluster, "tcmu-runner", service_id(host, handle_->spec()).c_str(), metadata.c_str());
+        r < 0)
+      return std::unexpected("service map: " + failure_text(r));
+    registered_ = true;
+  }
+  if (const int r =
+          rados_service_update_status(cluster, service_encoding(service_status(status)).c_str());
+      r < 0)
+    return std::unexpected("service map: " + failure_text(r));
+  return {};
+}
 
 const ImageInfo& RbdImage::info() const { return handle_->info(); }
 

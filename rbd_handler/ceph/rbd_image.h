@@ -19,6 +19,7 @@
 #include "rbd_handler/ceph/image_facts.h"
 #include "rbd_handler/ceph/image_info.h"
 #include "rbd_handler/ceph/op_parts.h"
+#include "rbd_handler/ceph/service_entry.h"
 #include "rbd_handler/image.h"
 
 namespace tcmurbd::ceph {
@@ -71,6 +72,10 @@ class RbdImage final : public Image {
   ObjectPlace place_of(const ByteRange& range) const;
   // The instance's address, for logs and for fencing it. Any thread.
   const std::string& address() const;
+  // Registers with the cluster's service map at the first call, and then tells it `status`. Goes to
+  // the mgr with librados' next report. Does not block; any thread, one at a time. Errors: for the
+  // log; the image is served all the same.
+  std::expected<void, std::string> publish(const ServiceStatus& status);
   // The image's size now; refreshes the handle from the header. BLOCKS: worker thread.
   std::expected<uint64_t, std::string> refresh_size();
 
@@ -123,6 +128,7 @@ class RbdImage final : public Image {
 
   // These synchronise themselves.
   const std::unique_ptr<OpSlots> slots_;
+  bool registered_ = false;  // In the service map.
   std::atomic<uint32_t> in_flight_{0};
   std::atomic<bool> timed_out_{false};
 

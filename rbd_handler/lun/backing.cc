@@ -134,6 +134,7 @@ void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   opened_.image = number(std::move(opened_.image));
   if (opened_.channel) opened_.channel->serve_as(image().address());
   if (!opened_.predecessor.empty()) fenced_.push_back(opened_.predecessor);
+  publish(published_);
 }
 
 std::shared_ptr<ceph::RbdImage> Backing::number(std::shared_ptr<ceph::RbdImage> image) {
@@ -205,6 +206,7 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
     // What other gateways fenced before.
     if (opened_.ledger) opened_.ledger->refresh();
     bury_dead();
+    publish_owner(true);
     tell([](Device& device, TimePoint now) { device.on_acquired(now); });
     return;
   }
@@ -231,6 +233,7 @@ void Backing::release(uint64_t job) {
                if (!counts(job)) return;
                const bool good = released->has_value();
                if (good) {
+                 publish_owner(false);
                  log_->info("lock: released in {:.1f} ms", watch->milliseconds());
                } else {
                  log_->warning("lock: not released, fencing ourselves: {}", released->error().text);
@@ -267,6 +270,7 @@ void Backing::fenced(uint64_t job, const std::string& address,
   if (good) {
     log_->warning("fence: done in {:.0f} ms", milliseconds);
     fenced_.push_back(address);
+    fencing_ = true;
     if (const auto ledger = closed_ ? ledger_.lock() : opened_.ledger) ledger->add(address);
   } else {
     log_->error(
@@ -310,8 +314,14 @@ void Backing::reopened(uint64_t job,
     tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
     return;
   }
+  // Its reports go on until it is closed: they must not name an owner.
+  auto status = published_;
+  status.lock_owner = false;
+  if (!std::exchange(fencing_, false)) ++status.locks_lost;
+  publish(status);
   give_up_image();
   opened_.image = number(std::move(*outcome));
+  publish(status);
   if (opened_.channel) opened_.channel->serve_as(image().address());
   log_->info("reopen: serving with instance {}", image().address());
   unsafe_ = false;  // It could not have been opened.
@@ -354,6 +364,9 @@ void Backing::on_watch_lost() {
   log_->warning(
       "lock: the cluster has given up our watch on the lock's channel: this gateway was away, or "
       "cut off");
+  auto status = published_;
+  ++status.connections_lost;
+  publish(status);
   tell([](Device& device, TimePoint now) { device.on_away(AwayCause::kWatchLost, {}, now); });
 }
 

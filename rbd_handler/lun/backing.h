@@ -12,9 +12,11 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,8 @@ class Backing : public std::enable_shared_from_this<Backing> {
   // Logs where an op hangs: object, placement group, OSDs. At most one question under way.
   void locate(const ByteRange& range);
   void refresh_size(uint64_t device_bytes);
+  // A command was answered since its deadline had passed, and no initiator had aborted it.
+  void note_deadline();
 
   // The device is gone but ops hang: fences the instance, so that whoever needs the lock can break
   // it now and not when RADOS gives up. `done` when it is, or can't be.
@@ -93,6 +97,9 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void tell_role();
   void fence_predecessor_later();
   void bury_dead();
+  // Tells the service map, if it has changed.
+  void publish(ceph::ServiceStatus status);
+  void publish_owner(bool owner);
   void tell(Event event);
 
   boost::asio::io_context& control_;
@@ -106,7 +113,10 @@ class Backing : public std::enable_shared_from_this<Backing> {
   std::shared_ptr<void> mapping_;
   Tell tell_;
   std::vector<std::string> fenced_;  // Our own instances that are on the blocklist for sure.
-  bool unsafe_ = false;              // As the image that serves says.
+  ceph::ServiceStatus published_;
+  std::optional<std::chrono::steady_clock::time_point> last_deadline_;
+  bool fencing_ = false;  // The next instance takes the place of one that we fenced.
+  bool unsafe_ = false;   // As the image that serves says.
   std::vector<std::string> warnings_;
   boost::asio::steady_timer retry_timer_;  // For a predecessor that could not be fenced.
   uint64_t job_ = 0;                       // The last that was started.

@@ -18,6 +18,8 @@ namespace {
 constexpr std::chrono::seconds kFenceRetry{5};
 // Kept for the status; the log has all.
 constexpr size_t kWarningsMax = 16;
+// Commands that pass their deadlines closer to each other than this belong to one outage.
+constexpr std::chrono::seconds kOutage{60};
 
 }  // namespace
 
@@ -86,6 +88,29 @@ void Backing::fence_predecessor_later() {
           self->tell_role();
         });
   });
+}
+
+void Backing::publish(ceph::ServiceStatus status) {
+  published_ = status;
+  if (closed_ || !opened_.image) return;
+  if (auto published = image().publish(status); !published)
+    log_->warning("{}; the dashboard and gwcli do not see this gateway", published.error());
+}
+
+void Backing::publish_owner(bool owner) {
+  if (published_.lock_owner == owner) return;
+  auto status = published_;
+  status.lock_owner = owner;
+  publish(status);
+}
+
+void Backing::note_deadline() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto last = std::exchange(last_deadline_, now);
+  if (last && now - *last < kOutage) return;
+  auto status = published_;
+  ++status.commands_timed_out;
+  publish(status);
 }
 
 // Gateways that died. They held nothing, or whoever took the lock from them has blocklisted them;

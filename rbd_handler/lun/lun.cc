@@ -240,6 +240,7 @@ void Lun::on_report(const Report& report) {
     log_->info("{}", describe(report));
   }
   if (report.kind == Report::Kind::kHangs) backing_->locate(report.range);
+  if (report.kind == Report::Kind::kDeadline) backing_->note_deadline();
 }
 
 // Another handler would take the entries for commands: they are asked for only while we serve.
