@@ -51,7 +51,14 @@ void print_table(const nlohmann::json& status) {
   for (const auto& device : status.at("devices")) {
     std::cout << device.at("name").get<std::string>() << "  "
               << device.at("image").get<std::string>() << "  "
-              << device.at("state").get<std::string>() << "\n";
+              << device.at("state").get<std::string>();
+    if (device.contains("lock")) {
+      std::cout << "  lock " << device.at("lock").get<std::string>() << "  detached "
+                << device.at("detached");
+    }
+    std::cout << "\n";
+    for (const auto& warning : device.value("warnings", nlohmann::json::array()))
+      std::cout << "    warning: " << warning.get<std::string>() << "\n";
     if (!device.contains("counters")) continue;
     for (const auto& [name, value] : device.at("counters").items()) {
       if (value != 0) std::cout << "    " << name << " " << value << "\n";
@@ -60,13 +67,14 @@ void print_table(const nlohmann::json& status) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Asks a running tcmu-rbd.", "tcmu-rbdctl");
+  CLI::App app("Queries a running tcmu-rbd daemon.", "tcmu-rbdctl");
   app.set_version_flag("--version", TCMU_RBD_VERSION);
   std::string socket_path = Config{}.paths.control_socket;
   bool as_json = false;
   app.add_option("--socket", socket_path, "the daemon's control socket")->capture_default_str();
-  CLI::App* status = app.add_subcommand("status", "the devices served, their state and counters");
-  status->add_flag("--json", as_json, "as JSON");
+  CLI::App* status =
+      app.add_subcommand("status", "print the devices with their state, lock and counters");
+  status->add_flag("--json", as_json, "print JSON");
   app.require_subcommand(1);
   CLI11_PARSE(app, argc, argv);
 
@@ -74,7 +82,7 @@ int run(int argc, char** argv) {
   if (!answer) return 1;
   const auto parsed = nlohmann::json::parse(*answer, nullptr, false);
   if (parsed.is_discarded()) {
-    std::cerr << "tcmu-rbdctl: the daemon's answer is not JSON (was it stopped meanwhile?)\n";
+    std::cerr << "tcmu-rbdctl: the daemon's reply is not JSON (did it exit meanwhile?)\n";
     return 1;
   }
   if (as_json) {
