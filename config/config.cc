@@ -36,7 +36,8 @@ class Reader final : public YAML::EventHandler {
   const Config& config() const { return config_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
-    if (documents_++ > 0) refuse(mark, "a second document; the file is one map of sections");
+    if (documents_++ > 0)
+      refuse(mark, "a second document; the file must be a single map of sections");
   }
   void OnDocumentEnd() override {}
 
@@ -57,7 +58,7 @@ class Reader final : public YAML::EventHandler {
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    refuse(mark, "anchors and aliases are not used here");
+    refuse(mark, "anchors and aliases are not supported");
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
@@ -119,21 +120,21 @@ class Reader final : public YAML::EventHandler {
         refuse_section(mark);
       case Awaited::kSectionName:
       case Awaited::kKeyName:
-        refuse(mark, fmt::format("{} where a key's name should be", what));
+        refuse(mark, fmt::format("{} instead of a key's name", what));
       case Awaited::kValue:
         break;
     }
     refuse(mark, fmt::format("{} takes one value, not {}", key_->full_name(), what));
   }
   static void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
-    if (anchor != 0) refuse(mark, "anchors and aliases are not used here");
+    if (anchor != 0) refuse(mark, "anchors and aliases are not supported");
   }
 
   void begin_section(const YAML::Mark& mark, const std::string& name) {
     if (config_key_names(name).empty())
       refuse(mark,
              fmt::format("unknown section {}; known: {}", quoted(name), config_section_names()));
-    if (!seen_.insert(name).second) refuse(mark, fmt::format("section {} stands twice", name));
+    if (!seen_.insert(name).second) refuse(mark, fmt::format("section {} appears twice", name));
     section_ = name;
     awaited_ = Awaited::kSection;
   }
@@ -144,7 +145,7 @@ class Reader final : public YAML::EventHandler {
       refuse(mark, fmt::format("unknown key {}; known: {}", quoted(section_ + "." + name),
                                config_key_names(section_)));
     if (!seen_.insert(key_->full_name()).second)
-      refuse(mark, fmt::format("{} stands twice", key_->full_name()));
+      refuse(mark, fmt::format("{} appears twice", key_->full_name()));
     awaited_ = Awaited::kValue;
   }
 
@@ -184,7 +185,7 @@ std::expected<Config, std::string> parse_config(std::string_view text, std::stri
   if (text.size() > kConfigBytesMax) return std::unexpected(too_large(name));
   if (const int line = line_of_control_character(text); line != 0)
     return std::unexpected(
-        fmt::format("{}:{}: a control character; the file is UTF-8 text", name, line));
+        fmt::format("{}:{}: a control character; the file must be UTF-8 text", name, line));
   try {
     std::ispanstream stream{std::span<const char>(text)};
     YAML::Parser parser(stream);

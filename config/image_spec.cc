@@ -34,7 +34,7 @@ bool has_control_character(std::string_view text) {
 
 // POOL[/NAMESPACE]/IMAGE[@SNAP]
 std::expected<void, std::string> parse_path(std::string_view path, ImageSpec& spec) {
-  constexpr std::string_view kForm = "; it is rbd/POOL[/NAMESPACE]/IMAGE[@SNAP]";
+  constexpr std::string_view kForm = "; expected rbd/POOL[/NAMESPACE]/IMAGE[@SNAP]";
   const auto refuse = [&](std::string_view what) {
     return Refusal(fmt::format("{} in {}{}", what, quoted(path), kForm));
   };
@@ -69,7 +69,7 @@ std::expected<uint32_t, std::string> parse_seconds(std::string_view name, std::s
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (error != std::errc{} || end != value.data() + value.size() ||
       number > kCommandDeadlineSecondsMax)
-    return Refusal(fmt::format("{}={}: it takes whole seconds from 0 to {}", name, quoted(value),
+    return Refusal(fmt::format("{}={}: expected whole seconds from 0 to {}", name, quoted(value),
                                kCommandDeadlineSecondsMax));
   return number;
 }
@@ -83,12 +83,12 @@ std::expected<void, std::string> apply_option(std::string_view name, std::string
   } else if (name == "conf") {
     // The daemon's working directory is nobody's business.
     if (!value.starts_with('/'))
-      return Refusal(fmt::format("conf={}: it takes an absolute path", quoted(value)));
+      return Refusal(fmt::format("conf={}: expected an absolute path", quoted(value)));
     spec.conf_path = value;
   } else if (name == "id") {
     if (value.empty() || value.starts_with("client."))
       return Refusal(
-          fmt::format("id={}: it takes a CephX user's name without 'client.'", quoted(value)));
+          fmt::format("id={}: expected a CephX user's name without 'client.'", quoted(value)));
     spec.user = value;
   } else if (name != "tcmur_cmd_time_out") {
     return Refusal(fmt::format("unknown option {}; known: {}", quoted(name), kOptionNames));
@@ -106,7 +106,7 @@ std::expected<void, std::string> parse_options(std::string_view options, ImageSp
     if (!has_value)
       return Refusal(fmt::format("option {} has no '='; known: {}", quoted(name), kOptionNames));
     if (!seen.insert(name).second)
-      return Refusal(fmt::format("option {} stands twice", quoted(name)));
+      return Refusal(fmt::format("option {} appears twice", quoted(name)));
     if (auto applied = apply_option(name, value, spec); !applied) return applied;
   }
   return {};

@@ -132,7 +132,7 @@ std::expected<void, std::string> set_config_key(Config& config, const ConfigKey&
       std::visit([&](const auto& kind) { return set_value(config, kind, value); }, key.value);
   if (allowed.empty()) return {};
   return std::unexpected(
-      fmt::format("{}: {} is not allowed; it takes {}", key.full_name(), quoted(value), allowed));
+      fmt::format("{}: {} is not allowed; expected {}", key.full_name(), quoted(value), allowed));
 }
 
 std::string config_section_names() {

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that this project needs, and nothing when they are there already.
-#   deps.sh [build|check|lab|all]   to build the daemon and its tests; for style and fuzzing; for the lab and the quickstart; all
-#   deps.sh --list [SECTION]  only prints the names
+# Installs the required Debian packages that are missing.
+#   deps.sh [build|check|lab|all]   for the daemon and its tests; style checks and fuzzing; lab and quickstart; all
+#   deps.sh --list [SECTION]  only print the package names
 set -eu
 
 # To build the daemon and its unit tests.
@@ -10,10 +10,10 @@ build="g++ cmake dbus ninja-build pkg-config git
   libboost-dev libcli11-dev libfmt-dev libgmock-dev libgtest-dev libnl-3-dev libnl-genl-3-dev librados-dev librbd-dev
   libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev"
 
-# Style, and the fuzzers: some hundred megabytes that who only builds can do without.
+# Style checks and fuzzers: several hundred megabytes, not needed for a build.
 check="clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev llvm-19"
 
-# For a real kernel (user-mode-linux), a real cluster and initiators; tcmu-runner is the peer that the lab is proven with.
+# A kernel (user-mode-linux), a cluster and initiators; tcmu-runner is the reference for the lab and the benchmarks.
 lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados
   ceph-mon ceph-osd ceph-mgr ceph-common
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
@@ -36,15 +36,15 @@ esac
 if [ -n "$list" ]; then printf '%s\n' $wanted; exit 0; fi
 
 command -v dpkg-query > /dev/null || {
-  echo "deps.sh: this is not Debian or Ubuntu; install what 'deps.sh --list' prints by its names here" >&2
+  echo "deps.sh: this is not Debian or Ubuntu; install the equivalents of the packages that 'deps.sh --list' prints" >&2
   exit 1
 }
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2> /dev/null | sed -n 's/^installed //p' || true)
 missing=$(printf '%s\n' $wanted | sort -u | grep -vxF -e "$installed" || true)
 [ -n "$missing" ] || exit 0
-[ "$(id -u)" = 0 ] || { echo "deps.sh: as root, please: apt-get install" $missing >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "deps.sh: must be run as root: apt-get install" $missing >&2; exit 1; }
 
-# Installing must not start services: tcmu-runner's would take the TCMU devices of this very host.
+# Do not start services: tcmu-runner would take over the TCMU devices of this host.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
   trap 'rm -f $policy' EXIT
@@ -54,7 +54,7 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 install() { apt-get install -y --no-install-recommends -o Dpkg::Use-Pty=0 $missing; }
 echo "deps.sh: installing" $missing
-# The package lists at hand are often good enough; if not, they are fetched, and a second failure is one to show.
+# Try the present package lists first; update them if that fails, and report the second failure.
 if ! apt-get install -s --no-install-recommends $missing > /dev/null 2>&1 || ! install > /dev/null 2>&1; then
   apt-get update
   install

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The quickstart's show: an image served as a local disk and over iSCSI, and the proof that all see the same bytes."""
+"""The quickstart's demonstration: serves an image as a local disk and over iSCSI, and checks that all views are identical."""
 
 import argparse
 import contextlib
@@ -28,7 +28,7 @@ PORT = 3260
 
 
 class Steps:
-    """Tells what is going on, and for how long already where somebody watches."""
+    """Prints each step, with the elapsed time on a terminal."""
 
     def __init__(self):
         self.started = time.monotonic()
@@ -58,7 +58,7 @@ class Steps:
 
 
 class Show:
-    """The main job on a machine with LIO: `undo` collects what has to be removed at the end where it would stay."""
+    """The demonstration on a machine with LIO; `undo` collects the cleanup steps."""
 
     def __init__(self, steps, machine, images, undo, image, size, pool="rbd"):
         self.steps, self.machine, self.images, self.undo = steps, machine, images, undo
@@ -177,21 +177,21 @@ def _how_to_connect(address, port):
 
 
 def _how_to_go_on():
-    print("\nAll of it goes away now. With --keep it stays up until Ctrl-C and tells how to connect an initiator; --help has the rest.")
+    print("\nEverything is removed now. With --keep it stays up until Ctrl-C and prints how to connect an initiator; see --help.")
 
 
 def _wait_for_the_end(pid):
-    print(f"\nStop it, and it leaves nothing behind: Ctrl-C, or  kill {pid}", flush=True)
+    print(f"\nStop with Ctrl-C or  kill {pid}  (everything is removed)", flush=True)
     while True:
-        time.sleep(0.5)  # not pause(): one of librados' threads may take the signal, and only this one's Python acts on it
+        time.sleep(0.5)  # not pause(): a librados thread may receive the signal, but Python handles it in the main thread
 
 
 def _tell_failure(main_job):
-    """Ends with what went wrong as a text; a traceback is for those who know this program."""
+    """Reports a failure as text instead of a traceback."""
     try:
         main_job()
     except (LabError, RuntimeError, OSError) as failure:
-        print(f"\nquickstart.sh: this failed, after the steps above:\n{failure}", file=sys.stderr)
+        print(f"\nquickstart.sh: failed after the steps above:\n{failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
@@ -200,7 +200,7 @@ def _tell_failure(main_job):
 
 
 def in_lab(arguments):
-    """Everything in a lab, which vanishes with this process."""
+    """Runs everything in a lab, which is removed with this process."""
     outer = os.getpid()
     try:
         listener = socket.create_server(("127.0.0.1", arguments.port)) if arguments.keep else None
@@ -209,7 +209,7 @@ def in_lab(arguments):
 
     def body():
         steps = Steps()
-        print("3. A cluster and a gateway of their own, in memory")
+        print("3. A private cluster and gateway, in memory")
         with contextlib.ExitStack() as ends:
             lab = Lab()
             with steps("Starting a Ceph cluster: one monitor, one OSD"):
@@ -224,7 +224,7 @@ def in_lab(arguments):
                 _how_to_connect("127.0.0.1", arguments.port)
                 enter = f"nsenter --target {outer} --net --mount"
                 agent = os.path.normpath(os.path.join(_ROOT, "tests/lab/lib/channel.py"))
-                print(f"Look at the cluster, or run something in the gateway ({show.disk} is there):\n"
+                print(f"Inspect the cluster, or run a command in the gateway (the disk is {show.disk}):\n"
                       f"   {enter} ceph -c {lab.cluster.conf} -s\n"
                       f"   {enter} python3 {agent} {machine.address} 'lsblk; dmesg | tail'")
                 _wait_for_the_end(outer)
@@ -239,7 +239,7 @@ def in_lab(arguments):
 
 
 def on_host(arguments):
-    """This host's kernel and cluster; what was made is removed at the end, whatever the end."""
+    """Uses this host's kernel and cluster; always removes what it created."""
     conf = os.environ.get("CEPH_CONF", "/etc/ceph/ceph.conf")
     print("3. This host")
     try:
@@ -269,7 +269,7 @@ def on_host(arguments):
 
 
 def _mib(text):
-    """An image's size: what ext4 and the files need at least, what is read whole in a few minutes at most."""
+    """Parses the image size: large enough for ext4 and the files, small enough to read in a few minutes."""
     if not text.isdecimal() or not 16 <= int(text) <= 4096:
         raise argparse.ArgumentTypeError(f"{text!r}: it takes 16 to 4096 (MiB)")
     return int(text)

@@ -49,8 +49,9 @@ int run(int argc, char** argv) {
   std::string path = kDefaultConfig;
   bool check_only = false;
   const CLI::Option* named =
-      app.add_option("--config", path, "the YAML config file")->capture_default_str();
-  app.add_flag("--check-config", check_only, "read the config, say what is wrong with it, and end");
+      app.add_option("--config", path, "the YAML configuration file")->capture_default_str();
+  app.add_flag("--check-config", check_only,
+               "check the configuration file, report an error in it, and exit");
   CLI11_PARSE(app, argc, argv);
 
   const auto config = read_config(path, named->count() != 0);

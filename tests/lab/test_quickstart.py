@@ -67,7 +67,7 @@ class QuickstartTest(unittest.TestCase):
                                    stdout=subprocess.PIPE, text=True, start_new_session=True)
         self.addCleanup(process.stdout.close)
         told = ""
-        while "Stop it" not in told:
+        while "Stop with" not in told:
             line = process.stdout.readline()
             self.assertTrue(line, f"it ended:\n{told}")
             told += line

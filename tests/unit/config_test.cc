@@ -69,7 +69,7 @@ TEST(Config, YesAndNo) {
   EXPECT_TRUE(parsed("device: {reads_need_lock: yes}").device.reads_need_lock);
   EXPECT_FALSE(parsed("device: {reads_need_lock: no}").device.reads_need_lock);
   EXPECT_EQ(refusal("device:\n  reads_need_lock: maybe\n"),
-            "test.yaml:2: device.reads_need_lock: 'maybe' is not allowed; it takes yes or no");
+            "test.yaml:2: device.reads_need_lock: 'maybe' is not allowed; expected yes or no");
 }
 
 TEST(Config, EveryLogLevel) {
@@ -85,13 +85,13 @@ TEST(Config, MessagesNameFileLineKeyAndWhatIsAllowed) {
   EXPECT_EQ(refusal("\n\nlogs: {}\n"),
             "test.yaml:3: unknown section 'logs'; known: log, paths, reactor, device");
   EXPECT_EQ(refusal("log:\n  level: loud\n"),
-            "test.yaml:2: log.level: 'loud' is not allowed; it takes one of debug, info, warning, "
+            "test.yaml:2: log.level: 'loud' is not allowed; expected one of debug, info, warning, "
             "error");
   EXPECT_EQ(refusal("reactor:\n  threads: 65\n"),
-            "test.yaml:2: reactor.threads: '65' is not allowed; it takes a whole number of threads "
+            "test.yaml:2: reactor.threads: '65' is not allowed; expected a whole number of threads "
             "from 1 to 64");
   EXPECT_EQ(refusal("paths:\n  lock_file: run/lock\n"),
-            "test.yaml:2: paths.lock_file: 'run/lock' is not allowed; it takes the absolute path "
+            "test.yaml:2: paths.lock_file: 'run/lock' is not allowed; expected the absolute path "
             "of a file, at most 4095 bytes");
 }
 
@@ -126,14 +126,14 @@ TEST(Config, WrongShapes) {
               HasSubstr("log.level takes one value, not a map"));
   EXPECT_THAT(refusal("log:\n  level:\n"), HasSubstr("log.level has no value"));
   EXPECT_THAT(refusal("log:\n  level: ~\n"), HasSubstr("log.level has no value"));
-  EXPECT_THAT(refusal("? [a]\n: b\n"), HasSubstr("a list where a key's name should be"));
+  EXPECT_THAT(refusal("? [a]\n: b\n"), HasSubstr("a list instead of a key's name"));
   EXPECT_THAT(refusal("~: b\n"), HasSubstr("a key without a name"));
   EXPECT_THAT(refusal("log: {}\n---\nlog: {}\n"), HasSubstr("test.yaml:2: a second document"));
 }
 
 TEST(Config, NothingTwice) {
-  EXPECT_EQ(refusal("log:\n  burst: 5\n  burst: 5\n"), "test.yaml:3: log.burst stands twice");
-  EXPECT_EQ(refusal("log:\n  burst: 5\npaths:\nlog:\n"), "test.yaml:4: section log stands twice");
+  EXPECT_EQ(refusal("log:\n  burst: 5\n  burst: 5\n"), "test.yaml:3: log.burst appears twice");
+  EXPECT_EQ(refusal("log:\n  burst: 5\npaths:\nlog:\n"), "test.yaml:4: section log appears twice");
 }
 
 TEST(Config, AnchorsAliasesAndMergesAreRefused) {

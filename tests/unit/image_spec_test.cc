@@ -64,7 +64,7 @@ TEST(ImageSpec, DeadlineRange) {
   EXPECT_EQ(parsed("rbd/p/i;osd_op_timeout=600").command_deadline, seconds(600));
   for (const auto* bad : {"601", "-1", "", "3s", "4294967297", "1.5", " 3", "0x3"})
     EXPECT_THAT(refusal(std::string("rbd/p/i;osd_op_timeout=") + bad),
-                HasSubstr("it takes whole seconds from 0 to 600"))
+                HasSubstr("expected whole seconds from 0 to 600"))
         << bad;
 }
 
@@ -73,7 +73,7 @@ TEST(ImageSpec, OptionsAreRefusedByName) {
             "unknown option 'osd_timeout'; known: osd_op_timeout, conf, id");
   EXPECT_THAT(refusal("rbd/p/i;rbd_cache"), HasSubstr("option 'rbd_cache' has no '='"));
   EXPECT_THAT(refusal("rbd/p/i;=3"), HasSubstr("unknown option ''"));
-  EXPECT_EQ(refusal("rbd/p/i;id=a;id=a"), "option 'id' stands twice");
+  EXPECT_EQ(refusal("rbd/p/i;id=a;id=a"), "option 'id' appears twice");
   EXPECT_THAT(refusal("rbd/p/i;conf=ceph.conf"), HasSubstr("conf='ceph.conf'"));
   EXPECT_THAT(refusal("rbd/p/i;conf="), HasSubstr("absolute path"));
   EXPECT_THAT(refusal("rbd/p/i;id="), HasSubstr("id=''"));
