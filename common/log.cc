@@ -81,7 +81,7 @@ int64_t Log::admit(const void* place) {
 void Log::emit(spdlog::level::level_enum level, const std::string& line, int64_t left_out) {
   const std::string prefix = tag_.empty() ? "" : tag_ + ": ";
   if (left_out > 0) {
-    spdlog::log(level, "{}{} ({} like this left out)", prefix, line, left_out);
+    spdlog::log(level, "{}{} ({} similar lines suppressed)", prefix, line, left_out);
   } else {
     spdlog::log(level, "{}{}", prefix, line);
   }

@@ -24,7 +24,7 @@ void write_line(spdlog::sinks::sink& sink, const spdlog::details::log_msg& line)
 }
 
 void tell_lost(spdlog::sinks::sink& sink, size_t lost) {
-  const std::string text = fmt::format("{} log lines are lost: the log was not read", lost);
+  const std::string text = fmt::format("{} log lines lost: the log output was blocked", lost);
   write_line(sink, spdlog::details::log_msg("", spdlog::level::warn, text));
 }
 

@@ -22,8 +22,7 @@ std::expected<Blocklist, std::string> parse_blocklist(std::string_view json) {
   } catch (const nlohmann::json::exception&) {
     list = nullptr;
   }
-  if (!list.is_array())
-    return std::unexpected(std::string("the monitors' answer is not understood"));
+  if (!list.is_array()) return std::unexpected(std::string("cannot parse the monitors' reply"));
   Blocklist found;
   for (const auto& entry : list) {
     const auto address = entry.is_object() ? entry.find("addr") : entry.end();

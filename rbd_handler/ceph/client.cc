@@ -137,7 +137,7 @@ std::expected<void, std::string> Client::configure(const std::string& conf_path,
        {image_settings(), std::span<const Setting>(kClientSettings), role_settings(role)})
     for (const Setting& setting : settings)
       if (const int r = rados_conf_set(cluster_, setting.name, setting.value); r < 0)
-        return refuse(fmt::format("librados does not take {}={}: {}", setting.name, setting.value,
+        return refuse(fmt::format("librados does not accept {}={}: {}", setting.name, setting.value,
                                   failure_text(r)));
   return {};
 }
@@ -147,7 +147,8 @@ std::expected<void, std::string> Client::start() {
     return std::unexpected(fmt::format("{}: {}", name_, connect_failure(r)));
   char* address = nullptr;
   if (const int r = rados_getaddrs(cluster_, &address); r < 0)
-    return std::unexpected(fmt::format("{}: its own address: {}", name_, failure_text(r)));
+    return std::unexpected(
+        fmt::format("{}: cannot read its own address: {}", name_, failure_text(r)));
   address_ = address;
   rados_buffer_free(address);
   return {};
@@ -168,7 +169,7 @@ std::string Client::connect_failure(int error) const {
       return fmt::format("refused by the monitors: no such user, or its key is wrong; keyring: {}",
                          option("keyring"));
     case ENOENT:
-      if (option("mon_host").empty()) return "no address of a monitor: mon_host is not set";
+      if (option("mon_host").empty()) return "no monitor address: mon_host is not set";
       return fmt::format("no readable key; keyring: {}", option("keyring"));
     case EINVAL:
       return fmt::format("connecting: invalid settings or key; mon_host: {}; keyring: {}",

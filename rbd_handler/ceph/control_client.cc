@@ -56,7 +56,7 @@ std::string blocklist_failure(int error) {
     case ETIMEDOUT:
       return "the monitors did not answer in time; they seem to have no quorum";
     case EINVAL:
-      return "the monitors do not take this address";
+      return "the monitors reject this address";
     default:
       return failure_text(error);
   }
@@ -86,8 +86,8 @@ std::expected<void, LockFailure> ControlClient::blocklist(const std::string& add
 
 std::expected<Blocklist, LockFailure> ControlClient::blocklisted() const {
   const auto failed = [this](const std::string& reason, int error) {
-    return std::unexpected(LockFailure{
-        fmt::format("{}: looking at the blocklist: {}", client_->name(), reason), error});
+    return std::unexpected(
+        LockFailure{fmt::format("{}: reading the blocklist: {}", client_->name(), reason), error});
   };
   const auto answer =
       ask_monitors(client_->handle(), {{"prefix", "osd blocklist ls"}, {"format", "json"}});
@@ -106,9 +106,10 @@ std::expected<bool, LockFailure> ControlClient::may_blocklist() const {
                                                        {"expire", 1.0}});
   if (answer || answer.error() == -EINVAL) return true;
   if (answer.error() == -EPERM || answer.error() == -EACCES) return false;
-  return std::unexpected(LockFailure{
-      fmt::format("{}: may it blocklist: {}", client_->name(), blocklist_failure(answer.error())),
-      answer.error()});
+  return std::unexpected(
+      LockFailure{fmt::format("{}: checking the permission to blocklist: {}", client_->name(),
+                              blocklist_failure(answer.error())),
+                  answer.error()});
 }
 
 std::expected<std::string, std::string> ControlClient::locate(const std::string& pool,
@@ -126,7 +127,7 @@ std::expected<std::string, std::string> ControlClient::locate(const std::string&
   const auto acting = map.find("acting");
   if (!map.is_object() || pgid == map.end() || !pgid->is_string() || acting == map.end() ||
       !acting->is_array())
-    return std::unexpected(fmt::format("{}: the monitors' answer is not understood", what));
+    return std::unexpected(fmt::format("{}: cannot parse the monitors' reply", what));
   std::string osds;
   for (const json& osd : *acting)
     if (osd.is_number_integer())

@@ -95,7 +95,7 @@ bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers) 
   if (!blocklist) {
     if (!std::exchange(complained_, true))
       ledgers.front()->log().warning(
-          "fence: {}; until it can be looked at, nobody notices when entries are removed",
+          "fence: {}; until the blocklist can be read, removed entries are not detected",
           blocklist.error().text);
     return false;
   }
@@ -112,13 +112,13 @@ bool FenceGuard::put_back(FenceLedger& ledger, const std::string& address) {
   const auto done = control_->blocklist(address);
   if (done) {
     ledger.log().error(
-        "fence: somebody removed the blocklist entry of {}, a fenced instance of image {} that may "
-        "have writes under way; put it back",
+        "fence: the blocklist entry of {}, a fenced instance of image {} that may have writes in "
+        "flight, was removed; restored it",
         address, ledger.image());
   } else if (!std::exchange(complained_, true)) {
     ledger.log().error(
-        "fence: somebody removed the blocklist entry of {}, a fenced instance of image {} that may "
-        "have writes under way, and it can't be put back: {}; tried again",
+        "fence: the blocklist entry of {}, a fenced instance of image {} that may have writes in "
+        "flight, was removed and cannot be restored: {}; will retry",
         address, ledger.image(), done.error().text);
   }
   return done.has_value();

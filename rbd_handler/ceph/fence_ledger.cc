@@ -212,8 +212,8 @@ void FenceLedger::State::ended(const char* what, int result) {
   }
   if (complains)
     log->warning(
-        "fence: the ledger of fenced instances can't be {}: {}; tried again, without it nobody "
-        "notices when blocklist entries are removed",
+        "fence: the ledger of fenced instances cannot be {}: {}; will retry; until then, removed "
+        "blocklist entries are not detected",
         what, failure_text(result));
 }
 

@@ -117,7 +117,7 @@ std::expected<void, std::string> Headroom::check_beside(size_t there, size_t ins
     return compare(there, instances);
   } catch (const std::system_error& error) {
     return std::unexpected(fmt::format(
-        "no room for another client instance: its limits can't be read: {}; raise RLIMIT_NOFILE "
+        "no room for another client instance: cannot read the limits: {}; raise RLIMIT_NOFILE "
         "(LimitNOFILE)",
         error.code().message()));
   }
@@ -126,7 +126,7 @@ std::expected<void, std::string> Headroom::check_beside(size_t there, size_t ins
 std::expected<void, std::string> Headroom::compare(size_t there, size_t instances) const {
   if (there + instances > kInstancesInAllMax)
     return std::unexpected(
-        fmt::format("{} client instances are there, those whose ops hang included; {} is the most",
+        fmt::format("{} client instances exist, including those with hung ops; the maximum is {}",
                     there, kInstancesInAllMax));
   const Amounts ours = used_by_us();
   const auto needed = [&](uint64_t Amounts::* of) {

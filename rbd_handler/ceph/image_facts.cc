@@ -75,33 +75,32 @@ std::string described(const WrongSetting& setting) {
                      setting.of_pool ? "pool" : "image");
 }
 
-constexpr std::string_view kNoChanges = "changes are not served until then";
+constexpr std::string_view kNoChanges = "writes get BUSY until then";
 
 void note_features(const std::string& image, const ImageFacts& before, const ImageFacts& now,
                    std::vector<std::string>& warnings) {
   if (now.journaling() && !before.journaling())
-    warnings.push_back(fmt::format(
-        "{} now has the feature journaling: a journal would replay writes that were aborted; "
-        "disable it with 'rbd feature disable'; {}",
-        image, kNoChanges));
+    warnings.push_back(
+        fmt::format("{} now has the feature journaling: a journal would replay aborted writes; "
+                    "disable it with 'rbd feature disable'; {}",
+                    image, kNoChanges));
   if (before.exclusive_lock() && !now.exclusive_lock())
     warnings.push_back(fmt::format(
         "{} has lost the feature exclusive-lock: gateways would no longer wait for each other's "
         "writes; enable it with 'rbd feature enable', or remove the device on all gateways and "
-        "make it anew; {}",
+        "create it again; {}",
         image, kNoChanges));
   if (!before.exclusive_lock() && now.exclusive_lock())
-    warnings.push_back(
-        fmt::format("{} now has the feature exclusive-lock: it is opened anew at "
-                    "the next write, which gets BUSY",
-                    image));
+    warnings.push_back(fmt::format(
+        "{} now has the feature exclusive-lock: the next write gets BUSY and reopens the image",
+        image));
   if (before.primary() && !now.primary())
     warnings.push_back(
-        fmt::format("{} was demoted (mirroring): reads are served, changes are refused until it is "
+        fmt::format("{} was demoted (mirroring): reads are served, writes are refused until it is "
                     "promoted with 'rbd mirror image promote'",
                     image));
   if (!before.primary() && now.primary())
-    warnings.push_back(fmt::format("{} was promoted (mirroring): changes are served", image));
+    warnings.push_back(fmt::format("{} was promoted (mirroring): writes are served", image));
 }
 
 void note_settings(const std::string& image, const ImageFacts& before, const ImageFacts& now,
@@ -110,8 +109,9 @@ void note_settings(const std::string& image, const ImageFacts& before, const Ima
     if (std::ranges::find(before.wrong_settings, setting) != before.wrong_settings.end()) continue;
     warnings.push_back(fmt::format(
         "{} now has {}, {}; remove it with 'rbd config {} rm'{}", image, described(setting),
-        harmless(setting) ? "which counts when it is opened the next time, and will be refused then"
-                          : "and cannot be served safely so",
+        harmless(setting)
+            ? "which takes effect, and is refused, when the image is opened the next time"
+            : "and cannot be served safely with it",
         setting.of_pool ? "pool" : "image",
         harmless(setting) ? "" : fmt::format("; {}", kNoChanges)));
   }
@@ -137,12 +137,13 @@ std::optional<std::string> refusal(const ImageFacts& facts, bool head) {
   // An aborted write that waits in the journal is replayed by the image's next owner, after newer
   // data.
   if (head && facts.journaling())
-    return "has the feature journaling: a journal would replay writes that were aborted; disable "
+    return "has the feature journaling: a journal would replay aborted writes; disable "
            "it with 'rbd feature disable'";
   if (facts.wrong_settings.empty()) return std::nullopt;
   const WrongSetting& setting = facts.wrong_settings.front();
-  return fmt::format("has {}, and cannot be served safely so; remove it with 'rbd config {} rm'",
-                     described(setting), setting.of_pool ? "pool" : "image");
+  return fmt::format(
+      "has {}, and cannot be served safely with it; remove it with 'rbd config {} rm'",
+      described(setting), setting.of_pool ? "pool" : "image");
 }
 
 bool unsafe(const ImageFacts& opened, const ImageFacts& now) {
@@ -161,11 +162,11 @@ ImageNews news_of(const std::string& name, const ImageFacts& opened, const Image
   note_settings(image, before, now, news.warnings);
   if (now.bytes < before.bytes)
     news.warnings.push_back(
-        fmt::format("{} was shrunk from {} to {} bytes: blocks beyond its end "
-                    "are refused; make it larger with 'rbd resize'",
+        fmt::format("{} was shrunk from {} to {} bytes: I/O beyond its end is refused; enlarge it "
+                    "with 'rbd resize'",
                     image, before.bytes, now.bytes));
   if (unsafe(opened, before) && !news.unsafe)
-    news.warnings.push_back(fmt::format("{} can be served safely again: so are changes", image));
+    news.warnings.push_back(fmt::format("{} can be served safely again: writes are served", image));
   return news;
 }
 

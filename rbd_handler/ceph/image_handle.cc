@@ -93,7 +93,8 @@ ImageHandle::Step ImageHandle::check_format() {
 
 ImageHandle::Step ImageHandle::check_facts() {
   auto facts = read_facts(image_);
-  if (!facts) return refuse_image("features and settings: " + failure_text(facts.error()));
+  if (!facts)
+    return refuse_image("reading its features and settings: " + failure_text(facts.error()));
   opened_ = std::move(*facts);
   if (const auto reason = refusal(opened_, spec_.snapshot.empty())) return refuse_image(*reason);
   bytes_.store(opened_.bytes, std::memory_order_release);

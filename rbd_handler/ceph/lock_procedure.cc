@@ -20,11 +20,11 @@ constexpr int kRoundsMax = 8;
 const char* reason_of(Asked asked) {
   switch (asked) {
     case Asked::kHoldsDetached:
-      return "which has writes that do not end";
+      return "the owner has hung writes";
     case Asked::kNoAnswer:
-      return "which did not answer";
+      return "the owner did not answer";
     case Asked::kNobody:
-      return "which is no tcmu-rbd, or has ended";
+      return "the owner is not on the lock channel (not tcmu-rbd, or exited)";
     case Asked::kReleased:
     case Asked::kMustWait:
       break;  // Not broken then.
@@ -56,11 +56,10 @@ class Taking {
 std::expected<LockTaken, LockFailure> Taking::run() {
   if (cluster_.own_watch() == OwnWatch::kGone)
     return std::unexpected(LockFailure{
-        "this gateway was away: the cluster has given up its watch on the lock's channel",
-        kWasAway});
+        "this gateway was away: the cluster removed its watch on the lock channel", kWasAway});
   for (int round = 0; round < kRoundsMax; ++round) {
     const auto read = cluster_.holder();
-    if (!read) return failed("reading who has the exclusive lock", read.error());
+    if (!read) return failed("reading the owner of the exclusive lock", read.error());
     const std::optional<LockHolder>& holder = *read;
     if (!holder || holder->address == cluster_.address()) {
       const auto done = take_free();
@@ -72,7 +71,8 @@ std::expected<LockTaken, LockFailure> Taking::run() {
     }
     if (auto freed = take_from(*holder); !freed) return std::unexpected(freed.error());
   }
-  return std::unexpected(LockFailure{"other gateways took the exclusive lock each time", -EAGAIN});
+  return std::unexpected(
+      LockFailure{"each time, another gateway acquired the exclusive lock first", -EAGAIN});
 }
 
 std::expected<bool, LockFailure> Taking::take_free() {
@@ -101,16 +101,16 @@ Step Taking::take_from(const LockHolder& holder) {
   }
   if (asked == Asked::kMustWait)
     return std::unexpected(LockFailure{
-        fmt::format("its owner {} ({}) waits for writes that hang, and was fenced a short time "
-                    "ago; asked again later",
-                    holder.address, holder.client),
+        fmt::format(
+            "its owner {} ({}) has hung writes and was fenced recently; will ask again later",
+            holder.address, holder.client),
         kHolderWaits});
   // It may have changed hands while we asked: never break a healthy owner's.
   const auto now = cluster_.holder();
-  if (!now) return failed("reading who has the exclusive lock", now.error());
+  if (!now) return failed("reading the owner of the exclusive lock", now.error());
   if (*now != holder) return {};
   if (asked) return break_lock(holder, true, reason_of(*asked));
-  std::string reason = "which could not be asked: ";
+  std::string reason = "the owner could not be asked: ";
   reason += asked.error();
   return break_lock(holder, true, reason);
 }
@@ -118,9 +118,9 @@ Step Taking::take_from(const LockHolder& holder) {
 // It takes part in nothing any more, so there is nobody to ask, and nothing that could change.
 Step Taking::take_from_fenced(const LockHolder& holder, Fencing fencing) {
   const bool removed = fencing == Fencing::kRemoved;
-  return break_lock(
-      holder, removed,
-      removed ? "which was fenced, and whose blocklist entry was gone" : "which was fenced");
+  return break_lock(holder, removed,
+                    removed ? "the owner was fenced, but its blocklist entry had been removed"
+                            : "the owner was fenced");
 }
 
 Step Taking::break_lock(const LockHolder& holder, bool blocklist, std::string_view reason) {
@@ -133,7 +133,7 @@ Step Taking::break_lock(const LockHolder& holder, bool blocklist, std::string_vi
   if (*removed)
     taken_ = {
         .how = Acquired::kBroken,
-        .story = fmt::format("taken from {} ({}), {}", holder.address, holder.client, reason)};
+        .story = fmt::format("taken from {} ({}): {}", holder.address, holder.client, reason)};
   return {};
 }
 

@@ -159,12 +159,13 @@ const std::string& RbdImage::address() const { return handle_->client().address(
 
 std::expected<uint64_t, std::string> RbdImage::refresh_size() {
   const auto bytes = handle_->fetch_size();
-  if (!bytes) return std::unexpected(fmt::format("its size: {}", failure_text(bytes.error())));
+  if (!bytes)
+    return std::unexpected(fmt::format("reading its size: {}", failure_text(bytes.error())));
   return *bytes;
 }
 
 std::expected<void, LockFailure> RbdImage::take_free_lock() {
-  return explained("taking the exclusive lock", handle_->take_free_lock());
+  return explained("acquiring the exclusive lock", handle_->take_free_lock());
 }
 
 std::expected<void, LockFailure> RbdImage::release_lock() {
@@ -173,12 +174,12 @@ std::expected<void, LockFailure> RbdImage::release_lock() {
 
 std::expected<void, LockFailure> RbdImage::reach_header() {
   const auto bytes = handle_->fetch_size();
-  return explained("the image's header",
+  return explained("reading the image's header",
                    bytes ? std::expected<void, int>{} : std::unexpected(bytes.error()));
 }
 
 std::expected<void, LockFailure> RbdImage::wait_for_latest_map() const {
-  return explained("waiting for the newest OSD map", handle_->client().wait_for_latest_map());
+  return explained("waiting for the latest OSD map", handle_->client().wait_for_latest_map());
 }
 
 void RbdImage::submit(const ImageOp& op, OpToken token) {

@@ -88,7 +88,7 @@ void ControlSocket::accept() {
 }
 
 void ControlSocket::accept_later(const error_code& why) {
-  log_.warning("a connection can't be accepted now: {}", why.message());
+  log_.warning("cannot accept a connection: {}", why.message());
   again_.expires_after(kAcceptAgain);
   again_.async_wait([this](const error_code& error) {
     if (!error) accept();

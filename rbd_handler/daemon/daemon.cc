@@ -45,7 +45,9 @@ int Daemon::run() {
     if (!start()) return 1;
     control_.run();
   } catch (const std::exception& error) {
-    log_.error("ending, a successor has to go on: {}", error.what());
+    log_.error(
+        "exiting after a fatal error, initiators get BUSY until a daemon serves the devices: {}",
+        error.what());
     leave_all_blocked();
     return 1;
   }
@@ -127,8 +129,9 @@ void Daemon::take_over() {
   std::erase_if(entries, [](const kernel::UioEntry& entry) { return !entry.name.is_rbd(); });
   if (auto room = ceph::Headroom::of_process().check(entries.size() + ceph::kInstancesForNewLun);
       !room) {
-    log_.warning("the limits do not fit the {} devices found, some will not be served: {}",
-                 entries.size(), room.error());
+    log_.warning(
+        "the resource limits are too low for the {} devices found, some will not be served: {}",
+        entries.size(), room.error());
   }
   for (const kernel::UioEntry& entry : entries) take_over_one(entry);
   if (--starting_ == 0) ready();
@@ -154,7 +157,8 @@ void Daemon::block(const kernel::UioEntry& entry) {
     log_.error("{}/{}: blocked, initiators get BUSY until it is removed, or a daemon serves it",
                entry.name.hba, entry.name.device);
   } else {
-    log_.error("{}/{}: blocking it: {}", entry.name.hba, entry.name.device, blocked.error());
+    log_.error("{}/{}: blocking the device: {}", entry.name.hba, entry.name.device,
+               blocked.error());
   }
 }
 
@@ -176,7 +180,7 @@ void Daemon::wait_for_netlink() {
 void Daemon::read_netlink() {
   const auto read = netlink_->read_events([this](const Event& event) { on_event(event); });
   if (!read) {
-    log_.error("netlink: {}; no device can be added or removed any more, ending", read.error());
+    log_.error("netlink: {}; no device can be added or removed any more, exiting", read.error());
     exit_code_ = 1;
     shut_down();
     return;
@@ -188,7 +192,7 @@ void Daemon::read_netlink() {
 // Events were lost: nobody can say whose, so whoever waits is let go with an error, and the devices
 // are compared with those that are there.
 void Daemon::rescan() {
-  log_.warning("netlink events were lost, looking at all devices again");
+  log_.warning("netlink events were lost, rescanning all devices");
   if (auto released = kernel::release_netlink_waiters(); !released)
     log_.warning("{}", released.error());
   const auto present = kernel::scan_uio();
@@ -206,7 +210,7 @@ void Daemon::rescan() {
 
 void Daemon::reply(const Event& event, int status) {
   if (auto sent = netlink_->reply(event.kind, event.device_id, status); !sent) {
-    log_.warning("answering for {}: {}", event.device, sent.error());
+    log_.warning("netlink reply for {}: {}", event.device, sent.error());
   }
 }
 
@@ -267,8 +271,7 @@ void Daemon::on_reconfigured(const Event& event) {
     return found->second->resize(size->bytes, [this, event](int status) { reply(event, status); });
   if (const auto* cache = std::get_if<kernel::NewWriteCache>(&event.change)) {
     if (!cache->enabled) return reply(event, 0);
-    log_.error("{}: emulate_write_cache refused: there is no write cache to switch on",
-               event.device);
+    log_.error("{}: emulate_write_cache refused: there is no write cache to enable", event.device);
     return reply(event, -EOPNOTSUPP);
   }
   log_.error("{}: a new dev_config is refused: remove the device and add it again", event.device);
@@ -295,7 +298,7 @@ void Daemon::wait_for_signals() {
     if (number == SIGHUP) {
       reload();
     } else {
-      log_.info("ending on signal {}", number);
+      log_.info("exiting on signal {}", number);
       shut_down();
     }
     wait_for_signals();
@@ -309,16 +312,16 @@ void Daemon::reload() {
                                         .count()));
   auto fresh = read_config_();
   if (!fresh) {
-    log_.error("reload refused, the old settings stay: {}", fresh.error());
+    log_.error("reload failed, the old settings stay in effect: {}", fresh.error());
   } else {
     if (fresh->paths != config_.paths || fresh->reactor != config_.reactor) {
-      log_.warning("paths and reactor settings change only with a restart");
+      log_.warning("changed paths and reactor settings take effect after a restart");
     }
     config_.log = fresh->log;
     config_.device = fresh->device;
     apply_log_settings(config_.log);
     for (const auto& [minor, lun] : luns_) lun->reconfigure(config_);
-    log_.info("settings read again");
+    log_.info("settings reloaded");
   }
   sd_notify(0, "READY=1");
 }
@@ -333,7 +336,7 @@ void Daemon::shut_down() {
   auto left = std::make_shared<size_t>(luns_.size() + 1);
   const auto one_done = [this, left](int) {
     if (--*left != 0) return;
-    log_.info("ended");
+    log_.info("exited");
     control_.stop();
   };
   for (const auto& [minor, lun] : luns_) lun->leave(one_done);

@@ -63,7 +63,7 @@ bool Device::take_entries() {
         continue;
       }
       if (next == ring::Next::kNone) return false;
-      break_ring(is_command ? "a command id came again before it was completed"
+      break_ring(is_command ? "a cmd_id was reused before its command was completed"
                             : ring_.broken_reason());
       return false;
     }

@@ -16,7 +16,7 @@ std::string_view headline(const Report& report) {
     case Report::Kind::kDeadline:
       return "deadline";
     case Report::Kind::kHangs:
-      return "hangs";
+      return "hung";
     case Report::Kind::kEnded:
       return "ended";
     case Report::Kind::kAway:
@@ -36,9 +36,9 @@ std::string_view describe(AwayCause cause) {
     case AwayCause::kControlGap:
       return "the control thread did not run";
     case AwayCause::kWatchLost:
-      return "the cluster gave up the watch on the lock's channel";
+      return "the cluster removed the watch on the lock channel";
     case AwayCause::kLockLost:
-      return "the exclusive lock was taken from us";
+      return "another client has the exclusive lock";
   }
   return "";
 }
@@ -51,8 +51,8 @@ std::string describe_lun(const Report& report) {
       if (report.gap > Duration{})
         how_long = fmt::format(" for {:.1f} s", std::chrono::duration<double>(report.gap).count());
       return fmt::format(
-          "away: {}{}; {} waiting changes and those of the next seconds are answered BUSY, the "
-          "lock is asked of the cluster again",
+          "away: {}{}; {} waiting changes and those of the next seconds get BUSY, and the lock is "
+          "verified",
           describe(report.away), how_long, report.refused);
     }
     case Report::Kind::kPoolFull:
@@ -61,7 +61,7 @@ std::string describe_lun(const Report& report) {
     case Report::Kind::kPoolHasRoom:
       return "the pool has space again: writes are served";
     case Report::Kind::kDemoted:
-      return "the image was demoted, it is not primary here: writes are refused (7/27/00), reads "
+      return "the image was demoted and is not primary here: writes are refused (7/27/00), reads "
              "are served; promote it with 'rbd mirror image promote'";
     case Report::Kind::kPromoted:
       return "the image is primary again: writes are served";

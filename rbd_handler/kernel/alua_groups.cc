@@ -112,7 +112,7 @@ std::expected<void, std::string> read_members(const std::string& target, const s
     if (line.empty()) continue;
     const auto port = read_relative_port(target, line);
     if (!port) {
-      alua_log().warning("a member of {} left out: {}", path, port.error());
+      alua_log().warning("skipped a member of {}: {}", path, port.error());
     } else if (*port != 0) {
       group.relative_ports.push_back(*port);
     }
@@ -163,7 +163,7 @@ std::vector<scsi::PortGroup> read_port_groups(const std::string& target,
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
     auto read = read_group(target, entries->path().string());
     if (!read) {
-      alua_log().warning("a group left out: {}", read.error());
+      alua_log().warning("skipped a group: {}", read.error());
       continue;
     }
     std::optional<scsi::PortGroup>& group = *read;

@@ -51,7 +51,7 @@ void take_message(const Reader& reader, nl_msg* message) {
   const nlmsghdr* header = nlmsg_hdr(message);
   // Only the kernel's own messages: their sender is port 0.
   if (nlmsg_get_src(message)->nl_pid != 0 || header->nlmsg_type != reader.family) {
-    netlink_log().warning("a message of type {} from port {} ignored", header->nlmsg_type,
+    netlink_log().warning("ignored a message of type {} from port {}", header->nlmsg_type,
                           nlmsg_get_src(message)->nl_pid);
     return;
   }
@@ -59,7 +59,7 @@ void take_message(const Reader& reader, nl_msg* message) {
   if (event) {
     reader.on_event(*event);
   } else {
-    netlink_log().warning("an event ignored: {}", event.error());
+    netlink_log().warning("ignored an event: {}", event.error());
   }
 }
 
@@ -122,7 +122,7 @@ std::expected<NetlinkChannel, std::string> NetlinkChannel::open() {
 
   const int fd = nl_socket_get_fd(events.get());
   if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBytes, sizeof(kReceiveBytes)) != 0) {
-    netlink_log().warning("the receive buffer stays small: {}",
+    netlink_log().warning("cannot enlarge the receive buffer: {}",
                           std::generic_category().message(errno));
   }
   // Events have no requests of ours that they could be numbered by.
@@ -167,7 +167,7 @@ std::expected<NetlinkChannel::Read, std::string> NetlinkChannel::read_events(
       continue;
     }
     if (error == -NLE_MSG_TRUNC || error == -NLE_MSG_TOOSHORT) {
-      netlink_log().warning("a message ignored: {}", nl_geterror(error));
+      netlink_log().warning("ignored a message: {}", nl_geterror(error));
       continue;
     }
     return failed("receive", error);

@@ -122,7 +122,7 @@ std::expected<Event, std::string> decode_event(Bytes message) {
   event.minor = *minor;
   event.device_id = *device_id;
   if (event.kind == Event::Kind::kReconfigured && !decode_change(*attributes, event)) {
-    return malformed("a reconfiguration of not exactly one thing");
+    return malformed("a reconfiguration must change exactly one attribute");
   }
   return event;
 }

@@ -47,13 +47,13 @@ const char* describe(lock::PeerAnswer answer) {
     case lock::PeerAnswer::kReleased:
       return "released";
     case lock::PeerAnswer::kHoldsDetached:
-      return "break it, writes of ours hang";
+      return "break the lock: this gateway has hung writes";
     case lock::PeerAnswer::kWait:
-      return "wait, writes of ours hang and we were fenced a short time ago";
+      return "wait: this gateway has hung writes and was fenced recently";
     case lock::PeerAnswer::kNotOwner:
       break;
   }
-  return "not ours";
+  return "this gateway is not the owner";
 }
 
 // Empty: there is none.
@@ -212,7 +212,7 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
   }
   const int error = taken.error().error;
   if (error != kNotPrimary)  // Which the device tells.
-    log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
+    log_->warning("lock: cannot be acquired, initiators get BUSY: {}", taken.error().text);
   const auto why = error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
                    : error == kNotPrimary ? lock::AcquireFailure::kDemoted
                                           : lock::AcquireFailure::kOther;
@@ -236,7 +236,8 @@ void Backing::release(uint64_t job) {
                  publish_owner(false);
                  log_->info("lock: released in {:.1f} ms", watch->milliseconds());
                } else {
-                 log_->warning("lock: not released, fencing ourselves: {}", released->error().text);
+                 log_->warning("lock: cannot be released, fencing this gateway's instance: {}",
+                               released->error().text);
                }
                tell([good](Device& device, TimePoint now) { device.on_released(good, now); });
              });
@@ -244,14 +245,17 @@ void Backing::release(uint64_t job) {
 
 void Backing::fence(uint64_t job) {
   if (!room_for_another()) {
-    log_->error("fence: {} earlier instances still have ops that hang; ranges stay held",
-                given_up_);
+    log_->error(
+        "fence: not possible, {} earlier instances still have hung ops; hung writes keep their "
+        "ranges locked",
+        given_up_);
     tell([](Device& device, TimePoint now) { device.on_fenced(false, now); });
     return;
   }
   const std::string address = image().address();
   log_->warning(
-      "fence: blocklisting our instance {}, so that what hangs can't land after what comes next",
+      "fence: blocklisting this gateway's instance {}, so that hung writes cannot be applied after "
+      "newer ones",
       address);
   auto done = std::make_shared<std::expected<void, LockFailure>>();
   auto watch = std::make_shared<Stopwatch>();
@@ -274,8 +278,8 @@ void Backing::fenced(uint64_t job, const std::string& address,
     if (const auto ledger = closed_ ? ledger_.lock() : opened_.ledger) ledger->add(address);
   } else {
     log_->error(
-        "fence: refused after {:.0f} ms: {}; what hangs keeps its blocks and we keep the lock, the "
-        "rest is served",
+        "fence: failed after {:.0f} ms: {}; hung writes keep their ranges locked and this gateway "
+        "keeps the lock; all other I/O continues",
         milliseconds, done.error().text);
   }
   if (counts(job)) tell([good](Device& device, TimePoint now) { device.on_fenced(good, now); });
@@ -286,10 +290,8 @@ bool Backing::room_for_another() const { return given_up_ + 2 <= reactor::kInsta
 
 void Backing::reopen(uint64_t job) {
   if (!room_for_another()) {
-    log_->error(
-        "reopen: {} earlier instances still have ops that hang; tried again, initiators get "
-        "BUSY",
-        given_up_);
+    log_->error("reopen: {} earlier instances still have hung ops; will retry, initiators get BUSY",
+                given_up_);
     tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
     return;
   }
@@ -310,7 +312,7 @@ void Backing::reopened(uint64_t job,
     return;
   }
   if (!outcome) {
-    log_->error("reopen: {}; tried again, initiators get BUSY", outcome.error().text);
+    log_->error("reopen: {}; will retry, initiators get BUSY", outcome.error().text);
     tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
     return;
   }
@@ -347,7 +349,7 @@ void Backing::give_up_image() {
 void Backing::on_instance_closed(uint32_t instance) {
   if (closed_ && instance == instances_) return close_rest();
   --given_up_;
-  log_->info("an instance that was given up is closed, {} are left", given_up_);
+  log_->info("a fenced instance was closed, {} remain", given_up_);
   tell([instance](Device& device, TimePoint now) { device.on_instance_closed(instance, now); });
 }
 
@@ -362,8 +364,8 @@ void Backing::on_peer_asks(LockChannel::Request request) {
 // here.
 void Backing::on_watch_lost() {
   log_->warning(
-      "lock: the cluster has given up our watch on the lock's channel: this gateway was away, or "
-      "cut off");
+      "lock: the cluster removed this gateway's watch on the lock channel: it was away or "
+      "disconnected");
   auto status = published_;
   ++status.connections_lost;
   publish(status);
@@ -380,7 +382,7 @@ void Backing::answer_peer(const lock::PeerReply& reply) {
   opened_.channel->answer(found->second, to_wire(reply.answer));
   requests_.erase(found);
   bury_dead();
-  log_->info("lock: a peer asked for it, answered: {}", describe(reply.answer));
+  log_->info("lock: requested by a peer; answer: {}", describe(reply.answer));
 }
 
 void Backing::locate(const ByteRange& range) {
@@ -395,9 +397,9 @@ void Backing::locate(const ByteRange& range) {
       [this, self = shared_from_this(), place] {
         locating_ = false;
         if (*place) {
-          log_->warning("hangs: {}", **place);
+          log_->warning("hung op: {}", **place);
         } else {
-          log_->warning("hangs: and where can't be told: {}", place->error());
+          log_->warning("hung op: cannot locate its OSD: {}", place->error());
         }
       });
 }
@@ -412,10 +414,11 @@ void Backing::refresh_size(uint64_t device_bytes) {
       },
       [log = log_, size, device_bytes] {
         if (!*size) {
-          log->warning("the image's size after the resize: {}", size->error());
+          log->warning("cannot read the image's size after the resize: {}", size->error());
         } else if (**size < device_bytes) {
           log->warning(
-              "the device has {} bytes, the image only {}: blocks beyond it will be refused",
+              "the device has {} bytes, but the image only {}: I/O beyond the image's end is "
+              "refused",
               device_bytes, **size);
         }
       });
@@ -438,10 +441,10 @@ void Backing::abandon(std::function<void()> done) {
       },
       [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
         if (*fenced) {
-          log_->warning("fence: done; whoever needs the lock can break it");
+          log_->warning("fence: done; other gateways can break the lock");
           record_.remove(address);
         } else {
-          log_->error("fence: {}; whoever serves the image next has to break the lock",
+          log_->error("fence: {}; the next gateway that serves the image has to break the lock",
                       fenced->error().text);
         }
         done();

@@ -41,7 +41,7 @@ void Backing::on_news(uint32_t instance, const ceph::ImageNews& news) {
       warnings_.push_back(warning);
   }
   if (std::exchange(unsafe_, news.unsafe) && !news.unsafe) {
-    log_->info("changes are safe again");
+    log_->info("writes are safe again and are served");
     warnings_.clear();
   }
   tell([limits = news.limits, primary = news.primary](Device& device, TimePoint now) {
@@ -78,8 +78,7 @@ void Backing::fence_predecessor_later() {
           if (self->closed_) return;
           if (!*fenced) return self->fence_predecessor_later();
           self->log_->warning(
-              "fence: the instance {} of a daemon that died is fenced, writes are "
-              "served",
+              "fence: the instance {} of the dead predecessor is fenced, writes are served now",
               address);
           self->record_.remove(address);
           self->fenced_.push_back(address);
@@ -119,8 +118,8 @@ void Backing::bury_dead() {
   if (!opened_.channel) return;
   for (const std::string& address : opened_.channel->take_dead()) {
     log_->warning(
-        "lock: the gateway with the instance {} has been silent for seconds and holds up each "
-        "hand-over, blocklisting it",
+        "lock: the gateway with the instance {} has not responded for seconds and delays each "
+        "hand-over of the lock; blocklisting it",
         address);
     auto done = std::make_shared<std::expected<void, LockFailure>>();
     questions_->run(
@@ -131,7 +130,7 @@ void Backing::bury_dead() {
           if (*done) book->add(address);
         },
         [log = log_, done] {
-          if (!*done) log->warning("lock: blocklisting it: {}", done->error().text);
+          if (!*done) log->warning("lock: it cannot be blocklisted: {}", done->error().text);
         });
   }
 }

@@ -105,11 +105,11 @@ void Lun::still_opening() {
           ? fmt::format("the cluster has not answered within {} s{}; is it reachable, are its OSDs "
                         "healthy?",
                         settings_.open_timeout.count(),
-                        refusal_.empty() ? "" : fmt::format(" (before: {})", refusal_))
+                        refusal_.empty() ? "" : fmt::format(" (previous error: {})", refusal_))
           : obstacle,
       -ETIMEDOUT};
   if (origin_ == Origin::kAdded) return give_up(late);
-  log_->error("cannot serve it yet, initiators get BUSY: {}", late.text);
+  log_->error("cannot serve the device yet, initiators get BUSY: {}", late.text);
   report(late.error);
 }
 
@@ -126,7 +126,7 @@ void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
 }
 
 void Lun::give_up(const OpenError& error) {
-  log_->error("cannot serve it: {}", error.text);
+  log_->error("cannot serve the device: {}", error.text);
   report(error.error);
   close_all();
 }
@@ -136,7 +136,7 @@ void Lun::open_failed(const OpenError& error) {
     give_up(error);
     return;
   }
-  log_->error("cannot serve it yet, initiators get BUSY: {}", error.text);
+  log_->error("cannot serve the device yet, initiators get BUSY: {}", error.text);
   refusal_ = error.text;
   report(error.error);
   retry_timer_.expires_after(retry_delay_);
@@ -163,7 +163,8 @@ void Lun::serve(OpenedImage opened) {
              info.bytes, disk.read_only ? ", read-only" : "",
              origin_ == Origin::kTakenOver ? ", taken over" : "", backing_->image().address());
   if (!info.exclusive_lock && !info.read_only)
-    log_->warning("the image has no exclusive lock: let no other gateway serve it");
+    log_->warning(
+        "the image does not have the feature exclusive-lock: serve it from this gateway only");
   if (!backing_->image().primary())
     log_->warning(
         "the image is not primary here: writes are refused (7/27/00), reads are served; promote it "
@@ -247,8 +248,8 @@ void Lun::on_report(const Report& report) {
 void Lun::notify_task_management(bool wanted) {
   if (wanted && !attached_->ring.supports_tmr()) {
     log_->warning(
-        "this kernel tells of no task management (before 5.9): aborts wait for the "
-        "commands' own deadline");
+        "this kernel lacks TMR notifications (5.9 or later needed): aborted commands end only at "
+        "their deadline");
     return;
   }
   if (auto set = configfs_.set_attribute("tmr_notification", wanted ? 1 : 0); !set)
@@ -285,16 +286,16 @@ void Lun::warn_of_limits() const {
   const Duration limit = kernel_limit_ == Duration{} ? kHostPatience : kernel_limit_;
   if (needed <= limit) return;
   log_->warning(
-      "rbd_qos limits: {} writes of {} KiB take {} s, {} s is how long they may take ({}): hosts "
+      "rbd_qos limits: {} writes of {} KiB take {} s, longer than the limit of {} s ({}): hosts "
       "will see BUSY and abort commands; raise the limits or lower hw_max_sectors",
       kWindow, disk_.max_transfer_bytes / 1024, std::chrono::duration_cast<seconds>(needed).count(),
       std::chrono::duration_cast<seconds>(limit).count(),
-      kernel_limit_ == Duration{} ? "a host's own time-out" : "cmd_time_out");
+      kernel_limit_ == Duration{} ? "the host's timeout" : "cmd_time_out");
 }
 
 void Lun::note_kernel_limit(Duration limit) {
   if (std::exchange(kernel_limit_, limit) == limit) return;
-  log_->info("the kernel answers commands itself after {} s (cmd_time_out, 0: never)",
+  log_->info("cmd_time_out is {} s now (0: none): the kernel itself ends older commands",
              std::chrono::duration_cast<seconds>(limit).count());
   if (!serving_) return;
   on_reactor([limit](reactor::Serving& serving) {
@@ -304,7 +305,7 @@ void Lun::note_kernel_limit(Duration limit) {
 
 void Lun::on_broken(const std::string& reason) {
   if (state_ != State::kServing) return;
-  log_->error("the ring can't be followed: {}; resetting it, open commands get BUSY", reason);
+  log_->error("the ring is not usable: {}; resetting it, open commands get BUSY", reason);
   // Blocks of the data area that reads in flight will still write to must not go to new commands.
   set_blocked(true, [] {});
 }
@@ -320,7 +321,7 @@ void Lun::reset_ring() {
 void Lun::ring_reset(std::expected<ring::Ring, OpenError>& ring) {
   if (state_ != State::kServing || leaving_) return;
   if (!ring) {
-    log_->error("resetting the ring: {}; the device stays blocked", ring.error().text);
+    log_->error("cannot reset the ring: {}; the device stays blocked", ring.error().text);
     return;
   }
   auto shared = std::make_shared<ring::Ring>(std::move(*ring));
@@ -334,7 +335,7 @@ void Lun::set_blocked(bool blocked, std::move_only_function<void()> then) {
       [configfs = configfs_, blocked, outcome] { *outcome = configfs.block(blocked); },
       [log = log_, blocked, outcome, then = std::move(then)]() mutable {
         if (!*outcome)
-          log->error("{} it: {}", blocked ? "blocking" : "unblocking", outcome->error());
+          log->error("{} the device: {}", blocked ? "blocking" : "unblocking", outcome->error());
         then();
       });
 }
@@ -356,7 +357,7 @@ void Lun::remove(Done done) {
   log_->info("removed by the kernel");
   report(-ESHUTDOWN);  // An open under way: its writer must not be forgotten.
   done_ = std::move(done);
-  drain("its removal");
+  drain("the removal");
 }
 
 void Lun::on_away(Duration gap) {
@@ -371,14 +372,14 @@ void Lun::leave(Done done) {
   leaving_ = true;
   report(-ESHUTDOWN);
   done_ = std::move(done);
-  if (!attached_) return drain("our exit");
+  if (!attached_) return drain("the exit");
   timer_.expires_after(settings_.drain_timeout);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
     if (error) return;
-    self->log_->error("blocking it hangs, our exit does not wait for it any longer");
+    self->log_->error("blocking the device hangs, the exit does not wait for it any longer");
     self->report(0);
   });
-  set_blocked(true, [self = shared_from_this()] { self->drain("our exit"); });
+  set_blocked(true, [self = shared_from_this()] { self->drain("the exit"); });
 }
 
 void Lun::drain(const char* why) {
@@ -405,7 +406,7 @@ void Lun::drain(const char* why) {
 // A daemon that ends leaves the fence to its successor, which is told by the instance's record; a
 // device that is removed has none.
 void Lun::stop_waiting(const char* why) {
-  log_->warning("ops hang in the cluster, {} does not wait for them any longer", why);
+  log_->warning("hung ops remain, {} does not wait for them any longer", why);
   if (leaving_) {
     notify_task_management(false);
     return report(0);

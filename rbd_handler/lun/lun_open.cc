@@ -75,7 +75,7 @@ std::expected<Predecessor, OpenError> fence_predecessor(const InstanceRecord& re
     return Predecessor{.fenced = *address};
   }
   const std::string reason = fmt::format(
-      "the instance {} of a daemon that died may have writes under way and can't be fenced: {}",
+      "the instance {} of the dead predecessor may have writes in flight and cannot be fenced: {}",
       *address, fenced.error().text);
   const int error = fenced.error().error;
   if (error != -EPERM && error != -EACCES) return failed(EIO, reason);
@@ -88,8 +88,8 @@ void look_at_permission(const ceph::ControlClient& control, Log& log) {
   const auto may = control.may_blocklist();
   if (may && !*may)
     log.warning(
-        "{} may not blocklist: this gateway can fence neither itself nor another, and serves only "
-        "reads after a crash; give it the caps mon 'profile rbd'",
+        "{} may not blocklist: this gateway can fence neither itself nor another gateway, and "
+        "serves only reads after a crash; grant it the caps mon 'profile rbd'",
         control.client().name());
 }
 
@@ -136,7 +136,7 @@ std::expected<void, OpenError> fit_to_image(scsi::DiskFacts& disk, const ceph::I
   const uint64_t device_bytes = disk.blocks * disk.block_size;
   if (device_bytes > info.bytes) {
     return failed(EINVAL,
-                  fmt::format("dev_size {} is beyond the image's {} bytes: resize the image first",
+                  fmt::format("dev_size {} exceeds the image's {} bytes: resize the image first",
                               device_bytes, info.bytes));
   }
   disk.object_bytes = static_cast<uint32_t>(std::min<uint64_t>(info.object_bytes, UINT32_MAX));

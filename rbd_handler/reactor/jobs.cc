@@ -48,8 +48,8 @@ void Jobs::start_next() {
     obstacle_.clear();
   } catch (const std::system_error& error) {
     queue_.push_front(std::move(*job));
-    obstacle_ = std::string("no thread can be started: ") + error.code().message();
-    jobs_log().error("{}; tried again", obstacle_);
+    obstacle_ = std::string("cannot start a thread: ") + error.code().message();
+    jobs_log().error("{}; will retry", obstacle_);
     try_again();
   }
 }

@@ -28,17 +28,18 @@ struct Ring::Entry {
 
 std::expected<Ring, std::string> Ring::attach(std::span<std::byte> map) {
   if (map.size() < sizeof(Mailbox)) {
-    return refuse(fmt::format("a map of {} bytes holds no mailbox", map.size()));
+    return refuse(fmt::format("a map of {} bytes is too small for the mailbox", map.size()));
   }
   Ring ring;
   ring.memory_ = SharedMemory(map);
   const auto version = ring.memory_.load<uint16_t>(offsetof(Mailbox, version));
   if (version != kMailboxVersion) {
-    return refuse(fmt::format("mailbox version {}, only {} is known", version, kMailboxVersion));
+    return refuse(
+        fmt::format("mailbox version {} is not supported, only {}", version, kMailboxVersion));
   }
   ring.flags_ = ring.memory_.load<uint16_t>(offsetof(Mailbox, flags));
   if ((ring.flags_ & kCapOutOfOrder) == 0) {
-    return refuse("the kernel takes no out-of-order completions (mailbox flag 1)");
+    return refuse("the kernel does not accept out-of-order completions (mailbox flag 1)");
   }
   ring.ring_offset_ = ring.memory_.load<uint32_t>(offsetof(Mailbox, ring_offset));
   ring.ring_bytes_ = ring.memory_.load<uint32_t>(offsetof(Mailbox, ring_bytes));

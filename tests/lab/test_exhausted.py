@@ -71,7 +71,7 @@ class ExhaustedTest(recovery.RecoveryTestCase):
         said = len(self.daemon.log())
         with self.assertRaises(EnableFailed):
             self.enable(name)
-        line = self.daemon.wait_log(r"cannot serve it: [^\n]*no room[^\n]*raise[^\n]*", start=said).group(0)
+        line = self.daemon.wait_log(r"cannot serve the device: [^\n]*no room[^\n]*raise[^\n]*", start=said).group(0)
         self.tell(line)
         return line
 

@@ -11,7 +11,7 @@ from lib.lio import Device, EnableFailed
 MIB = 1 << 20
 # rtslib and ceph-iscsi give up after this.
 REFUSAL_SECONDS = 30
-NO_MONITOR = r"cannot serve it: .*no monitor answered within \d+ s at \[v2:"
+NO_MONITOR = r"cannot serve the device: .*no monitor answered within \d+ s at \[v2:"
 
 
 class RefusalsTest(testing.LabTestCase):

@@ -122,7 +122,7 @@ class ControlTest(testing.LabTestCase):
     def test_settings_are_read_again(self):
         self.addCleanup(self.daemon.write_config, "")
         session = self.session(self.iscsi(self.device(16 * MIB)))
-        self.reload("log:\n  level: debug\n", "settings read again")
+        self.reload("log:\n  level: debug\n", "settings reloaded")
         self.reload("log:\n  level: loud\n", r"the old settings stay: \S*:2: log\.level: 'loud'")
         self.reload("reactor:\n  threads: 2\n", "change only with a restart")
         session.write(0, bytes(512))

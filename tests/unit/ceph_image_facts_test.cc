@@ -64,16 +64,17 @@ TEST(ImageFacts, TheLockMayComeButNotGo) {
 TEST(ImageFacts, SettingsThatCountAtOnceAreUnsafe) {
   const ImageFacts bad = with_setting("rbd_disable_zero_copy_writes", "false");
   EXPECT_TRUE(news(kOpened, bad).unsafe);
-  EXPECT_THAT(news(kOpened, bad).warnings,
-              ElementsAre("image 'rbd/a' now has rbd_disable_zero_copy_writes='false' in the "
-                          "image's metadata, and cannot be served safely so; remove it with 'rbd "
-                          "config image rm'; changes are not served until then"));
+  EXPECT_THAT(
+      news(kOpened, bad).warnings,
+      ElementsAre("image 'rbd/a' now has rbd_disable_zero_copy_writes='false' in the "
+                  "image's metadata, and cannot be served safely with it; remove it with 'rbd "
+                  "config image rm'; writes get BUSY until then"));
   const ImageFacts later = with_setting("rbd_cache", "true");
   EXPECT_TRUE(refusal(later, true));
   EXPECT_FALSE(news(kOpened, later).unsafe);
   EXPECT_THAT(news(kOpened, later).warnings,
-              ElementsAre(HasSubstr("which counts when it is opened the next time, and will be "
-                                    "refused then")));
+              ElementsAre(HasSubstr(
+                  "which takes effect, and is refused, when the image is opened the next time")));
 }
 
 TEST(ImageFacts, DemotedAndPromoted) {

@@ -169,7 +169,7 @@ TEST_F(Lock, OneThatDoesNotAnswerIsBroken) {
   const auto b = gateway(image);
   EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
   EXPECT_EQ(acquired(*b, "no answer"), Acquired::kBroken);
-  EXPECT_THAT(story_, HasSubstr("which did not answer"));
+  EXPECT_THAT(story_, HasSubstr("the owner did not answer"));
   EXPECT_EQ(b->write(2), 0);
   EXPECT_THAT(a->write(1), AnyOf(-ESHUTDOWN, -EROFS));
   // The broken one learns it from its next acquire as well, and does not disturb.
@@ -187,7 +187,7 @@ TEST_F(Lock, OneThatWasFencedIsBrokenWithoutAsking) {
   const std::string fenced[] = {a->target->image->address()};
   ASSERT_TRUE(b->control->blocklist(fenced[0]).has_value());
   EXPECT_EQ(acquired(*b, "fenced before", fenced), Acquired::kBroken);
-  EXPECT_THAT(story_, testing::EndsWith("which was fenced"));
+  EXPECT_THAT(story_, testing::EndsWith("the owner was fenced"));
   EXPECT_EQ(a->asked(), 0U);
   EXPECT_EQ(b->write(2), 0);
 }
@@ -199,7 +199,7 @@ TEST_F(Lock, AFenceThatSomebodyRemovedIsPutBackBeforeTheLockIsBroken) {
   EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
   const std::string fenced[] = {a->target->image->address()};
   EXPECT_EQ(acquired(*b, "entry removed", fenced), Acquired::kBroken);
-  EXPECT_THAT(story_, HasSubstr("whose blocklist entry was gone"));
+  EXPECT_THAT(story_, HasSubstr("its blocklist entry had been removed"));
   EXPECT_TRUE(blocklisted(fenced[0]));
   EXPECT_EQ(a->asked(), 0U);
   EXPECT_EQ(b->write(2), 0);
@@ -219,7 +219,7 @@ TEST_F(Lock, AStrangerIsBroken) {
   ASSERT_EQ(rbd_write(other, 0, 4, "abcd"), 4);
   const auto b = gateway(image);
   EXPECT_EQ(acquired(*b, "a stranger"), Acquired::kBroken);
-  EXPECT_THAT(story_, HasSubstr("which is no tcmu-rbd"));
+  EXPECT_THAT(story_, HasSubstr("not on the lock channel"));
   EXPECT_EQ(b->write(2), 0);
   EXPECT_EQ(rbd_write(other, 0, 4, "abcd"), -ESHUTDOWN);
   rbd_close(other);
@@ -312,7 +312,7 @@ TEST_F(Lock, AProcessThatIsFrozenIsBroken) {
   {
     const Frozen frozen(a.pid());
     EXPECT_EQ(acquired(*b, "frozen"), Acquired::kBroken);
-    EXPECT_THAT(story_, HasSubstr("which did not answer"));
+    EXPECT_THAT(story_, HasSubstr("the owner did not answer"));
     EXPECT_EQ(b->write(2), 0);
     const auto d = gateway(image);
     const auto begin = steady_clock::now();

@@ -99,7 +99,7 @@ TEST_F(ImageOpen, WithoutAClusterItFailsInTime) {
             "client.admin: no monitor answered within 10 s at v2:127.0.0.1:1");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(12));
   EXPECT_EQ(refusal("rbd/rbd/a;conf=" + conf_with("mon host =")),
-            "client.admin: no address of a monitor: mon_host is not set");
+            "client.admin: no monitor address: mon_host is not set");
 }
 
 TEST_F(ImageOpen, AFileThatIsNoConf) {
@@ -151,7 +151,8 @@ TEST_F(ImageOpen, AFencedHandleDoesNotTellAnOldSize) {
   ASSERT_EQ(rados_blocklist_add(cluster_, address.data(), 60), 0);
   resize(name, 16 * kMiB);
   EXPECT_EQ(target->write(12 * kMiB, Bytes(4096, 1)), -ESHUTDOWN);
-  EXPECT_EQ(target->image->refresh_size().error(), "its size: this client instance is blocklisted");
+  EXPECT_EQ(target->image->refresh_size().error(),
+            "reading its size: this client instance is blocklisted");
 }
 
 }  // namespace

@@ -137,14 +137,16 @@ TEST_F(LockProcedure, WhoDoesNotAnswerIsLookedAtAgainThenFencedThenBrokenBehindT
                                            "ask 10.0.0.2:0/2", "holder", "blocklist 10.0.0.2:0/2",
                                            "map", "remove 10.0.0.2:0/2", "holder", "take", "map"));
   }
-  EXPECT_EQ(story, "taken from 10.0.0.2:0/2 (client.2), which is no tcmu-rbd, or has ended");
+  EXPECT_EQ(story,
+            "taken from 10.0.0.2:0/2 (client.2): the owner is not on the lock channel (not "
+            "tcmu-rbd, or exited)");
 }
 
 TEST_F(LockProcedure, WhoCannotBeAskedIsBrokenTheSameWay) {
   cluster.holders = {Holder{kOther}, Holder{kOther}, Holder{}};
   cluster.answers = {std::unexpected(std::string("no channel"))};
   EXPECT_EQ(taken(), Acquired::kBroken);
-  EXPECT_THAT(story, HasSubstr("which could not be asked: no channel"));
+  EXPECT_THAT(story, HasSubstr("the owner could not be asked: no channel"));
   EXPECT_THAT(cluster.calls, testing::Contains("blocklist 10.0.0.2:0/2"));
 }
 
@@ -169,7 +171,7 @@ TEST_F(LockProcedure, AnOwnerThatMustWaitIsNotBroken) {
   cluster.holders = {Holder{kOther}};
   cluster.answers = {Asked::kMustWait};
   EXPECT_EQ(failed(), kHolderWaits);
-  EXPECT_THAT(story, HasSubstr("its owner 10.0.0.2:0/2 (client.2) waits for writes that hang"));
+  EXPECT_THAT(story, HasSubstr("its owner 10.0.0.2:0/2 (client.2) has hung writes"));
   EXPECT_THAT(cluster.calls,
               ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2", "ask 10.0.0.2:0/2"));
 }
@@ -276,7 +278,7 @@ TEST_F(LockProcedure, AChannelThatDoesNotAnswerStopsNobody) {
 TEST_F(LockProcedure, WhatTheHeaderCannotTellIsAFailure) {
   cluster.holders = {std::unexpected(-ETIMEDOUT)};
   EXPECT_EQ(failed(), -ETIMEDOUT);
-  EXPECT_THAT(story, HasSubstr("reading who has the exclusive lock"));
+  EXPECT_THAT(story, HasSubstr("reading the owner of the exclusive lock"));
   cluster.holders = {Holder{kOther}, std::unexpected(-EIO)};
   cluster.answers = {Asked::kNoAnswer};
   EXPECT_EQ(failed(), -EIO);

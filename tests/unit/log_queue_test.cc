@@ -96,7 +96,7 @@ TEST_F(LogQueueTest, AFullPipeHoldsUpNobodyAndWhatIsLostIsCounted) {
 
   EXPECT_EQ(read_lines(1).at(0).front(), '.');
   EXPECT_THAT(read_lines(3),
-              ElementsAre("stuck", "10 log lines are lost: the log was not read", "10"));
+              ElementsAre("stuck", "10 log lines lost: the log output was blocked", "10"));
   read_lines(LogQueue::kLinesMax - 1);
   EXPECT_TRUE(queue.drain(seconds(60)));
 }
