@@ -29,7 +29,7 @@ bool all_zero(std::span<const uint8_t> bytes) {
          (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
-// How many bytes of zeroes `bytes` begins with, in steps of kZeroRunBytes.
+// The number of leading zero bytes of `bytes`, in steps of kZeroRunBytes.
 uint64_t zeroes_at_begin(std::span<const uint8_t> bytes) {
   uint64_t count = 0;
   while (count < bytes.size()) {
@@ -77,7 +77,7 @@ bool CopyJob::must_wait(uint32_t segment) const {
   });
 }
 
-// Of the first segment that has something to begin.
+// Of the first segment with a piece to start.
 bool CopyJob::begin_piece(std::vector<Op>& ops) {
   const auto piece = std::ranges::find(pieces_, 0u, &Piece::pending);
   if (piece == pieces_.end()) return false;
@@ -110,7 +110,7 @@ void CopyJob::read_piece(uint32_t index, uint32_t segment, std::vector<Op>& ops)
   }
   s.begun += piece.length;
   ++s.pieces;
-  // An op that was answered before its real end still has the memory.
+  // An op that was answered before its end still uses the memory.
   if (!piece.memory || piece.memory.use_count() != 1 || piece.memory->size < piece.length) {
     piece.memory = std::make_shared<Memory>(
         budget_, std::make_unique_for_overwrite<uint8_t[]>(piece.length), piece.length);
@@ -167,7 +167,7 @@ void CopyJob::on_done(uint32_t token, const scsi::Result& result) {
   }
   Segment& segment = segments_[piece.segment];
   --segment.pieces;
-  // After an error of another piece this one may have been written all the same, or not.
+  // After an error of another piece, this one may or may not have been written.
   if (failure_) return;
   segment.done += piece.length;
   bytes_done_ += piece.length;
@@ -184,8 +184,8 @@ uint16_t CopyJob::segments_done() const {
   return static_cast<uint16_t>(first - segments_.begin());
 }
 
-// Done once in part and then again from the start, it comes to the same: nothing that is written is
-// read before, by the same segment or an earlier one.
+// Whether a partial run followed by a full one gives the same result: no data is written that the
+// same segment or an earlier one reads.
 bool CopyJob::repeatable() const {
   if (!wrote_) return true;
   for (auto later = segments_.begin(); later != segments_.end(); ++later) {
@@ -210,7 +210,8 @@ scsi::Result CopyJob::result() const {
   const scsi::Result& answer = failure_->result;
   if (answer == scsi::Result::busy() && repeatable()) return answer;
   scsi::Sense sense = answer.sense;
-  if (answer.status == scsi::ScsiStatus::kCheckCondition && sense.key == 0x0a) {
+  // An error of the copy itself is COPY ABORTED already; only the segment is missing.
+  if (answer.status == scsi::ScsiStatus::kCheckCondition && sense.key == scsi::kCopyAborted.key) {
     sense.copy = scsi::CopyFailure{.segment = static_cast<uint16_t>(failure_->segment)};
     return scsi::Result::check(sense);
   }

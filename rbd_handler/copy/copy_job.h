@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// One EXTENDED COPY from its extents to its result: what is to be read and written next, in pieces,
-// several at a time. Pure: says which ops to start, is told how each ended.
+// One EXTENDED COPY from its extents to its result: selects what to read and write next, in pieces,
+// several at a time. Pure: returns the ops to start, gets their results.
 //
 //     read a piece of the source -> zeroes at its ends are zeroed at the destination, the rest is
 //     written -> the piece is done
 //
-// Segments count as if they were done one after the other (SPC-4 6.4.3.5), and a segment whose
-// source and destination overlap as if all of it were read before any of it is written. A segment
-// that touches what an earlier one writes, or writes what an earlier one reads, begins after that;
-// one that overlaps itself goes piece by piece, from the end that is not overwritten. All else runs
-// side by side.
+// The result is as if segments were processed one after the other (SPC-4 6.4.3.5), and, for a
+// segment whose source and destination overlap, as if all of it were read before any of it is
+// written. A segment that overlaps data that an earlier segment writes, or writes data that an
+// earlier segment reads, starts after it. A segment that overlaps itself is processed piece by
+// piece, from the end that is not overwritten. All others run in parallel.
 //
-// The first error stops it: nothing new is begun, and it has finished when what runs has ended.
+// The first error stops the copy: no new op is started, and it has finished when the ops in flight
+// have ended. The copy itself has no deadline (its ops have the LUN's), but it must end before
+// cmd_time_out: then the kernel would answer the initiator, which might write over the blocks that
+// the copy still writes. Zeroes are detected in the data that was read; asking for the block status
+// first would cost a round trip, and reading an object that does not exist costs no more and moves
+// no data.
 //
 // Thread: one at a time.
 #pragma once
@@ -28,33 +33,33 @@
 
 namespace tcmurbd::copy {
 
-// One RADOS object of the usual size: a whole piece of zeroes frees it, and a write of it is one
-// op. Pieces end at multiples of it at the destination.
+// One RADOS object of the default size: a whole piece of zeroes deallocates it, and a write of it
+// is one op. Pieces end at multiples of it at the destination.
 inline constexpr uint64_t kPieceBytes = 4 * kMiB;
-// Pieces under way: enough to keep several OSDs busy, few enough to leave other commands their
-// share.
+// Pieces in flight: enough to keep several OSDs busy, few enough for other commands.
 inline constexpr size_t kPiecesMax = 4;
-// Zeroes at a piece's ends are zeroed and not written if they are this many: BlueStore's allocation
-// unit on older clusters, and a multiple of today's.
+// Runs of zeroes of at least this size at the ends of a piece are zeroed instead of written:
+// BlueStore's allocation unit on older clusters, and a multiple of the current one.
 inline constexpr uint64_t kZeroRunBytes = 64 * kKiB;
 
 class CopyJob {
  public:
-  // `budget` is what the memory is counted against: held as long as any of it is.
+  // `budget` accounts for the memory: it is held as long as any of the memory is.
   CopyJob(const scsi::CopyExtents& extents, std::shared_ptr<void> budget);
 
   // Appends the ops to start now.
   void take_ops(std::vector<Op>& ops);
-  // One op of `token` ended.
+  // An op of `token` has ended.
   void on_done(uint32_t token, const scsi::Result& result);
 
-  // Nothing is under way, and nothing more will be.
+  // No op is in flight, and none will be started.
   bool finished() const;
-  // REQUIRES: finished(). BUSY only if the whole command can be sent again without harm.
+  // REQUIRES: finished(). BUSY only if the initiator can retry the whole command without harm; COPY
+  // ABORTED once a part of the source was overwritten.
   scsi::Result result() const;
-  // What to answer if it is cut off where it is. Like result(), BUSY only if it can be sent again.
+  // The answer if the copy is cut off now. BUSY only if it can be retried, as for result().
   scsi::Result result_if_cut_off() const;
-  // Segments from the first one on that are done, and bytes written in all.
+  // The number of completed segments from the first one on; the total bytes written.
   uint16_t segments_done() const;
   uint64_t bytes_done() const { return bytes_done_; }
 
@@ -70,13 +75,13 @@ class CopyJob {
     bool backward = false;  // from the end.
     uint64_t begun = 0;     // Bytes.
     uint64_t done = 0;
-    uint32_t pieces = 0;  // Under way.
+    uint32_t pieces = 0;  // In flight.
   };
   struct Piece {
     uint32_t segment = 0;
     uint64_t at = 0;  // Within the segment.
     uint64_t length = 0;
-    uint32_t pending = 0;  // Ops under way; 0: the piece is free.
+    uint32_t pending = 0;  // Ops in flight; 0: the piece is free.
     bool writing = false;
     std::shared_ptr<Memory> memory;  // Kept for the next piece.
   };
@@ -95,7 +100,7 @@ class CopyJob {
 
   const std::shared_ptr<void> budget_;
   std::vector<Segment> segments_;
-  uint32_t opened_ = 0;  // Segments that have begun, or may.
+  uint32_t opened_ = 0;  // Segments that have started, or may start.
   std::array<Piece, kPiecesMax> pieces_;
   std::vector<Op> writes_;  // To be taken.
   uint64_t bytes_done_ = 0;

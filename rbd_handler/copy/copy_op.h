@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One read or write of a copy, on its way from the CopyJob to a LUN.
+// One read or write of a copy, passed from the CopyJob to a LUN.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@
 namespace tcmurbd::copy {
 
 struct Op {
-  uint32_t token = 0;            // For CopyJob::on_done(). Ops with the same one run side by side.
+  uint32_t token = 0;            // For CopyJob::on_done(). Ops with the same token run in parallel.
   uint16_t disk = 0;             // As the extents number them.
   OpKind kind = OpKind::kRead;   // kRead, kWrite or kWriteZeroes.
   ByteRange range;               // REQUIRES: not empty.
   std::span<uint8_t> data;       // Of kRead and kWrite, as long as the range.
-  std::shared_ptr<void> memory;  // Keeps `data`: held until the op has really ended.
+  std::shared_ptr<void> memory;  // Owns `data`: held until the op has ended.
 };
 
 }  // namespace tcmurbd::copy

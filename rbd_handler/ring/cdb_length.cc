@@ -11,7 +11,7 @@ namespace {
 constexpr uint8_t kVariableLength = 0x7f;
 constexpr size_t kAdditionalLengthByte = 7;
 constexpr size_t kVariableHeaderBytes = 8;
-// The longest CDB of a fixed length: what an entry of an unknown group may claim.
+// The longest CDB of a fixed length; the limit for unknown groups.
 constexpr size_t kFixedBytesMax = 16;
 
 size_t wanted_length(std::span<const uint8_t> bytes) {

@@ -17,7 +17,7 @@ bool decode_cdb(const SharedMemory& memory, EntryPlace place, uint64_t iovs_end,
                 CommandEntry& command) {
   const auto offset = memory.load<uint64_t>(place.offset + offsetof(CommandRequest, cdb_offset));
   if (offset < iovs_end || offset >= place.end()) return false;
-  // The length depends on bytes of the CDB itself: decide on the copy.
+  // The length depends on the CDB's own bytes: use the copy.
   const auto available = std::min<uint64_t>(place.end() - offset, kCdbBytesMax);
   for (uint64_t i = 0; i < available; ++i) command.cdb[i] = memory.load<uint8_t>(offset + i);
   command.cdb_length = static_cast<uint16_t>(cdb_length({command.cdb.data(), available}));

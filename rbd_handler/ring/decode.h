@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One entry of the ring, from bytes to values. Nothing here moves the ring on.
+// Decodes one entry of the ring. Does not advance the ring.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,23 @@
 
 namespace tcmurbd::ring {
 
-// Where an entry lies in the map; within it and aligned, which the Ring has checked.
+// The position of an entry in the map. The Ring has checked its bounds and alignment.
 struct EntryPlace {
   uint64_t offset = 0;
   uint32_t length = 0;
   uint64_t end() const { return offset + length; }
 };
 
-// Fills in all but cmd_id. False: CDB or iovecs lie outside of where they must, or the command is
-// of a kind that nothing here serves: bidirectional, or with protection information in iovecs of
-// its own. Then CDB and iov are empty. The CDB must lie in the entry, behind the iovecs; the data
-// from `data_offset` to the end of the map, in pieces that are no larger than that area together.
-// Empty pieces are left out. REQUIRES: place.length >= kCommandEntryBytesMin.
+// Fills in all but cmd_id. False: CDB or iovecs are out of bounds, or the command is of an
+// unsupported kind: bidirectional, or with protection information in separate iovecs. Then CDB and
+// iov are empty. The CDB must be in the entry after the iovecs; the data must be between
+// `data_offset` and the end of the map, and its total length must not exceed that area. Empty
+// iovecs are skipped. REQUIRES: place.length >= kCommandEntryBytesMin.
 bool decode_command(const SharedMemory& memory, EntryPlace place, uint64_t data_offset,
                     CommandEntry& command);
 
-// The error is a reason to stop following the ring: an entry whose count doesn't fit its own size
-// was not written by the code that we know, and ids left out silently would leave initiators
-// waiting for their aborts.
+// An error means that the ring is corrupt: a count that exceeds the entry's size was not written by
+// a known kernel, and with ids missing, initiators would wait for their aborts forever.
 std::expected<void, std::string> decode_tmr(const SharedMemory& memory, EntryPlace place,
                                             TmrEntry& tmr);
 

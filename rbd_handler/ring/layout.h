@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The shared memory's layout, as linux/include/uapi/linux/target_core_user.h defines it, in types
-// of our own: that header is packed (its members must not be bound to references) and belongs to
-// the kernel edge, where kernel/layout_check.cc compares the two. Native byte order. All offsets
-// that the kernel gives for data and CDBs count from the mailbox, the start of the map; head and
-// tail count from the ring's start.
+// The shared memory's layout, as linux/include/uapi/linux/target_core_user.h defines it, in
+// separate types: the structs of that header are packed (references to their members are not
+// allowed), and only the kernel edge may include it. kernel/layout_check.cc compares the two.
+// Native byte order. Offsets of data and CDBs count from the mailbox, the start of the map; head
+// and tail count from the start of the ring.
 #pragma once
 
 #include <cstddef>
@@ -24,14 +24,13 @@ struct Mailbox {
   uint16_t flags;
   uint32_t ring_offset;
   uint32_t ring_bytes;
-  uint32_t head;              // The kernel's.
-  alignas(64) uint32_t tail;  // Ours.
+  uint32_t head;              // Written by the kernel.
+  alignas(64) uint32_t tail;  // Written by the daemon.
 };
 static_assert(sizeof(Mailbox) == 128 && offsetof(Mailbox, head) == 12 &&
               offsetof(Mailbox, tail) == 64);
 
-// Every entry begins at a multiple of 8 and has a multiple of 8 bytes; the low bits of the length
-// hold the op.
+// Offset and length of every entry are multiples of 8; the low bits of the length hold the op.
 inline constexpr uint32_t kEntryAlignment = 8;
 inline constexpr uint32_t kOpMask = 0x7;
 inline constexpr uint32_t kOpPad = 0;
@@ -51,8 +50,7 @@ struct EntryHeader {
 };
 static_assert(sizeof(EntryHeader) == 8);
 
-// A command. The iovecs follow, the data-in ones of a bidirectional command after the others; then
-// the CDB.
+// A command. The iovecs follow (for a bidirectional command, those for data-in last), then the CDB.
 struct CommandRequest {
   EntryHeader header;
   uint32_t iov_count;
@@ -64,14 +62,14 @@ struct CommandRequest {
 static_assert(sizeof(CommandRequest) == 48 && offsetof(CommandRequest, cdb_offset) == 24);
 
 struct IoVector {
-  uint64_t offset;  // From the mailbox, though the kernel types it as a pointer.
+  uint64_t offset;  // From the mailbox, although the kernel declares it as a pointer.
   uint64_t length;
 };
 static_assert(sizeof(IoVector) == 16);
 
 inline constexpr size_t kSenseBytes = 96;
 
-// The answer; lies over the request.
+// The response; overlays the request.
 struct CommandResponse {
   EntryHeader header;
   uint8_t scsi_status;
@@ -83,7 +81,7 @@ struct CommandResponse {
 static_assert(sizeof(CommandResponse) == 112 && offsetof(CommandResponse, read_length) == 12 &&
               offsetof(CommandResponse, sense) == 16);
 
-// The kernel makes every command's entry large enough for its answer.
+// The kernel makes every command's entry large enough for its response.
 inline constexpr uint32_t kCommandEntryBytesMin = sizeof(CommandResponse);
 
 // A task management notification. The ids (16 bits each) follow.

@@ -54,7 +54,7 @@ std::expected<Ring, std::string> Ring::attach(std::span<std::byte> map) {
     return refuse(fmt::format("tail {} outside of the ring of {} bytes", tail, ring.ring_bytes_));
   }
   ring.parsed_ = ring.published_ = tail;
-  // No command's slot is smaller, and all of them lie between tail and head: push_back never
+  // No command's slot is smaller, and all slots are between tail and head: push_back never
   // overwrites.
   ring.slots_.set_capacity(ring.ring_bytes_ / kCommandEntryBytesMin);
   return ring;
@@ -69,8 +69,8 @@ std::expected<uint32_t, std::string> Ring::read_head() const {
   if (head >= ring_bytes_ || head % kEntryAlignment != 0) {
     return refuse(fmt::format("head {} outside of the ring of {} bytes", head, ring_bytes_));
   }
-  // A reset by somebody else sets both ends to 0. What lies behind parsed_ then are entries of an
-  // earlier round, which must not run again.
+  // A reset by another process sets head and tail to 0. The entries after parsed_ are then old
+  // ones, which must not be executed again.
   const auto tail = memory_.load<uint32_t>(offsetof(Mailbox, tail));
   if (tail != published_) {
     return refuse(
@@ -98,7 +98,7 @@ std::expected<Ring::Entry, std::string> Ring::read_header(uint32_t unread) const
         fmt::format("the entry at {} claims {} bytes of {}", parsed_, entry.place.length, room));
   }
   if (entry.op == kOpCommand && entry.place.length < kCommandEntryBytesMin) {
-    // Its slot couldn't take an answer without writing over the entry behind it.
+    // Its slot is too small for a response without overwriting the next entry.
     return refuse(fmt::format("the command at {} has {} bytes", parsed_, entry.place.length));
   }
   entry.cmd_id = memory_.load<uint16_t>(entry.place.offset + offsetof(EntryHeader, cmd_id));
@@ -157,8 +157,8 @@ void Ring::complete(const Response& response) {
   answer.scsi_status = response.scsi_status;
   std::ranges::copy(response.sense, answer.sense);
 
-  // The length stays: the kernel walks from slot to slot by it. Everything else of the slot is the
-  // answer's.
+  // Keep the length: the kernel needs it to find the next slot. The rest of the slot is the
+  // response.
   memory_.store<uint16_t>(slot + offsetof(EntryHeader, cmd_id), response.cmd_id);
   memory_.store<uint8_t>(slot + offsetof(EntryHeader, uflags), uflags);
   constexpr size_t kBody = offsetof(CommandResponse, scsi_status);

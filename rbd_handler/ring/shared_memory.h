@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Access to memory that the kernel writes while we read it. Each load happens exactly once, so that
-// what was checked is what is used; the compiler may neither repeat it nor split it.
+// Access to memory that the kernel writes concurrently. Each load happens exactly once, so that the
+// checked value is the value used; the compiler may neither repeat nor split it.
 //
 // Thread: as the Ring's. REQUIRES everywhere: offset + sizeof(T) <= size(), offset aligned for T;
-// callers have checked what they got from the kernel before, so a violation is a programming error.
+// callers check values from the kernel first, so a violation is a programming error.
 #pragma once
 
 #include <atomic>
@@ -28,7 +28,7 @@ class SharedMemory {
   T load(uint64_t offset) const {
     return at<T>(offset).load(std::memory_order_relaxed);
   }
-  // Everything that the kernel wrote before it stored this value is visible afterwards.
+  // Acquire: everything that the kernel wrote before this value is visible afterwards.
   template <typename T>
   T load_acquire(uint64_t offset) const {
     return at<T>(offset).load(std::memory_order_acquire);
@@ -37,13 +37,13 @@ class SharedMemory {
   void store(uint64_t offset, T value) {
     at<T>(offset).store(value, std::memory_order_relaxed);
   }
-  // Everything that we wrote before is visible to who sees this value.
+  // Release: everything written before is visible to a reader of this value.
   template <typename T>
   void store_release(uint64_t offset, T value) {
     at<T>(offset).store(value, std::memory_order_release);
   }
 
-  // A piece of the map, to hand on or to fill.
+  // A part of the map.
   std::byte* pointer(uint64_t offset, uint64_t length) const {
     CHECK(offset <= map_.size() && length <= map_.size() - offset);
     return map_.data() + offset;
