@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4: REPORT TARGET PORT GROUPS. Implicit ALUA only: states are ceph-iscsi's, in configfs, and
-// SET TARGET PORT GROUPS is not served.
+// SPC-4: REPORT TARGET PORT GROUPS. Implicit ALUA only: ceph-iscsi sets the states in configfs, and
+// SET TARGET PORT GROUPS is not supported.
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
 
@@ -26,7 +26,7 @@ void append_group(const PortGroup& group, std::vector<uint8_t>& out) {
   }
 }
 
-// How long a host is to wait for a group that is in transition: the longest of them.
+// The time that a host should wait for a group in transition: the longest of all groups.
 uint8_t implicit_transition_seconds(const TargetFacts& target) {
   uint8_t seconds = 0;
   for (const PortGroup& group : target.groups) {

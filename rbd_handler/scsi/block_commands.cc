@@ -29,9 +29,9 @@ bool starts_with_zeroes(IovSpan iov, uint64_t length) {
 
 }  // namespace
 
-// The fabric may expect more than the CDB asks for: a legal underflow, whose residual the kernel
-// tells from the read length. Less is an overflow that the kernel could not tell, so the initiator
-// would take cut data for whole.
+// The fabric may expect more than the CDB requests: a legal underflow, whose residual the kernel
+// derives from the read length. Less is an overflow, which the kernel cannot report: the initiator
+// would take truncated data as complete.
 Plan plan_command(const Read& command, const Context& context) {
   const auto range = range_within(context.disk, command.lba, command.blocks);
   if (!range) return check(range.error());
@@ -40,9 +40,9 @@ Plan plan_command(const Read& command, const Context& context) {
   return one_op(OpKind::kRead, *range);
 }
 
-// A write must carry just what its CDB says: the kernel has no way to tell a residual of data-out,
-// so GOOD would mean that all of it was written. The kernel's own backends refuse it with the same
-// sense data.
+// The data of a write must match its CDB: the kernel cannot report a residual of data-out, so GOOD
+// would mean that all of it was written. The kernel's own backends refuse it with the same sense
+// data.
 Plan plan_command(const Write& command, const Context& context) {
   if (context.disk.read_only) return check(kWriteProtected);
   const auto range = range_within(context.disk, command.lba, command.blocks);
@@ -52,7 +52,8 @@ Plan plan_command(const Write& command, const Context& context) {
   return one_op(OpKind::kWrite, *range);
 }
 
-// One op of RADOS, which is atomic: so is what is longer than VPD B0 tells and lies in one object.
+// One RADOS op, which is atomic; this includes writes within one object that are longer than VPD B0
+// allows.
 Plan plan_command(const WriteAtomic& command, const Context& context) {
   const DiskFacts& disk = context.disk;
   Plan plan = plan_command(Write{command.lba, command.blocks}, context);
@@ -67,8 +68,7 @@ Plan plan_command(const WriteAtomic& command, const Context& context) {
   return plan;
 }
 
-// With IMMED the initiator wants the status without waiting. There is nothing to start either: no
-// cache.
+// With IMMED the status is returned at once. There is no cache to synchronize.
 Plan plan_command(const SynchronizeCache& command, const Context& context) {
   const auto range = range_within(context.disk, command.lba, command.blocks);
   if (!range) return check(range.error());
@@ -76,8 +76,7 @@ Plan plan_command(const SynchronizeCache& command, const Context& context) {
   return Flush{};
 }
 
-// GOOD and not CONDITION MET, which would say that the blocks are in the cache now (SBC-3,
-// PRE-FETCH).
+// GOOD, not CONDITION MET, which would mean that the blocks are in the cache (SBC-3, PRE-FETCH).
 Plan plan_command(const PreFetch& command, const Context& context) {
   const auto range = range_within(context.disk, command.lba, command.blocks);
   return range ? good() : check(range.error());
@@ -85,7 +84,7 @@ Plan plan_command(const PreFetch& command, const Context& context) {
 
 Plan plan_command(const WriteSame& command, const Context& context) {
   if (context.disk.read_only) return check(kWriteProtected);
-  // Zero would mean 'to the end of the disk', without a bound: VPD B0 says WSNZ=1.
+  // Zero would mean 'to the end of the disk', without a limit: VPD B0 has WSNZ=1.
   if (command.blocks == 0 || command.blocks > max_zeroing_blocks(context.disk))
     return check(kInvalidFieldInCdb);
   const auto range = range_within(context.disk, command.lba, command.blocks);

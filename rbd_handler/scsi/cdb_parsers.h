@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Private to scsi/: from the bytes of one CDB to its Command, one function for each layout. They
-// check what can be checked without the disk; the operation code, the length and the CONTROL byte
-// are checked before (parse.cc).
+// Private to scsi/: parsers from the bytes of a CDB to its Command, one for each layout. They check
+// everything that does not depend on the disk; parse.cc has already checked operation code, length
+// and CONTROL byte.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 namespace tcmurbd::scsi {
 
 using ParsedCommand = std::expected<Command, Sense>;
-using CdbBytes = std::span<const uint8_t>;  // As long as the command's row in the table says.
+using CdbBytes =
+    std::span<const uint8_t>;  // Exactly as long as the command's row in the table says.
 
 // parse_block.cc
 ParsedCommand parse_read6(CdbBytes cdb);

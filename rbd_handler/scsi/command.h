@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands that this disk serves, as values: after parse() nobody looks at CDB bytes again.
-// Lengths are in blocks or bytes as each field says; nothing is checked against the disk yet,
-// plan() does that. Any thread.
+// The commands that this disk serves, as values: CDB bytes are not used after parse(). Lengths are
+// in blocks or bytes, as documented for each field; plan() checks them against the disk. Any
+// thread.
 //
-// To serve another command: a struct here and in Command, a row in opcode_table.cc, its parser
+// To add a command: a struct here and in Command, a row in opcode_table.cc, its parser
 // (cdb_parsers.h) and its plan_command() (handlers.h).
 #pragma once
 
@@ -16,8 +16,8 @@
 
 namespace tcmurbd::scsi {
 
-// A member `allocation_length` bounds the Data-In of its command (SPC-4, allocation length); plan()
-// obeys it for all of them in one place. Bytes.
+// A member `allocation_length` bounds the Data-In of its command (SPC-4, allocation length), in
+// bytes; plan() applies it for all commands.
 
 struct TestUnitReady {};
 
@@ -33,7 +33,7 @@ struct Inquiry {
 };
 
 struct ReadCapacity10 {
-  uint32_t lba = 0;  // Counts with `partial` only.
+  uint32_t lba = 0;  // Only valid with `partial`.
   bool partial = false;
 };
 
@@ -47,7 +47,7 @@ struct ModeSense {
   bool ten = false;  // MODE SENSE(10): the long header.
   bool no_block_descriptor = false;
   bool long_lba_accepted = false;
-  // Tell the mask of what MODE SELECT may change; else the current values, which are the default.
+  // Return the mask of changeable values; else the current values, which are the defaults.
   bool changeable = false;
   uint8_t page_code = 0;
   uint8_t subpage_code = 0;
@@ -59,18 +59,17 @@ struct ModeSelect {
   uint32_t parameter_list_length = 0;  // Bytes.
 };
 
-// Only what leaves the disk as it is passes parse(): start, without load, eject or power condition.
+// parse() accepts only start, without load, eject or power condition.
 struct StartStopUnit {};
 
-// The medium is fixed: what PREVENT asks for holds anyway.
+// The medium is not removable: PREVENT has no effect.
 struct PreventAllowMediumRemoval {};
 
-// READ and WRITE of 6, 10, 12 and 16 bytes. FUA and DPO are not kept: there is no volatile cache
-// (rbd_cache is off), so every write that is acknowledged is on the medium and every read comes
-// from it.
+// READ and WRITE of 6, 10, 12 and 16 bytes. FUA and DPO are ignored: there is no volatile cache
+// (rbd_cache is off), so every acknowledged write is on the medium, and every read comes from it.
 struct Read {
   uint64_t lba = 0;
-  uint64_t blocks = 0;  // 0 = none: parse() has made the 0 of a 6-byte CDB into 256.
+  uint64_t blocks = 0;  // 0 = none: parse() converts the 0 of a 6-byte CDB to 256.
 };
 
 struct Write {
@@ -78,7 +77,7 @@ struct Write {
   uint64_t blocks = 0;
 };
 
-// WRITE ATOMIC. An ATOMIC BOUNDARY, which would allow to split it, does not pass parse().
+// WRITE ATOMIC. parse() refuses an ATOMIC BOUNDARY, which would allow to split it.
 struct WriteAtomic {
   uint64_t lba = 0;
   uint64_t blocks = 0;
@@ -90,7 +89,7 @@ struct SynchronizeCache {
   bool immediate = false;
 };
 
-// There is no cache to fetch into. IMMED is not kept: it takes no time.
+// There is no cache to fetch into. IMMED is ignored: the command takes no time.
 struct PreFetch {
   uint64_t lba = 0;
   uint64_t blocks = 0;  // 0 = to the end of the disk.
@@ -100,23 +99,23 @@ struct Unmap {
   uint32_t parameter_list_length = 0;  // Bytes.
 };
 
-// The UNMAP bit is not kept: zeroes are always written as exact zeroing, which frees what it can,
-// and a pattern that is not zero can't be unmapped since LBPRZ promises zeroes.
+// The UNMAP bit is ignored: zeroes are always exact zeroing, which deallocates whole objects, and a
+// non-zero pattern cannot be unmapped because LBPRZ=1 requires zeroes.
 struct WriteSame {
   uint64_t lba = 0;
   uint64_t blocks = 0;
-  bool no_data_out = false;  // NDOB: the block is all zeroes and is not transferred.
+  bool no_data_out = false;  // NDOB: the block is zero and is not transferred.
 };
 
-// At most one block, as VPD B0 says. DPO and FUA are not kept, as with Write.
+// At most one block, as VPD B0 reports. DPO and FUA are ignored, as with Write.
 struct CompareAndWrite {
   uint64_t lba = 0;
   uint64_t blocks = 0;  // 0 = nothing is compared, nothing written.
 };
 
-// VERIFY, WRITE AND VERIFY and ORWRITE. DPO and FUA are not kept, as with Write.
+// VERIFY, WRITE AND VERIFY and ORWRITE. DPO and FUA are ignored, as with Write.
 struct Verify {
-  // BYTCHK. kOneBlock: one block is sent, and compared with each.
+  // BYTCHK. kOneBlock: one block is sent and compared with each block.
   enum class Comparison : uint8_t { kNone, kAll, kOneBlock };
   uint64_t lba = 0;
   uint64_t blocks = 0;
@@ -126,7 +125,7 @@ struct Verify {
 struct WriteAndVerify {
   uint64_t lba = 0;
   uint64_t blocks = 0;
-  bool compare = false;  // BYTCHK; else it is only read back.
+  bool compare = false;  // BYTCHK; otherwise only read back.
 };
 
 struct OrWrite {
@@ -134,8 +133,7 @@ struct OrWrite {
   uint64_t blocks = 0;
 };
 
-// All provisioning states are told: a REPORT TYPE (SBC-4) that leaves some out does not pass
-// parse().
+// All provisioning states are reported: parse() refuses a REPORT TYPE (SBC-4) that omits some.
 struct GetLbaStatus {
   uint64_t lba = 0;
   uint32_t allocation_length = 0;
@@ -145,7 +143,7 @@ struct ReadDefectData {
   bool twelve = false;      // READ DEFECT DATA(12): the long header.
   bool primary = false;     // REQ_PLIST
   bool grown = false;       // REQ_GLIST
-  uint8_t list_format = 0;  // One that SBC-3 defines: all of them are the same for an empty list.
+  uint8_t list_format = 0;  // Any format of SBC-3: all are the same for an empty list.
   uint32_t allocation_length = 0;
 };
 
@@ -196,9 +194,8 @@ using Command =
                  ReportTargetPortGroups, ReportSupportedOperationCodes,
                  ReportSupportedTaskManagementFunctions, ExtendedCopy, ReceiveCopyResults>;
 
-// Any bytes are allowed, none too: a CDB shorter than its command is refused, bytes beyond it are
-// ignored. Unknown operation code: 5/20/00; unknown service action or a field that can't be served:
-// 5/24/00.
+// Accepts any bytes, also none: a CDB that is too short is refused, additional bytes are ignored.
+// Unknown operation code: 5/20/00; unknown service action or unsupported field: 5/24/00.
 std::expected<Command, Sense> parse(std::span<const uint8_t> cdb);
 
 }  // namespace tcmurbd::scsi

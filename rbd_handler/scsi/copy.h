@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXTENDED COPY (LID1) as values: what the parameter list asks for, what it comes to on disks that
-// are known, and the limits that RECEIVE COPY RESULTS and VPD 8F tell. Any thread.
+// EXTENDED COPY (LID1) as values: the request of the parameter list, its extents on known disks,
+// and the limits that RECEIVE COPY RESULTS and VPD 8F report. Any thread.
 //
 //   read_copy_list:  parameter list -> CopyRequest (who is named, which blocks)
 //   names:           whether a descriptor names a logical unit
 //   plan_copy:       CopyRequest + the disks -> CopyExtents in bytes, all within their disks
 //
 // Served: CSCD descriptors of type E4h (identification descriptor) and segment descriptors of type
-// 02h (block device to block device); hosts send nothing else to disks.
+// 02h (block device to block device); hosts use no others for disks.
 #pragma once
 
 #include <boost/container/static_vector.hpp>
@@ -22,31 +22,31 @@
 
 namespace tcmurbd::scsi {
 
-// Hosts name one or two logical units.
+// Hosts use one or two logical units.
 inline constexpr size_t kCopyCscdsMax = 8;
 // ESXi's largest claim rule, 240 MiB, is eight segments of 30 MiB.
 inline constexpr size_t kCopySegmentsMax = 16;
-// 65535 blocks of 512 bytes, as much as a segment can name, fit. With kCopySegmentsMax it bounds
-// how long one command may take.
+// Fits 65535 blocks of 512 bytes, the maximum of a segment. With kCopySegmentsMax it bounds the
+// duration of one command.
 inline constexpr uint32_t kCopySegmentBytesMax = 32 * kMiB;
 inline constexpr size_t kCopyHeaderBytes = 16;
 inline constexpr size_t kCscdBytes = 32;
 inline constexpr size_t kSegmentBytes = 28;
 inline constexpr uint32_t kCopyDescriptorBytesMax =
     kCopyCscdsMax * kCscdBytes + kCopySegmentsMax * kSegmentBytes;
-// Copies that run at a time, of all LUNs together: each has its share of the memory for copies.
+// Copies that run at a time on all LUNs together: each has a share of the memory for copies.
 inline constexpr uint32_t kCopiesMax = 8;
 
-// A copy source or copy destination: a designator as VPD 83 tells them.
+// A copy source or destination: a designator as in VPD 83.
 struct CopyCscd {
   uint8_t code_set = 0;
   uint8_t designator_type = 0;
   boost::container::static_vector<uint8_t, 20> designator;
-  uint32_t block_bytes = 0;  // DISK BLOCK LENGTH; 0: not told.
+  uint32_t block_bytes = 0;  // DISK BLOCK LENGTH; 0: not given.
 };
 
 struct CopySegment {
-  uint16_t source = 0;  // Place in cscds.
+  uint16_t source = 0;  // Index in cscds.
   uint16_t destination = 0;
   uint64_t source_lba = 0;
   uint64_t destination_lba = 0;
@@ -56,7 +56,7 @@ struct CopySegment {
 
 // LIST ID USAGE.
 enum class CopyListId : uint8_t {
-  kKeep = 0,     // RECEIVE COPY RESULTS may ask for it, also after its end.
+  kKeep = 0,     // RECEIVE COPY RESULTS may ask for it, also after the copy has ended.
   kDiscard = 2,  // Only while it runs.
   kNone = 3,
 };
@@ -68,17 +68,17 @@ struct CopyRequest {
   boost::container::static_vector<CopySegment, kCopySegmentsMax> segments;
 };
 
-// `list_length` of the CDB, not 0. Reads nothing beyond it and beyond `data`. Without an error each
-// segment's source and destination are places in cscds.
+// `list_length` of the CDB, not 0. Never reads beyond it or beyond `data`. On success each
+// segment's source and destination are valid indexes in cscds.
 std::expected<CopyRequest, Sense> read_copy_list(IovSpan data, uint32_t list_length);
 
-// Whether `cscd` is one of the logical unit's designators in VPD 83. The port's don't count: they
-// name others too.
+// Whether `cscd` is one of the logical unit's designators in VPD 83. Target port designators do not
+// count: other logical units have the same.
 bool names(const CopyCscd& cscd, const TargetFacts& target);
 
-// What a segment is on disks that are known.
+// A segment on known disks.
 struct CopyExtent {
-  uint16_t source = 0;  // Number of a disk, as plan_copy() was told.
+  uint16_t source = 0;  // Number of a disk, as passed to plan_copy().
   uint16_t destination = 0;
   uint64_t from = 0;  // Bytes.
   uint64_t to = 0;
@@ -87,7 +87,7 @@ struct CopyExtent {
 };
 using CopyExtents = boost::container::static_vector<CopyExtent, kCopySegmentsMax>;
 
-// The disk that a CSCD names. Two that name the same disk have the same number.
+// The disk of a CSCD. CSCDs of the same disk have the same number.
 struct CopyDisk {
   uint16_t number = 0;
   DiskFacts facts;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4 6.4: the parameter list of EXTENDED COPY (LID1), and what it comes to.
+// SPC-4 6.4: the parameter list of EXTENDED COPY (LID1) and its extents.
 #include <algorithm>
 #include <array>
 #include <boost/endian/conversion.hpp>
@@ -21,7 +21,7 @@ using SegmentBytes = std::array<uint8_t, kSegmentBytes>;
 
 constexpr uint8_t kIdentificationCscd = 0xe4;
 constexpr uint8_t kBlockToBlockSegment = 0x02;
-// Places of fields in a segment descriptor, for its DESCRIPTOR LENGTH and for field pointers.
+// Offsets of fields in a segment descriptor, for its DESCRIPTOR LENGTH and for field pointers.
 constexpr uint16_t kSegmentLengthAfterHeader = 0x18;
 constexpr uint16_t kSourceIdField = 4;
 constexpr uint16_t kDestinationIdField = 6;
@@ -34,7 +34,7 @@ Sense copy_aborted(Sense sense, size_t segment, uint16_t field) {
   return sense;
 }
 
-// The header's lengths, all of them checked against each other and the limits.
+// The lengths of the header, checked against each other and the limits.
 struct Header {
   CopyRequest request;
   size_t cscd_bytes = 0;
@@ -53,7 +53,7 @@ std::expected<Header, Sense> read_header(IovSpan data, uint32_t list_length) {
   const uint64_t descriptors = header.cscd_bytes + uint64_t{header.segment_bytes};
   if (descriptors > kCopyDescriptorBytesMax || descriptors > list_length - bytes.size())
     return std::unexpected(kParameterListLengthError);
-  // There is no segment that has a use for it.
+  // No segment type uses it.
   if (load_big_u32(&bytes[12]) != 0) return std::unexpected(kInlineDataLengthExceeded);
   const auto usage = static_cast<uint8_t>(header.request.usage);
   if (usage == 1 || (header.request.usage == CopyListId::kNone && header.request.list_id != 0))
@@ -71,10 +71,10 @@ std::expected<CopyCscd, Sense> read_cscd(const CscdBytes& bytes) {
                 .designator_type = static_cast<uint8_t>(bytes[5] & 0x0f),
                 .designator = {},
                 .block_bytes = load_big_u24(&bytes[29])};
-  // LU ID TYPE belongs to the other types, which have an LU IDENTIFIER.
+  // LU ID TYPE is for other descriptor types, which have an LU IDENTIFIER.
   if (association != 0 || length > cscd.designator.capacity())
     return std::unexpected(kInvalidFieldInParameterList);
-  // Obsolete since SPC-4; who sets it does not want this disk written.
+  // Obsolete since SPC-4; an initiator that sets it does not want this disk to be written.
   if (null_device) return std::unexpected(kCopyTargetNotReachable);
   if (peripheral_type != 0) return std::unexpected(kIncorrectCopyTargetType);
   cscd.designator.assign(&bytes[8], &bytes[8] + length);
@@ -110,8 +110,7 @@ std::expected<void, Sense> read_cscds(IovSpan data, size_t bytes, CopyRequest& r
   return {};
 }
 
-// Only the type and the length tell where the next one begins; so both are looked at before
-// anything else of it.
+// The next descriptor is found only by type and length, so both are checked first.
 std::expected<void, Sense> read_segments(IovSpan data, size_t begin, size_t bytes,
                                          CopyRequest& request) {
   for (size_t at = 0; at < bytes; at += kSegmentBytes) {
@@ -176,7 +175,7 @@ std::expected<CopyExtents, Sense> plan_copy(const CopyRequest& request,
         segment.counts_destination_blocks ? destination.facts.block_size : source.facts.block_size;
     const uint64_t length = segment.blocks * unit;
     if (length > kCopySegmentBytesMax) return std::unexpected(kInvalidFieldInParameterList);
-    // Half a block at the end would have to be kept for the next segment (CAT) or padded.
+    // A partial block at the end would have to be kept for the next segment (CAT) or padded.
     if (length % source.facts.block_size != 0 || length % destination.facts.block_size != 0)
       return std::unexpected(copy_aborted(kUnexpectedInexactSegment, i, kBlocksField));
     const auto from =

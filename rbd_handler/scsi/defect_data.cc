@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SBC-3: READ DEFECT DATA(10) and (12). The blocks are objects in a cluster that repairs its own
-// media, so both lists are there and empty; an empty list is the same in every format.
+// SBC-3: READ DEFECT DATA(10) and (12). The blocks are objects in a cluster that repairs its media
+// itself, so both lists are valid and empty; an empty list is the same in every format.
 #include "rbd_handler/scsi/handlers.h"
 
 namespace tcmurbd::scsi {

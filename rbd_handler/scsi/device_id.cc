@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4: VPD 83, device identification. ESXi, multipath and udev know a disk by these bytes: a
-// gateway that changes from tcmu-runner to this program must tell the same NAA name.
+// SPC-4: VPD 83, device identification. ESXi, multipath and udev identify a disk by these bytes: a
+// gateway that changes from tcmu-runner to this program must report the same NAA designator.
 #include <algorithm>
 #include <array>
 #include <boost/endian/conversion.hpp>
@@ -48,7 +48,7 @@ std::optional<uint8_t> hex_digit(char c) {
 }
 
 // NAA 6, IEEE company id 001405h (LIO's), then the serial's first 25 hex digits; zeroes if it has
-// fewer. A serial without any gives no name, because all such disks would get the same one.
+// fewer. A serial without any gives no designator, because all such disks would have the same one.
 void append_naa(const TargetFacts& target, std::vector<uint8_t>& out) {
   constexpr size_t kNameNibbles = 32;
   size_t nibble = 0;
@@ -72,10 +72,10 @@ void append_port_number(std::vector<uint8_t>& out, uint8_t type, uint16_t number
   store_big_u16(&designator[2], number);
 }
 
-// These name the port through which the INQUIRY came, but a command on the ring does not say which
-// that was. They are told only if there is one possibility: the only group with an enabled port on
-// this node (without that knowledge: with any port), and the only such port. A guess would make a
-// host count a path to the wrong group.
+// These identify the port that received the INQUIRY, which a command on the ring does not contain.
+// They are reported only if unambiguous: the only group with an enabled port on this node (if
+// unknown: with any port), and the only such port. With a wrong guess, a host would assign a path
+// to the wrong group.
 void append_port_designators(const TargetFacts& target, std::vector<uint8_t>& out) {
   const bool enabled_known = std::ranges::any_of(
       target.groups, [](const PortGroup& group) { return !group.enabled_ports.empty(); });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4: EXTENDED COPY (LID1) and RECEIVE COPY RESULTS, and VPD 8F, which tells the same limits.
+// SPC-4: EXTENDED COPY (LID1) and RECEIVE COPY RESULTS, and VPD 8F, which reports the same limits.
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
 #include <iterator>
@@ -17,13 +17,13 @@ using Results = ReceiveCopyResults::Results;
 
 // Segment and CSCD descriptor types, in ascending order.
 constexpr uint8_t kDescriptorTypes[] = {0x02, 0xe4};
-// The data of a copy is cut at no place that matters to its result: one byte, as a power of two.
+// Data may be split at any byte: 2^0 bytes.
 constexpr uint8_t kSegmentGranularity = 0;
 
 void append_operating_parameters(std::vector<uint8_t>& out) {
   constexpr size_t kBytes = 44;
   uint8_t* data = append(out, kBytes);
-  data[4] = 0x01;  // SNLID: LIST ID USAGE 11b is served.
+  data[4] = 0x01;  // SNLID: LIST ID USAGE 11b is supported.
   store_big_u16(&data[8], kCopyCscdsMax);
   store_big_u16(&data[10], kCopySegmentsMax);
   store_big_u32(&data[12], kCopyDescriptorBytesMax);
@@ -51,7 +51,7 @@ void append_status(const CopyHistory::Entry& entry, std::vector<uint8_t>& out) {
   store_big_u32(&data[8], static_cast<uint32_t>(count));
 }
 
-// Nothing for a copy that did not fail.
+// Empty for a copy that did not fail.
 void append_failed_segment(const CopyHistory::Entry& entry, std::vector<uint8_t>& out) {
   if (!entry.ended || entry.result == Result::good()) {
     append(out, 4);
@@ -102,7 +102,8 @@ Plan plan_command(const ReceiveCopyResults& command, const Context& context) {
   } else {
     append_failed_segment(*entry, context.data_in);
   }
-  // One that failed is kept until its failure was told, and each until all of it was.
+  // A failed copy is kept until its failure details were returned, and every copy until the whole
+  // answer was returned.
   const bool failed = entry->result != Result::good();
   const bool told = command.allocation_length >= context.data_in.size();
   if (told && (command.results == Results::kFailedSegment || !failed))

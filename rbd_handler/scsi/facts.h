@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the SCSI core is told about the disk and the target around it. Plain values, made by the
-// edges.
+// The facts about disk and target that the SCSI core gets from the edges. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -9,25 +8,25 @@
 
 namespace tcmurbd::scsi {
 
-// The disk's own shape. Changes by resize only. Kept by the Device; reactor thread.
+// The geometry of the disk. Changes only by a resize. Owned by the Device; reactor thread.
 // REQUIRES: block_size is a power of two from 512 on; blocks * block_size fits in 64 bits;
 // object_bytes is a multiple of it.
 struct DiskFacts {
   uint32_t block_size = 512;  // Bytes per logical block: hw_block_size of the TCMU device.
   uint64_t blocks = 0;        // Capacity in logical blocks: dev_size / block_size.
   bool read_only = false;     // A snapshot, or an image opened read-only.
-  bool rotational = false;    // For VPD B1 and nothing else.
+  bool rotational = false;    // Only for VPD B1.
   uint32_t object_bytes = 4 * 1024 * 1024;  // RBD object size: bounds a zeroing command.
-  // A range of this size, aligned to it, lies in one object: less than that with striping.
+  // An aligned range of this size is in one object; smaller than the object size with striping.
   uint32_t stripe_bytes = 4 * 1024 * 1024;
-  uint32_t max_transfer_bytes = 0;  // 0 = no limit told; else from hw_max_sectors, for VPD B0 and
-                                    // the commands that read for themselves.
+  uint32_t max_transfer_bytes = 0;  // 0 = unknown; else from hw_max_sectors, for VPD B0 and the
+                                    // commands that need a read buffer.
 };
 
-// What the disk has done since the daemon started, for LOG SENSE. Kept by the Device.
+// Statistics since the daemon started, for LOG SENSE. Owned by the Device.
 struct AccessCounters {
   uint64_t reads = 0;        // Commands.
-  uint64_t writes = 0;       // Commands; not those that only zero or unmap.
+  uint64_t writes = 0;       // Commands, except those that only zero or unmap.
   uint64_t read_bytes = 0;   // From the medium, by `reads`.
   uint64_t write_bytes = 0;  // To the medium, by `writes`.
   uint64_t read_errors = 0;  // Commands that ended with MEDIUM ERROR.
@@ -44,16 +43,15 @@ struct PortGroup {
   uint8_t status_code = 0;  // alua_access_status
   bool preferred = false;
   std::vector<uint16_t> relative_ports{};  // Relative target port identifiers of its members.
-  // Those of relative_ports whose TPG is enabled on this node: only through them do commands come.
-  // ceph-iscsi makes the TPGs of all gateways on each node and enables its own. Empty everywhere =
-  // not known.
+  // The ports of relative_ports whose TPG is enabled on this node: commands come only through them.
+  // ceph-iscsi creates the TPGs of all gateways on each node and enables those of the node. Empty
+  // for all groups = unknown.
   std::vector<uint16_t> enabled_ports{};
-  uint8_t implicit_transition_seconds = 0;  // implicit_trans_secs; 0 = none told.
+  uint8_t implicit_transition_seconds = 0;  // implicit_trans_secs; 0 = none.
 };
 
-// Identity and paths, as configfs has them now. They may change at any time without notice
-// (ceph-iscsi writes the serial after enable), so commands that tell them ask for fresh ones: see
-// needs_target_facts().
+// Identity and paths from configfs. They may change at any time without notice (ceph-iscsi writes
+// the serial after enable), so commands that report them need a new read: see needs_target_facts().
 struct TargetFacts {
   // wwn/vpd_unit_serial without the "T10 VPD Unit Serial Number: " prefix; may be empty.
   std::string unit_serial;

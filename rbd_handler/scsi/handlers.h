@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Private to scsi/: what each command comes to, by its type. A handler appends its whole Data-In;
-// plan() cuts it and drops it if the command fails.
+// Private to scsi/: the handler of each command, by its type. A handler appends its whole Data-In;
+// plan() truncates it, and drops it if the command fails.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ struct Context {
 inline Plan good() { return Answer{Result::good()}; }
 inline Plan check(const Sense& sense) { return Answer{Result::check(sense)}; }
 
-// Appends `bytes` zeroes and returns where they begin, so that fields can be stored at the
+// Appends `bytes` zeroes and returns a pointer to them, so that fields can be stored at the
 // standard's byte numbers. Valid until the next append.
 inline uint8_t* append(std::vector<uint8_t>& out, size_t bytes) {
   out.resize(out.size() + bytes);

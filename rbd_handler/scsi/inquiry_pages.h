@@ -13,7 +13,7 @@
 namespace tcmurbd::scsi {
 
 // `text` as a left-aligned ASCII field of `width` bytes (SPC-4, ASCII data field requirements):
-// padded with blanks, cut if too long. Bytes that no such field may hold become '_'.
+// padded with blanks, cut if too long. Bytes that are not allowed become '_'.
 void append_ascii(std::vector<uint8_t>& out, std::string_view text, size_t width);
 
 // inquiry.cc: the standard data.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SBC-3: GET LBA STATUS. What is mapped is found by an op of the image (kBlockStatus); a block is
-// deallocated if none of its bytes may hold data, and reads as zeroes then (LBPRZ).
+// SBC-3: GET LBA STATUS. An op of the image (kBlockStatus) finds mapped ranges; a block is
+// deallocated if none of its bytes can hold data, and then reads as zeroes (LBPRZ).
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
 
@@ -15,7 +15,7 @@ using boost::endian::store_big_u64;
 // PROVISIONING STATUS.
 enum class Provisioning : uint8_t { kMapped = 0x0, kDeallocated = 0x1 };
 
-constexpr size_t kLengthBytes = 4;  // PARAMETER DATA LENGTH, which does not count itself.
+constexpr size_t kLengthBytes = 4;  // PARAMETER DATA LENGTH, which does not include itself.
 
 void append_descriptor(uint64_t lba, uint64_t blocks, Provisioning status,
                        std::vector<uint8_t>& out) {
@@ -36,7 +36,7 @@ void append_lba_status(uint32_t block_size, const ByteRange& range,
   for (auto run = mapped.begin(); run != mapped.end();) {
     const uint64_t first = run->offset / block_size;
     uint64_t end = first;
-    // Those that touch the same block, or neighbours.
+    // Merges ranges in the same or adjacent blocks.
     for (; run != mapped.end() && run->offset / block_size <= end; ++run)
       end = (run->end() + block_size - 1) / block_size;
     append_descriptor(told, first - told, Provisioning::kDeallocated, out);
@@ -47,8 +47,8 @@ void append_lba_status(uint32_t block_size, const ByteRange& range,
   store_big_u32(&out[start], static_cast<uint32_t>(out.size() - start - kLengthBytes));
 }
 
-// The answer may be shorter than the rest of the disk (SBC-3 5.4): it stops where the objects end
-// that one op may ask for.
+// The answer may be shorter than the rest of the disk (SBC-3 5.4): it ends with the last object
+// that one op may query.
 Plan plan_command(const GetLbaStatus& command, const Context& context) {
   const DiskFacts& disk = context.disk;
   if (command.lba >= disk.blocks) return check(kLbaOutOfRange);

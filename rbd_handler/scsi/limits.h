@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Private to scsi/: the limits that VPD B0 tells and the commands enforce, so that both say the
-// same. Any thread.
+// Private to scsi/: the limits that VPD B0 reports and the commands enforce. Any thread.
 #pragma once
 
 #include <algorithm>
@@ -13,10 +12,9 @@
 
 namespace tcmurbd::scsi {
 
-// RADOS objects' worth of blocks that one UNMAP (all its descriptors together) or WRITE SAME may
-// name. Each object is an op of its own inside librbd: 64 keep one command well inside its deadline
-// and leave the Objecter's throttle to others, and with 4 MiB objects they are 256 MiB, so that a
-// host trims a terabyte in 4096 commands.
+// Maximum range of one UNMAP (all descriptors together) or WRITE SAME, in RADOS objects. librbd
+// issues one op per object: 64 keep a command well within its deadline and leave room for others;
+// with 4 MiB objects they are 256 MiB, so a host trims a terabyte in 4096 commands.
 inline constexpr uint64_t kObjectsPerZeroingMax = 64;
 
 // Blocks for one UNMAP or WRITE SAME. At least 1; fits in 32 bits.
@@ -25,23 +23,23 @@ inline uint32_t max_zeroing_blocks(const DiskFacts& disk) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, UINT32_MAX));
 }
 
-// Blocks of one COMPARE AND WRITE. librbd of Pacific compares one sector at a time, and hosts ask
-// for no more: ESXi's locks on disk are one block.
+// Blocks of one COMPARE AND WRITE. Pacific's librbd compares one sector of 512 bytes, and hosts
+// need no more: ESXi's on-disk locks are one block.
 inline constexpr uint8_t kCompareAndWriteBlocksMax = 1;
 
-// Blocks of one command for which we need memory of our own: what common hosts transfer at most, or
-// MAXIMUM TRANSFER LENGTH of VPD B0 if that is more. Initiators that do not look at it, libiscsi's
-// tests among them, send longer ones than the 64 KiB that the kernel tells unless it is told other.
+// Maximum length of a command that needs a separate buffer: the largest transfer of common hosts,
+// or MAXIMUM TRANSFER LENGTH of VPD B0 if that is larger. Some initiators, such as libiscsi's
+// tests, ignore it and send more than the kernel's default of 64 KiB.
 inline constexpr uint32_t kReadBackBytesMax = 4 * kMiB;
 
 inline uint32_t max_read_back_blocks(const DiskFacts& disk) {
   return std::max(disk.max_transfer_bytes, kReadBackBytesMax) / disk.block_size;
 }
 
-// What lies in one object is written by one op of RADOS, which is all or nothing, also after a
-// crash. Alignment, granularity and maximum length of atomic writes are one: only then does
-// whatever keeps to them lie in one object. 16 KiB is the largest page that common databases write;
-// Linux offers no atomic writes that are smaller than the alignment.
+// A write within one object is one RADOS op, which is atomic, also after a crash. Alignment,
+// granularity and maximum length of atomic writes are the same value, so that every valid atomic
+// write is within one object. 16 KiB is the largest page that common databases write; Linux offers
+// no atomic writes that are smaller than the alignment.
 inline constexpr uint32_t kAtomicBytes = 16 * kKiB;
 
 // In blocks; 0: there are no atomic writes.
@@ -50,12 +48,12 @@ inline uint32_t atomic_blocks(const DiskFacts& disk) {
   return disk.stripe_bytes % kAtomicBytes == 0 && transferred ? kAtomicBytes / disk.block_size : 0;
 }
 
-// What is worth aligning to, and the smallest range that zeroing gives back to the pool:
-// BlueStore's allocation unit (4 KiB today, 64 KiB on disks of older clusters). The object size
-// would be too coarse to tell: only whole objects are deleted, but the OSD frees allocation units
-// within them too (measured, BlueStore of Pacific, within an object of 4 MiB: UNMAP of 64 KiB freed
-// 64 KiB, of 1 MiB 1 MiB, of 4 KiB 4 KiB, of a block nothing), VMFS6 reclaims nothing by itself if
-// the granularity is above 1 MiB, and Linux trims nothing smaller than it.
+// The optimal alignment, and the smallest range that zeroing deallocates: BlueStore's allocation
+// unit (4 KiB today, 64 KiB on disks of older clusters). The object size would be too coarse: only
+// whole objects are deleted, but the OSD frees allocation units within objects too (measured,
+// BlueStore of Pacific, within an object of 4 MiB: UNMAP of 64 KiB freed 64 KiB, of 1 MiB 1 MiB, of
+// 4 KiB 4 KiB, of a block nothing). VMFS6 does not reclaim automatically if the granularity is
+// above 1 MiB, and Linux trims no ranges below it.
 inline constexpr uint32_t kGranularityBytes = 64 * kKiB;
 
 inline uint32_t granularity_blocks(const DiskFacts& disk) {

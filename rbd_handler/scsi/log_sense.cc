@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4: LOG SENSE. Only what is known to be true: no temperature, no self-tests, no corrected
-// errors (the cluster repairs without telling us), and no logical block provisioning (to count the
-// used blocks, the whole image would have to be asked). LOG SELECT is not served: the counters are
-// an operator's too, and no host is to clear them.
+// SPC-4: LOG SENSE. Only known facts: no temperature, no self-tests, no corrected errors (the
+// cluster repairs without reporting it), and no logical block provisioning (counting used blocks
+// requires a scan of the whole image). LOG SELECT is not supported: operators use the counters too,
+// and no host may clear them.
 #include <algorithm>
 #include <array>
 #include <boost/endian/conversion.hpp>
@@ -42,7 +42,7 @@ void append_counter(const LogSense& command, uint16_t code, uint64_t value,
     store_big_u64(bytes, value);
 }
 
-// 02 and 03: what went through, and what could not be written or read.
+// 02 and 03: bytes processed, and write or read errors.
 void append_error_counters(const LogSense& command, uint64_t bytes_processed, uint64_t errors,
                            std::vector<uint8_t>& out) {
   append_counter(command, 0x0005, bytes_processed, out);
@@ -57,8 +57,8 @@ void append_read_errors(const LogSense& command, const Context& context) {
   append_error_counters(command, counters.read_bytes, counters.read_errors, context.data_in);
 }
 
-// 19. No times are measured: processing and idle intervals stay 0, as on many disks, and their
-// length is told as 0 seconds. They are told, since sg_logs takes no page without them.
+// 19. No times are measured: processing and idle intervals are 0, as on many disks, and their
+// length is 0 seconds. They are included because sg_logs rejects a page without them.
 void append_statistics(const LogSense& command, const Context& context) {
   const AccessCounters& counters = context.request.counters;
   if (uint8_t* bytes = append_parameter(command, 0x0001, kBinaryList, 64, context.data_in)) {
@@ -71,8 +71,8 @@ void append_statistics(const LogSense& command, const Context& context) {
   append_parameter(command, 0x0003, kBinaryList, 8, context.data_in);  // Length of an interval.
 }
 
-// 2F. No exception is pending: none is ever found (mode page 1C). FFh: there is no temperature, nor
-// one at which the disk would trip (the last byte, vendor specific, has it on most disks).
+// 2F. No exception is ever pending (mode page 1C). FFh: no temperature and no trip temperature (on
+// most disks the last byte, vendor specific).
 void append_informational_exceptions(const LogSense& command, const Context& context) {
   if (uint8_t* bytes = append_parameter(command, 0x0000, kBinaryList, 4, context.data_in))
     bytes[2] = bytes[3] = 0xff;
@@ -93,7 +93,7 @@ constexpr auto kPages = std::to_array<LogPage>({
     {0x2f, append_informational_exceptions},
 });
 
-// 00 lists pages; 00/FF pages and subpages, itself too.
+// 00 lists the pages; 00/FF pages and subpages, including itself.
 void append_supported_pages(const LogSense& command, const Context& context) {
   const bool subpages = command.subpage_code == kAllSubpages;
   for (const LogPage& page : kPages) {
@@ -112,7 +112,7 @@ Plan plan_command(const LogSense& command, const Context& context) {
   const bool is_list = command.page_code == 0x00;
   if (command.subpage_code != 0 && !(is_list && command.subpage_code == kAllSubpages))
     return check(kInvalidFieldInCdb);
-  // Neither thresholds nor other defaults are kept. A list of pages has no values to choose from.
+  // There are no threshold or default values. A list of pages has only one kind of values.
   if (!is_list && command.page_control != kCumulativeValues) return check(kInvalidFieldInCdb);
 
   uint8_t* header = append(context.data_in, kHeaderBytes);

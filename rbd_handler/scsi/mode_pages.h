@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Private to scsi/: the mode pages, and what surrounds them. None of it can be changed (a change
-// would be known to this gateway only, and a host uses several), so current and default values are
-// the same, and MODE SELECT accepts just these. Any thread.
+// Private to scsi/: mode pages and their headers. They cannot be changed (a change would apply to
+// this gateway only, and a host uses several), so current and default values are the same, and MODE
+// SELECT accepts only these. Any thread.
 #pragma once
 
 #include <cstddef>

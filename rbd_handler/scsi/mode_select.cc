@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4: MODE SELECT(6) and (10). Nothing can be changed: a list that says what MODE SENSE told is
-// accepted, so that hosts which write back what they read succeed; all else is refused.
+// SPC-4: MODE SELECT(6) and (10). Nothing can be changed: a list with the values of MODE SENSE is
+// accepted, so that hosts can write back what they read; all other values are refused.
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
 #include <optional>
@@ -25,13 +25,13 @@ struct Header {
   size_t descriptor_bytes;
 };
 
-// MODE DATA LENGTH and the device-specific parameter are reserved here, so they are not looked at.
+// MODE DATA LENGTH and the device-specific parameter are reserved here and ignored.
 Header read_header(List list, bool ten) {
   if (ten) return {list[2], (list[4] & 0x01) != 0, load_big_u16(&list[6])};
   return {list[1], false, list[3]};
 }
 
-// NUMBER OF LOGICAL BLOCKS: 0 and all ones ask for no change (SBC-3).
+// NUMBER OF LOGICAL BLOCKS: 0 and all ones request no change (SBC-3).
 bool keeps_capacity(uint64_t blocks, uint64_t all_ones, const DiskFacts& disk) {
   return blocks == 0 || blocks == all_ones || blocks == disk.blocks;
 }
@@ -78,7 +78,7 @@ Refusal check_list(List list, bool ten, const DiskFacts& disk) {
 }  // namespace
 
 Plan plan_command(const ModeSelect& command, const Context& context) {
-  if (command.parameter_list_length == 0) return good();  // No list is no error.
+  if (command.parameter_list_length == 0) return good();  // An empty list is no error.
   if (context.request.data_length < command.parameter_list_length)
     return check(kParameterListLengthError);
   std::vector<uint8_t> list(command.parameter_list_length);

@@ -45,7 +45,7 @@ void append_block_descriptor(const DiskFacts& disk, size_t bytes, std::vector<ui
   store_big_u24(&descriptor[5], disk.block_size);
 }
 
-// Changeable values are a mask: nothing is.
+// Changeable values are a mask: all zero.
 void append_page(const ModePage& page, bool changeable, std::vector<uint8_t>& out) {
   uint8_t* bytes = append(out, page.bytes.size());
   std::ranges::copy(changeable ? page.bytes.first(2) : page.bytes, bytes);
@@ -72,7 +72,7 @@ Plan plan_command(const ModeSense& command, const Context& context) {
   for (const ModePage& page : mode_pages()) {
     if (all || page.code == command.page_code) append_page(page, command.changeable, out);
   }
-  // MODE DATA LENGTH: what follows it, whatever the allocation length.
+  // MODE DATA LENGTH: the length of the data after it, independent of the allocation length.
   if (command.ten) {
     store_big_u16(out.data(), static_cast<uint16_t>(out.size() - 2));
   } else {

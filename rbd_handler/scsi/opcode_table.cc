@@ -12,7 +12,7 @@ using Usage = decltype(OpcodeRow::usage_after_opcode);
 
 consteval uint8_t nibble(char c) { return static_cast<uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10); }
 
-// From hex digits; blanks are for the reader.
+// Parses hex digits; blanks are ignored.
 consteval Usage usage(std::string_view hex) {
   Usage bytes{};
   size_t digits = 0;
@@ -24,21 +24,21 @@ consteval Usage usage(std::string_view hex) {
   return bytes;
 }
 
-// Usage bits: from byte 1 to the CONTROL byte (04: NACA is looked at, and refused). PERSISTENT
-// RESERVE IN/OUT, RESERVE, RELEASE and REPORT LUNS are not here: the kernel answers them before a
-// command comes to us, and only it knows whether it is set to.
+// Usage bits: from byte 1 to the CONTROL byte (04: NACA is checked, and refused). PERSISTENT
+// RESERVE IN/OUT, RESERVE, RELEASE and REPORT LUNS are not listed: the kernel handles them before
+// commands reach the daemon, and only the kernel knows its settings.
 constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x00, kNone, "TEST UNIT READY", 6, usage("00 0000 00 04"), parse_test_unit_ready},
     {0x03, kNone, "REQUEST SENSE", 6, usage("01 0000 ff 04"), parse_request_sense,
-     "tells a pending unit attention; either format"},
+     "returns a pending unit attention; either format"},
     {0x08, kNone, "READ(6)", 6, usage("1fffff ff 04"), parse_read6, "0 blocks are 256"},
     {0x0a, kNone, "WRITE(6)", 6, usage("1fffff ff 04"), parse_write6, "0 blocks are 256"},
     {0x12, kNone, "INQUIRY", 6, usage("03 ff ffff 04"), parse_inquiry, "pages: below"},
     {0x15, kNone, "MODE SELECT(6)", 6, usage("11 0000 ff 04"), parse_mode_select6,
-     "takes what MODE SENSE told: nothing can be changed"},
+     "accepts the values of MODE SENSE: nothing can be changed"},
     {0x1a, kNone, "MODE SENSE(6)", 6, usage("08 ffff ff 04"), parse_mode_sense6, "pages: below"},
     {0x1b, kNone, "START STOP UNIT", 6, usage("01 0000 f3 04"), parse_start_stop_unit,
-     "start only: other hosts use the disk too"},
+     "start only, because other hosts use the disk too"},
     {0x1e, kNone, "PREVENT ALLOW MEDIUM REMOVAL", 6, usage("00 0000 03 04"),
      parse_prevent_allow_medium_removal, "the medium is fixed: GOOD, and nothing changes"},
     {0x25, kNone, "READ CAPACITY(10)", 10, usage("00 ffffffff 00 0001 04"), parse_read_capacity10},
@@ -47,7 +47,7 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x2a, kNone, "WRITE(10)", 10, usage("f8 ffffffff 00 ffff 04"), parse_write10,
      "on the medium when acknowledged: DPO and FUA make no difference"},
     {0x2e, kNone, "WRITE AND VERIFY(10)", 10, usage("f6 ffffffff 00 ffff 04"),
-     parse_write_and_verify10, "written, then read back; BYTCHK compares too"},
+     parse_write_and_verify10, "written, then read back; compared with BYTCHK"},
     {0x2f, kNone, "VERIFY(10)", 10, usage("f6 ffffffff 00 ffff 04"), parse_verify10,
      "read; BYTCHK compares with the data sent, or with one block of it"},
     {0x34, kNone, "PRE-FETCH(10)", 10, usage("02 ffffffff 00 ffff 04"), parse_pre_fetch10,
@@ -57,9 +57,9 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x37, kNone, "READ DEFECT DATA(10)", 10, usage("00 1f 00000000 ffff 04"),
      parse_read_defect_data10, "empty lists, in every format of SBC-3"},
     {0x41, kNone, "WRITE SAME(10)", 10, usage("fe ffffffff 00 ffff 04"), parse_write_same10,
-     "zeroes free space; up to 64 objects, not 0 blocks"},
+     "zeroes deallocate space; up to 64 objects, not 0 blocks"},
     {0x42, kNone, "UNMAP", 10, usage("01 00000000 00 ffff 04"), parse_unmap,
-     "what it names reads as zeroes; 64 descriptors, 64 objects in all"},
+     "unmapped blocks read as zeroes; 64 descriptors, 64 objects in total"},
     {0x4d, kNone, "LOG SENSE", 10, usage("03 ff ff 00 ffff ffff 04"), parse_log_sense,
      "pages: below; cumulative values only"},
     {0x55, kNone, "MODE SELECT(10)", 10, usage("11 00000000 00 ffff 04"), parse_mode_select10,
@@ -67,13 +67,13 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x5a, kNone, "MODE SENSE(10)", 10, usage("18 ffff0000 00 ffff 04"), parse_mode_sense10,
      "as MODE SENSE(6); long block descriptors too"},
     {0x83, 0x00, "EXTENDED COPY", 16, usage("00 0000000000000000 ffffffff 00 04"),
-     parse_extended_copy, "LID1; between LUNs of this daemon that the same initiators have"},
+     parse_extended_copy, "LID1; between LUNs of this daemon with the same initiators"},
     {0x84, 0x00, "RECEIVE COPY STATUS", 16, usage("00 ff 00000000000000 ffffffff 00 04"),
-     parse_receive_copy_status, "by list identifier, whoever sent the copy"},
+     parse_receive_copy_status, "by list identifier, not by initiator"},
     {0x84, 0x03, "RECEIVE COPY OPERATING PARAMETERS", 16,
      usage("00 0000000000000000 ffffffff 00 04"), parse_receive_copy_operating_parameters},
     {0x84, 0x04, "RECEIVE COPY FAILURE DETAILS", 16, usage("00 ff 00000000000000 ffffffff 00 04"),
-     parse_receive_copy_failure_details, "told once"},
+     parse_receive_copy_failure_details, "returned once"},
     {0x88, kNone, "READ(16)", 16, usage("f8 ffffffffffffffff ffffffff 00 04"), parse_read16},
     {0x89, kNone, "COMPARE AND WRITE", 16, usage("f8 ffffffffffffffff 000000 ff 00 04"),
      parse_compare_and_write, "one block, atomic for all gateways"},
@@ -94,14 +94,14 @@ constexpr auto kTable = std::to_array<OpcodeRow>({
     {0x9e, 0x10, "READ CAPACITY(16)", 16, usage("00 ffffffffffffffff ffffffff 01 04"),
      parse_read_capacity16, "thin, zeroes after UNMAP"},
     {0x9e, 0x12, "GET LBA STATUS", 16, usage("00 ffffffffffffffff ffffffff ff 04"),
-     parse_get_lba_status, "from the objects that are there; up to 64 objects' worth a command"},
+     parse_get_lba_status, "from the existing objects; up to 64 objects per command"},
     {0xa3, 0x0a, "REPORT TARGET PORT GROUPS", 12, usage("e0 00000000 ffffffff 00 04"),
-     parse_report_target_port_groups, "implicit ALUA, as configfs has it; either header"},
+     parse_report_target_port_groups, "implicit ALUA, from configfs; either header"},
     {0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", 12, usage("00 87 ffffff ffffffff 00 04"),
-     parse_report_supported_operation_codes, "this table; timeouts are not told"},
+     parse_report_supported_operation_codes, "this table; without timeouts"},
     {0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", 12,
      usage("00 80 000000 ffffffff 00 04"), parse_report_supported_task_management_functions,
-     "ABORT TASK and LOGICAL UNIT RESET, which is what LIO lets through"},
+     "ABORT TASK and LOGICAL UNIT RESET, the functions that LIO supports"},
     {0xa8, kNone, "READ(12)", 12, usage("f8 ffffffff ffffffff 00 04"), parse_read12},
     {0xaa, kNone, "WRITE(12)", 12, usage("f8 ffffffff ffffffff 00 04"), parse_write12},
     {0xae, kNone, "WRITE AND VERIFY(12)", 12, usage("f6 ffffffff ffffffff 00 04"),
@@ -117,7 +117,7 @@ constexpr uint8_t length_of_group(uint8_t opcode) {
   return kLengths[opcode >> 5];
 }
 
-// The CONTROL byte is the last one with a bit, and it is where the length says.
+// The CONTROL byte is the last non-zero byte, and its position matches the length.
 constexpr bool usage_fits(const OpcodeRow& row) {
   const Usage& bytes = row.usage_after_opcode;
   const auto control = bytes.begin() + (row.cdb_length - 2);
@@ -141,7 +141,7 @@ constexpr bool table_is_sound() {
 }
 static_assert(table_is_sound(), "sorted, no row twice, lengths and bitmaps fit");
 
-// Where an operation code's rows begin: one look-up instead of a search on each command.
+// The first row of an operation code: a lookup instead of a search for each command.
 struct RowRange {
   uint8_t first = 0;
   uint8_t count = 0;

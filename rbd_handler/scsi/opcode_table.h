@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one table of operation codes: the parser, REPORT SUPPORTED OPERATION CODES, the names in logs
-// and the tests are made from it, and no operation code's number stands anywhere else. Any thread.
+// The table of operation codes, used by the parser, REPORT SUPPORTED OPERATION CODES, log lines and
+// tests. Only VPD 8F repeats two operation codes: its list of third-party copy commands
+// (extended_copy.cc). Any thread.
 #pragma once
 
 #include <array>
@@ -24,11 +25,10 @@ struct OpcodeRow {
   std::string_view name;  // As in the standard.
   uint8_t cdb_length;     // Bytes.
   // The CDB usage bitmap from byte 1 on (SPC-4, REPORT SUPPORTED OPERATION CODES): a 1 for each bit
-  // that is looked at. The operation code and the service action stand above and are put in by
-  // cdb_usage().
+  // that is evaluated. cdb_usage() adds the operation code and the service action.
   std::array<uint8_t, kCdbUsageMax - 1> usage_after_opcode;
   ParsedCommand (*parse)(CdbBytes);  // REQUIRES: exactly cdb_length bytes.
-  // What is special about it here, for COMMANDS.md, which a test holds to this table.
+  // The remark in COMMANDS.md; a test compares that page with this table.
   std::string_view remark{};
 };
 
@@ -38,10 +38,10 @@ std::span<const OpcodeRow> opcode_table();
 // The rows of one operation code: none if it is not served, several if it has service actions.
 std::span<const OpcodeRow> rows_of(uint8_t opcode);
 
-// The row of a CDB, or nullptr. `cdb` may be empty or cut short.
+// The row of a CDB, or nullptr. `cdb` may be empty or truncated.
 const OpcodeRow* find_row(std::span<const uint8_t> cdb);
 
-// The CDB usage data that REPORT SUPPORTED OPERATION CODES tells: cdb_length bytes count.
+// The CDB usage data of REPORT SUPPORTED OPERATION CODES: cdb_length bytes are valid.
 std::array<uint8_t, kCdbUsageMax> cdb_usage(const OpcodeRow& row);
 
 // For logs: the command's name, or "unknown command".

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPC-4: REPORT SUPPORTED OPERATION CODES, from the table. It tells what this program serves. What
-// the kernel answers before us is not in it: REPORT LUNS, which every host knows to be there, and
-// the reservations, of which only the kernel knows whether it is set to serve them, and which hold
-// at one gateway only: a host that asks before it relies on them is better told that there are
-// none. Neither ESXi nor libiscsi's suite looks for them here.
+// SPC-4: REPORT SUPPORTED OPERATION CODES, from the table. It lists the commands of this program,
+// not those that the kernel handles itself: REPORT LUNS, which is mandatory, and reservations. Only
+// the kernel knows whether reservations are enabled, and they are valid at one gateway only, so a
+// host that checks before it relies on them should find none. Neither ESXi nor libiscsi's suite
+// looks for them here.
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
 
@@ -17,9 +17,9 @@ using boost::endian::store_big_u16;
 using boost::endian::store_big_u32;
 using Options = ReportSupportedOperationCodes::Options;
 
-// Command timeouts descriptor. Zeroes: no time is told. There is no nominal time of a cluster's. A
-// recommended one would be the daemon's deadline and some more, but that is a setting of each
-// gateway, and answers BUSY: a host that waits longer than its own timeout gains nothing by it.
+// Command timeouts descriptor. Zero: no timeouts are specified. A cluster has no nominal processing
+// time. The recommended timeout would be a bit above the daemon's deadline, but that is a setting
+// of each gateway and results in BUSY: a host gains nothing by waiting longer than its own timeout.
 void append_timeouts(std::vector<uint8_t>& out) {
   constexpr size_t kBytes = 12;
   store_big_u16(append(out, kBytes), kBytes - 2);  // DESCRIPTOR LENGTH
@@ -42,10 +42,10 @@ void append_all(bool timeouts, std::vector<uint8_t>& out) {
 void append_one(const OpcodeRow* row, bool timeouts, std::vector<uint8_t>& out) {
   uint8_t* head = append(out, 4);
   if (!row) {
-    head[1] = 0x01;  // SUPPORT: not supported. No other field counts then.
+    head[1] = 0x01;  // SUPPORT: not supported. No other field is valid then.
     return;
   }
-  head[1] = (timeouts ? 0x80 : 0x00) | 0x03;  // CTDP; SUPPORT: as the standard says.
+  head[1] = (timeouts ? 0x80 : 0x00) | 0x03;  // CTDP; SUPPORT: in conformance with the standard.
   store_big_u16(&head[2], row->cdb_length);
   const auto usage = cdb_usage(*row);
   out.insert(out.end(), usage.begin(), usage.begin() + row->cdb_length);
@@ -84,15 +84,15 @@ Plan plan_command(const ReportSupportedOperationCodes& command, const Context& c
   return good();
 }
 
-// SPC-4. What LIO does (target_tmr_work in target_core_transport.c): the others it answers itself,
-// as not supported.
+// SPC-4. The functions that LIO supports (target_tmr_work in target_core_transport.c): it rejects
+// all others itself.
 Plan plan_command(const ReportSupportedTaskManagementFunctions& command, const Context& context) {
   constexpr size_t kBasicBytes = 4;
   constexpr size_t kExtendedBytes = 16;
   const size_t bytes = command.extended ? kExtendedBytes : kBasicBytes;
   uint8_t* data = append(context.data_in, bytes);
   data[0] = 0x88;                                       // ATS, LURS
-  data[3] = static_cast<uint8_t>(bytes - kBasicBytes);  // Of the timeouts, of which none is valid.
+  data[3] = static_cast<uint8_t>(bytes - kBasicBytes);  // The timeouts, none of which is valid.
   return good();
 }
 

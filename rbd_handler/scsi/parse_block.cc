@@ -65,7 +65,7 @@ ParsedCommand read_defect_data(uint8_t request, bool twelve, uint32_t allocation
 }
 
 // ANCHOR: B2 says ANC_SUP=0. PBDATA and LBDATA (obsolete since SBC-3) ask for an address in each
-// block: an initiator that sets them would get other data than it means.
+// block: an initiator that sets them would get different data than it expects.
 constexpr uint8_t kWriteSameRefused = 0x10 | 0x04 | 0x02;
 
 ParsedCommand write_same(CdbBytes cdb, Extent extent, bool no_data_out) {

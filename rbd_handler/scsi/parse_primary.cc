@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CDBs of SPC-4: what the disk is and what it can do.
+// CDBs of SPC-4: identity and capabilities of the disk.
 #include <boost/endian/conversion.hpp>
 
 #include "rbd_handler/scsi/cdb_parsers.h"
@@ -66,7 +66,7 @@ ParsedCommand parse_request_sense(CdbBytes cdb) {
 ParsedCommand parse_inquiry(CdbBytes cdb) {
   const bool vital_product_data = (cdb[1] & 0x01) != 0;
   const bool command_data =
-      (cdb[1] & 0x02) != 0;  // CMDDT, obsolete: it asks for other data than we have.
+      (cdb[1] & 0x02) != 0;  // CMDDT, obsolete: requests data that does not exist.
   const uint8_t page_code = cdb[2];
   if (command_data || (!vital_product_data && page_code != 0))
     return std::unexpected(kInvalidFieldInCdb);
@@ -81,7 +81,7 @@ ParsedCommand parse_mode_select6(CdbBytes cdb) { return mode_select(cdb, false);
 ParsedCommand parse_mode_select10(CdbBytes cdb) { return mode_select(cdb, true); }
 
 ParsedCommand parse_log_sense(CdbBytes cdb) {
-  // SP: nothing is saved. PPC, obsolete: only the parameters that changed, which nobody notes.
+  // SP: nothing is saved. PPC, obsolete: only changed parameters, which are not tracked.
   if (cdb[1] & 0x03) return std::unexpected(kInvalidFieldInCdb);
   return LogSense{.page_control = static_cast<uint8_t>(cdb[2] >> 6),
                   .page_code = static_cast<uint8_t>(cdb[2] & 0x3f),
@@ -94,8 +94,8 @@ ParsedCommand parse_start_stop_unit(CdbBytes cdb) {
   const bool start = (cdb[4] & 0x01) != 0;
   const bool load_eject = (cdb[4] & 0x02) != 0;
   const bool power_condition = (cdb[4] & 0xf0) != 0;
-  // Other hosts use the disk too: none may stop it, and to say GOOD without stopping would be
-  // untrue. IMMED makes no difference to what takes no time.
+  // Other hosts use the disk too: no host may stop it, and GOOD without stopping would be wrong.
+  // IMMED has no effect on a command that takes no time.
   if (!start || load_eject || power_condition) return std::unexpected(kInvalidFieldInCdb);
   return StartStopUnit{};
 }

@@ -37,7 +37,7 @@ Sense third_party_failure(size_t segment, CopyFailure::Who who, const Result& an
   return sense;
 }
 
-// SPC-4: COMMAND-SPECIFIC INFORMATION has the places of the source's and of the destination's
+// SPC-4: COMMAND-SPECIFIC INFORMATION has the offsets of the source's and of the destination's
 // status and sense data, then the segment's number; SENSE KEY SPECIFIC points into its descriptor.
 WholeSense encode_whole(const Sense& sense) {
   WholeSense out;
@@ -82,44 +82,43 @@ DescriptorSense encode_descriptor(const Sense& sense) {
 Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at) {
   if (error >= 0) return Result::good();
   switch (-int64_t{error}) {
-    // The pool is full or its quota reached: ESXi pauses the virtual machine at this code instead
-    // of reporting a broken disk.
+    // The pool is full or its quota is reached: with this code ESXi pauses the virtual machine
+    // instead of reporting a disk failure.
     case ENOSPC:
     case EDQUOT:
       return Result::check(kSpaceAllocationFailed);
-    // The image itself is read-only. An op that had to own the exclusive lock and did not gets
-    // EROFS too: whoever gates on the lock sorts that out before this table is asked.
+    // The image itself is read-only. An op without the required exclusive lock gets EROFS too; the
+    // Device handles that before it uses this table.
     case EROFS:
-      // librbd wants the lock for reads too while the image has a journal, which a gateway does not
-      // serve: until it is gone the host is to try again.
+      // librbd needs the lock for reads too while the image has a journal, which a gateway does not
+      // support: the host should retry until the journal is removed.
       if (!changes_image(kind)) return Result::busy();
       return Result::check(kWriteProtected);
-    // kNotPrimary: another cluster has the image that may be written.
+    // kNotPrimary: another cluster has the primary image.
     case ENOMEDIUM:
       return Result::check(kWriteProtected);
-    // The image or its pool is gone. Not 5/25/00 (ESXi would give the datastore up for good) and
-    // not a hardware error (Linux would fail the command without trying another path): the image
-    // may be renamed or restored, and then the disk is there again.
+    // The image or its pool was removed. Not 5/25/00 (ESXi would give up the datastore permanently)
+    // and not a hardware error (Linux would fail the command without trying another path): the
+    // image may be renamed back or restored.
     case ENOENT:
       return Result::check(kNotReady);
-    // plan() found the range within the disk, the Image did not find it within the image: it was
-    // shrunk behind our back.
+    // The range is within the disk but not within the image: the image was shrunk.
     case ERANGE:
       return Result::check(kLbaOutOfRange);
-    // librbd does not take the op as it is, and will not if it is sent again.
+    // librbd rejects the op, and would reject a retry too.
     case EINVAL:
       return Result::check(kInvalidFieldInCdb);
-    // The outcome is not known (a timeout), or the client instance is blocklisted: the host is to
-    // try again, which finds another path or an instance that works.
+    // The outcome is unknown (a timeout), or the client instance is blocklisted: the host should
+    // retry, on another path or with the next instance.
     case ETIMEDOUT:
     case ESHUTDOWN:
-    // For want of something that comes back.
+    // A temporary shortage of resources.
     case ENOMEM:
     case EAGAIN:
     case EBUSY:
       return Result::busy();
-    // SBC-3 5.2: INFORMATION is the first byte that differs, counted from the data-out's begin. Of
-    // an op that does not compare, it is an error as any other.
+    // SBC-3 5.2: INFORMATION is the offset of the first different byte in the data-out. For an op
+    // that does not compare, this is an error like any other.
     case EILSEQ:
       if (compares(kind)) {
         Sense sense = kMiscompareDuringVerify;

@@ -21,13 +21,13 @@ enum class ScsiStatus : uint8_t {
   kTaskAborted = 0x40,
 };
 
-// What COPY ABORTED tells beside its code (SPC-4 4.5.2.4.6 and 6.4.3.x, errors of third-party copy
+// Additional sense data of COPY ABORTED (SPC-4 4.5.2.4.6 and 6.4.3.x, errors of third-party copy
 // commands).
 struct CopyFailure {
   enum class Who : uint8_t { kNobody, kSource, kDestination };
   uint16_t segment = 0;             // The segment descriptor that was processed.
   std::optional<uint16_t> field{};  // The byte of that descriptor that is in error.
-  // What the copy source or the copy destination answered: its status, and the sense key and code.
+  // The answer of the copy source or destination: its status, sense key and code.
   Who who = Who::kNobody;
   uint8_t status = 0;
   uint8_t key = 0;
@@ -47,7 +47,7 @@ struct Sense {
   bool operator==(const Sense&) const = default;
 };
 
-// How a command ends. `sense` counts only with kCheckCondition.
+// How a command ends. `sense` is valid only with kCheckCondition.
 struct Result {
   ScsiStatus status = ScsiStatus::kGood;
   Sense sense{};
@@ -90,15 +90,15 @@ inline constexpr Sense kCopyTargetNotReachable{0x0a, 0x0d, 0x02};
 inline constexpr Sense kIncorrectCopyTargetType{0x0a, 0x0d, 0x03};
 inline constexpr Sense kUnexpectedInexactSegment{0x0a, 0x26, 0x0a};
 
-// COPY ABORTED for what the source or destination of `segment` answered to the copy's own command.
+// COPY ABORTED for an error that the source or destination of `segment` returned to the copy.
 Sense third_party_failure(size_t segment, CopyFailure::Who who, const Result& answer);
 
 inline constexpr size_t kSenseBytes = 18;
 // Fixed format, current error (SPC-5 4.5.3).
 std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense);
 
-// Fixed format with all that COPY ABORTED tells. `length` bytes count: kSenseBytes, or with the
-// status and sense data of a copy source or destination behind them.
+// Fixed format with all fields of COPY ABORTED. `length` bytes are valid: kSenseBytes, or more if
+// the status and sense data of a copy source or destination follow.
 struct WholeSense {
   std::array<uint8_t, 2 * kSenseBytes + 1> bytes{};
   size_t length = kSenseBytes;
@@ -107,16 +107,16 @@ struct WholeSense {
 WholeSense encode_whole(const Sense& sense);
 
 inline constexpr size_t kDescriptorSenseBytesMax = 20;
-// Descriptor format, current error (SPC-5 4.5.2), for a REQUEST SENSE that asks for it; else all
-// sense data is fixed (D_SENSE=0). 8 bytes count, or 20 with INFORMATION.
+// Descriptor format, current error (SPC-5 4.5.2), for a REQUEST SENSE that asks for it; all other
+// sense data is fixed (D_SENSE=0). 8 bytes are valid, or 20 with INFORMATION.
 struct DescriptorSense {
   std::array<uint8_t, kDescriptorSenseBytesMax> bytes{};
   size_t length = 0;
 };
 DescriptorSense encode_descriptor(const Sense& sense);
 
-// The one place where a negative errno of librbd becomes a SCSI outcome. `error` >= 0 is GOOD. The
-// reasons stand in sense.cc beside each. `mismatch_at` counts with kMiscompare only.
+// The only conversion of a negative errno of librbd to a SCSI result. `error` >= 0 is GOOD.
+// sense.cc has the reasons. `mismatch_at` is valid only with kMiscompare.
 Result result_from_errno(int error, OpKind kind, uint32_t mismatch_at = 0);
 
 }  // namespace tcmurbd::scsi

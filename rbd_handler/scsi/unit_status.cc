@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPC-4 and SBC-3: TEST UNIT READY, REQUEST SENSE, START STOP UNIT. A disk whose cluster does not
-// answer stays 'ready': to say otherwise would need to ask the cluster, and a host's path checker
-// is to see the truth from its reads.
+// respond stays 'ready': anything else would require a request to the cluster, and path checkers of
+// hosts detect it with reads.
 #include "rbd_handler/scsi/handlers.h"
 
 namespace tcmurbd::scsi {
@@ -12,7 +12,7 @@ Plan plan_command(const StartStopUnit&, const Context&) { return good(); }
 
 Plan plan_command(const PreventAllowMediumRemoval&, const Context&) { return good(); }
 
-// NO SENSE unless something is pending: sense data is otherwise sent with its command.
+// NO SENSE unless a unit attention is pending: all other sense data is sent with its command.
 Plan plan_command(const RequestSense& command, const Context& context) {
   const Sense sense = context.request.pending_sense.value_or(Sense{});
   if (command.descriptor_format) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SBC-3: UNMAP. What it names reads as zeroes afterwards (LBPRZ), so it is planned as exact
-// zeroing; librbd's discard would leave old data at the edges of a range.
+// SBC-3: UNMAP. Unmapped blocks read as zeroes (LBPRZ), so it is planned as exact zeroing; librbd's
+// discard would leave old data at the edges of a range.
 #include <algorithm>
 #include <array>
 #include <boost/endian/conversion.hpp>
@@ -20,8 +20,8 @@ constexpr size_t kDescriptorBytes = 16;  // UNMAP block descriptor.
 
 using Ranges = boost::container::static_vector<ByteRange, kUnmapDescriptorsMax>;
 
-// How many whole descriptors the list has. Three lengths bound it and the shortest one counts: one
-// that is cut is ignored and no error. Nothing is unmapped that any of them leaves out.
+// The number of complete descriptors in the list. It is bounded by three lengths, of which the
+// shortest applies; a truncated descriptor is ignored without an error.
 size_t descriptor_count(const std::array<uint8_t, kHeaderBytes>& header, size_t list_length) {
   const size_t data_length = load_big_u16(header.data()) + size_t{2};
   const size_t descriptors_length = load_big_u16(&header[2]);
@@ -30,7 +30,7 @@ size_t descriptor_count(const std::array<uint8_t, kHeaderBytes>& header, size_t 
   return std::min(available - kHeaderBytes, descriptors_length) / kDescriptorBytes;
 }
 
-// The ranges of all descriptors that name blocks, or why none may be unmapped.
+// The ranges of all non-empty descriptors, or the error.
 std::expected<Ranges, Sense> read_descriptors(const DiskFacts& disk, IovSpan data, size_t count) {
   Ranges ranges;
   uint64_t blocks_sum = 0;
@@ -48,7 +48,7 @@ std::expected<Ranges, Sense> read_descriptors(const DiskFacts& disk, IovSpan dat
   return ranges;
 }
 
-// As few ops as can be, and none that overlap: librbd does not order those.
+// Merges the ranges: librbd does not order overlapping ops.
 ImageOps merged(Ranges ranges) {
   std::ranges::sort(ranges, {}, &ByteRange::offset);
   ImageOps plan;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// SBC-3: VERIFY, WRITE AND VERIFY and ORWRITE. What they read stays with us, in memory that nobody
-// has set aside for it, so their length is bounded.
+// SBC-3: VERIFY, WRITE AND VERIFY and ORWRITE. The data they read needs additional memory, so their
+// length is bounded.
 #include "rbd_handler/scsi/handlers.h"
 #include "rbd_handler/scsi/limits.h"
 
 namespace tcmurbd::scsi {
 namespace {
 
-// One op on `blocks` from `lba` on, for which the fabric must have brought just `data_length`
-// bytes: the kernel has no way to tell a residual of data-out.
+// One op on `blocks` from `lba` on. The fabric must have sent exactly `data_length` bytes: the
+// kernel cannot report a residual of data-out.
 Plan one_op(OpKind kind, const Context& context, uint64_t lba, uint64_t blocks,
             uint64_t data_length) {
   const auto range = range_within(context.disk, lba, blocks);

@@ -22,8 +22,7 @@ void append_supported_pages(const Context& context);
 // Empty while no serial is set: ceph-iscsi writes it after it enables the device.
 void append_serial_number(const Context& context) {
   const std::string& serial = context.target.unit_serial;
-  // 252: the longest that hosts which take PAGE LENGTH for one byte, and ask for 256 in all, can
-  // see.
+  // 252: the maximum for hosts that read PAGE LENGTH as one byte and request 256 bytes in total.
   append_ascii(context.data_in, serial, std::min<size_t>(serial.size(), 252));
 }
 
@@ -31,9 +30,9 @@ void append_device_identification(const Context& context) {
   append_designators(context.target, context.data_in);
 }
 
-// 86. SIMPSUP and no more: the kernel takes ORDERED and HEAD OF QUEUE too, but does not tell us, so
-// they order nothing. No groups (GROUP NUMBER is ignored), no priorities, no protection; V_SUP=0:
-// no volatile cache. The kernel keeps the unit attentions that LUICLR speaks of.
+// 86. Only SIMPSUP: the kernel accepts ORDERED and HEAD OF QUEUE too, but does not pass them on, so
+// they have no effect. No groups (GROUP NUMBER is ignored), no priorities, no protection; V_SUP=0:
+// no volatile cache. The kernel handles the unit attentions of LUICLR.
 void append_extended_inquiry(const Context& context) {
   uint8_t* page = append(context.data_in, 60) - kHeaderBytes;
   page[5] = 0x01;
@@ -45,7 +44,7 @@ void append_block_limits(const Context& context) {
   const DiskFacts& disk = context.disk;
   const uint32_t granularity = granularity_blocks(disk);
   const uint32_t max_transfer = disk.max_transfer_bytes / disk.block_size;
-  // A transfer that fills one object is one RADOS op, longer ones are split.
+  // A transfer of one object is one RADOS op, longer ones are split.
   uint32_t optimal_transfer = std::max(1u, disk.object_bytes / disk.block_size);
   if (max_transfer != 0) optimal_transfer = std::min(optimal_transfer, max_transfer);
 
@@ -66,8 +65,8 @@ void append_block_limits(const Context& context) {
   store_big_u32(&page[52], atomic_blocks(disk));       // ATOMIC TRANSFER LENGTH GRANULARITY
 }
 
-// B1. MEDIUM ROTATION RATE: 0001h = does not rotate; 0000h = not told, which hosts take for a disk
-// that does.
+// B1. MEDIUM ROTATION RATE: 0001h = does not rotate; 0000h = not reported, which hosts take for a
+// rotating disk.
 void append_block_characteristics(const Context& context) {
   uint8_t* page = append(context.data_in, 60) - kHeaderBytes;
   store_big_u16(&page[4], context.disk.rotational ? 0x0000 : 0x0001);
