@@ -14,7 +14,7 @@ constexpr size_t kAddressBytesMax = 512;
 }  // namespace
 
 std::expected<Blocklist, std::string> parse_blocklist(std::string_view json) {
-  // Only the first value: Pacific's monitors put the list of ranges behind it, "[...][]".
+  // Only the first value: Pacific's monitors append the list of ranges, "[...][]".
   std::istringstream answer{std::string(json)};
   nlohmann::json list;
   try {

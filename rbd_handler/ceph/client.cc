@@ -15,68 +15,66 @@ namespace {
 
 constexpr std::array kImageSettings{
     // An acknowledged write is durable only without the cache: its default policy acknowledges
-    // writes before an OSD has them, and another gateway would not see them.
+    // writes before an OSD has them, and other gateways would not see them.
     Setting{"rbd_cache", "false"},
     Setting{"rbd_persistent_cache_mode", "disabled"},
-    // librbd copies a write's data at submit, so the ring's memory is free again when submit()
-    // returns. Without the copy a changed buffer makes its CRC fail and the op is resent without
-    // end.
+    // librbd copies a write's data at submit, so the ring's memory is free when submit() returns.
+    // Without the copy, a changed buffer makes the CRC fail, and the op is resent endlessly.
     Setting{"rbd_disable_zero_copy_writes", "true"},
-    // Submit posts and returns. Without it the reactor itself would run librbd's state machines and
-    // its waits.
+    // Submit posts and returns. Otherwise the reactor itself would run librbd's state machines and
+    // block in them.
     Setting{"rbd_non_blocking_aio", "true"},
-    // A read must not change the image (it may be abandoned at any time, and needs no lock).
+    // A read must not change the image: it may be abandoned at any time and needs no lock.
     Setting{"rbd_clone_copy_on_read", "false"},
-    // The order of a fenced op and its successors holds per placement group at its primary.
+    // Fenced ops and later ones are ordered per placement group, by its primary.
     Setting{"rbd_read_from_replica_policy", "default"},
     Setting{"rbd_balance_snap_reads", "false"},
     Setting{"rbd_localize_snap_reads", "false"},
-    // What a lock that was broken without us (rbd_lock_acquire does, when the owner's watch is
-    // gone)
-    // must imply.
+    // Required when librbd itself breaks a lock (rbd_lock_acquire does if the owner's watch is
+    // gone).
     Setting{"rbd_blocklist_on_break_lock", "true"},
-    // A timeout leads to a fence, and the map is right again with the next owner. Invalidated, it
-    // would stay so until an operator rebuilds it.
+    // A timeout causes a fence, and the object map is correct with the next owner. An invalidated
+    // map would stay invalid until an operator rebuilds it.
     Setting{"rbd_invalidate_object_map_on_timeout", "false"},
 };
 
 constexpr std::array kClientSettings{
-    // One thread each: a third less processor time per read at depth, fewer threads per LUN, and
-    // ops of one handle stay in the order they were given.
+    // One thread each: a third less processor time per read at high queue depth, fewer threads per
+    // LUN, and ops of one handle keep their order.
     Setting{"ms_async_op_threads", "1"},
     Setting{"librados_thread_count", "1"},
-    // 0 = no throttle. Its wait would block the one thread on which every op of the instance runs,
-    // reads of healthy OSDs included. What bounds the object ops in flight is admission: at most
-    // kImageOpsMax image ops, and scsi/limits.h bounds the objects that one of them zeroes.
+    // 0 = no throttle: a wait would block the only thread of the instance, including reads from
+    // healthy OSDs. The object ops in flight are bounded by kImageOpsMax image ops and the objects
+    // per zeroing op (scsi/limits.h).
     Setting{"objecter_inflight_ops", "0"},
     Setting{"objecter_inflight_op_bytes", "0"},
-    // Seconds. An open without a cluster fails while the kernel and ceph-iscsi (30 s) still wait
-    // for the answer.
+    // Seconds. Without a cluster, an open fails while the kernel and ceph-iscsi (30 s) still wait
+    // for the reply.
     Setting{"client_mount_timeout", "10"},
     Setting{"rados_mon_op_timeout", "10"},
-    // An op without the exclusive lock fails at once. librbd's automatic transitions would let it
-    // wait inside librbd for the lock, and an aborted write that waits there would run when the
-    // lock comes back, over what another gateway wrote meanwhile.
+    // An op without the exclusive lock fails at once. With librbd's automatic transitions it would
+    // wait inside librbd for the lock, and an aborted write would be applied when the lock comes
+    // back, over newer data of another gateway.
     Setting{"rbd_auto_exclusive_lock_until_manual_request", "false"},
-    // The path from ceph.conf would be the same for every instance of this process; all but one
-    // could not bind it.
+    // The path from ceph.conf is the same for every instance of this process; only one could bind
+    // it.
     Setting{"admin_socket", ""},
-    // stderr is this program's own log. ceph.conf's log_file stays in force.
+    // stderr is the log of this program. ceph.conf's log_file is used.
     Setting{"log_to_stderr", "false"},
     Setting{"err_to_stderr", "false"},
 };
 
-// Seconds. An op that librados gave up may still be applied: its outcome is unknown, which costs a
-// fence.
+// Seconds. An op that librados timed out may still be applied: its outcome is unknown, which causes
+// a fence.
 constexpr std::array kImageRoleSettings{
-    // Longer than a failover of OSDs takes (35 s measured: grace, peering and read lease), so that
-    // only what RADOS can't heal ends so; far shorter than a blocklist entry lives, so that no op
-    // of
-    // a fenced instance outlives the entry. It also bounds the close of an abandoned instance.
+    // Longer than a failover of OSDs (35 s measured: grace, peering and read lease), so that only
+    // permanent failures cause a timeout; far shorter than the lifetime of a blocklist entry, so
+    // that no op of a fenced instance outlives the entry. It also bounds the close of a fenced
+    // instance.
     Setting{"rados_osd_op_timeout", "120"},
 };
 constexpr std::array kControlRoleSettings{
-    // Nothing on it may hang for ever, and nothing on it has an outcome that matters when unknown.
+    // No op may hang forever, and no op has a critical outcome.
     Setting{"rados_osd_op_timeout", "10"},
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client instance: one connected rados_t with the settings that this program depends on. It has
-// an address of its own in the cluster, which can be blocklisted without touching any other
-// instance.
+// A client instance: one connected rados_t with the required settings. It has its own address in
+// the cluster, which can be blocklisted without affecting other instances.
 #pragma once
 
 #include <cstdint>
@@ -14,27 +13,27 @@
 
 namespace tcmurbd::ceph {
 
-// A librados or librbd option and the value it must have here.
+// A librados or librbd option and its required value.
 struct Setting {
   const char* name;
   const char* value;
 };
 
-// Those that the metadata of a pool or an image can override, which nothing but a look at the
-// opened image reveals.
+// The settings that the metadata of a pool or an image can override, which must be checked after
+// the image was opened.
 std::span<const Setting> image_settings();
 
 enum class ClientRole : uint8_t {
-  kImage,    // Carries one LUN's I/O; fenced when that gets stuck.
-  kControl,  // Fences the others; never fenced itself.
+  kImage,    // For the I/O of one LUN; fenced when its ops hang.
+  kControl,  // Fences other instances; never fenced itself.
 };
 
 class Client {
  public:
   // Connects with the settings of `role`. `conf_path` empty: CEPH_CONF, else the default search;
   // `user` empty: admin. CEPH_ARGS is honoured. BLOCKS, for about 10 s when no monitor answers:
-  // worker thread. Refuses what the process can't afford (headroom.h). Errors are one line that
-  // names the user, the file or address, and the reason.
+  // worker thread. Fails if the process lacks resources (headroom.h). Errors are one line with the
+  // user, the file or address, and the reason.
   static std::expected<std::unique_ptr<Client>, std::string> connect(const std::string& conf_path,
                                                                      const std::string& user,
                                                                      ClientRole role);
@@ -46,18 +45,19 @@ class Client {
 
   // A rados_t, owned here. Any thread.
   void* handle() const { return cluster_; }
-  // Returns when this instance has the newest OSD map of now. From then on its ops order every op
-  // that an instance blocklisted before this call still has pending: before them, or refused.
+  // Returns when this instance has the latest OSD map as of the call. From then on, every pending
+  // op of an instance that was blocklisted before the call is ordered before the ops of this
+  // instance, or refused.
   //
-  // That holds whichever monitor answers, and whichever one committed the entry. A commit needs the
+  // This holds whichever monitor answers, and whichever one committed the entry. A commit needs the
   // acceptance of every monitor of the quorum (Paxos::handle_accept), and each cancels its read
-  // lease before it accepts (Paxos::handle_begin); the lease comes back with the commit. Without a
-  // lease the version is not told (Monitor::handle_get_version waits until is_readable). So none of
-  // the quorum tells an older version once the command was answered. One that was cut off and is no
-  // longer of the quorum may have a lease from before: mon_lease, 5 s. Nothing is committed without
-  // it sooner: the leader misses its acceptance or its acknowledgement of a lease after 10 s, and
-  // an election that not all monitors take part in lasts mon_election_timeout, 5 s. Whoever sets
-  // mon_lease higher than that should not.
+  // lease before it accepts (Paxos::handle_begin) and gets a new one with the commit. A monitor
+  // without a lease does not report the version (Monitor::handle_get_version waits until
+  // is_readable). So no monitor of the quorum reports an older version once the command was
+  // answered. A disconnected monitor that is no longer in the quorum may have an old lease
+  // (mon_lease, 5 s), but nothing is committed without it earlier: the leader detects a missing
+  // acceptance or lease acknowledgement after 10 s, and an election without all monitors takes
+  // mon_election_timeout, 5 s. So mon_lease must not be higher than that.
   //
   // Errors are negative errnos. BLOCKS for as long as the monitors have no quorum: worker thread.
   std::expected<void, int> wait_for_latest_map() const;
@@ -78,7 +78,7 @@ class Client {
   void* const cluster_;
   const std::string name_;
   std::string address_;
-  const Headroom::Place place_;  // Given back after the shutdown.
+  const Headroom::Place place_;  // Released after the shutdown.
 };
 
 }  // namespace tcmurbd::ceph

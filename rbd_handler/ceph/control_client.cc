@@ -23,7 +23,7 @@ struct Entry {
   std::weak_ptr<ControlClient> client;  // Guarded by connecting.
 };
 
-// Never removed: as many as the daemon has configurations and users.
+// Never removed: one for each configuration and user of the daemon.
 std::shared_ptr<Entry> entry_of(const std::string& conf_path, const std::string& user) {
   static std::mutex mutex;
   static std::map<std::pair<std::string, std::string>, std::shared_ptr<Entry>> entries;
@@ -33,7 +33,7 @@ std::shared_ptr<Entry> entry_of(const std::string& conf_path, const std::string&
   return entry;
 }
 
-// What the monitors answer to `request`, or a negative errno.
+// The monitors' reply to `request`, or a negative errno.
 std::expected<std::string, int> ask_monitors(rados_t cluster, const json& request) {
   const std::string text = request.dump();
   std::array<const char*, 1> commands{text.c_str()};
@@ -98,8 +98,8 @@ std::expected<Blocklist, LockFailure> ControlClient::blocklisted() const {
 }
 
 std::expected<bool, LockFailure> ControlClient::may_blocklist() const {
-  // The monitors look at the caps first, of which 'profile rbd' wants the shape of an address with
-  // a nonce, and then at the address, which is none.
+  // The monitors check the caps first ('profile rbd' requires the form of an address with a nonce)
+  // and then the address, which is invalid: nothing is changed.
   const auto answer = ask_monitors(client_->handle(), {{"prefix", "osd blocklist"},
                                                        {"blocklistop", "add"},
                                                        {"addr", "tcmu-rbd-may-blocklist/0"},
@@ -143,7 +143,8 @@ std::expected<PoolHandle, std::string> ControlClient::open_pool(
     return std::unexpected(
         fmt::format("{}: pool {} {}", client_->name(), tcmurbd::quoted(pool), failure_text(r)));
   rados_ioctx_set_namespace(io, name_space.c_str());
-  // What needs no space goes on when the pool is full; librados would hold back all that writes.
+  // Ops that need no space continue when the pool is full; otherwise librados would block all
+  // writes.
   rados_set_pool_full_try(io);
   return PoolHandle(io, &rados_ioctx_destroy);
 }

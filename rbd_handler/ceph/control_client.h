@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The client instance that acts upon the others: fences them, finds out where their ops hang, and
-// carries the lock channel. One for each (ceph.conf, user) of the process, never fenced. All calls
-// BLOCK, none for ever while the monitors have a quorum: its ops end after 10 s. Worker threads.
+// The client instance that fences other instances, locates their hung ops, and carries the lock
+// channel. One for each (ceph.conf, user) of the process, never fenced. All calls BLOCK, but not
+// forever while the monitors have a quorum: its ops time out after 10 s. Worker threads.
 #pragma once
 
 #include <cstdint>
@@ -20,24 +20,25 @@ using PoolHandle = std::unique_ptr<void, void (*)(void*)>;
 
 class ControlClient {
  public:
-  // The one of these arguments, connected now if nobody has it. Errors: see Client::connect.
+  // Returns the control client for these arguments, connecting it if necessary. Errors: see
+  // Client::connect.
   static std::expected<std::shared_ptr<ControlClient>, std::string> get(
       const std::string& conf_path, const std::string& user);
 
-  // Returns after the monitors committed the OSD map that refuses `address` for the next 24 h. That
-  // is not yet its enforcement: an OSD that has not heard of that map still serves it, until an op
-  // of an instance that has (Client::wait_for_latest_map) reaches the same placement group.
+  // Returns after the monitors committed the OSD map with an entry for `address` for 24 h. OSDs do
+  // not enforce it at once: an OSD without that map still serves the instance, until an op of an
+  // instance that has it (Client::wait_for_latest_map) reaches the same placement group.
   std::expected<void, LockFailure> blocklist(const std::string& address) const;
 
-  // The addresses that the newest map refuses. What was committed before the call is among them, or
-  // has expired, or was removed.
+  // The blocklist of the latest map. It contains all entries committed before the call that have
+  // not expired or been removed.
   std::expected<Blocklist, LockFailure> blocklisted() const;
-  // Whether this user may do that, asked of the monitors: nothing is changed. Bounded as a command
-  // to them is, 10 s. An operator may change the answer, so it is not kept.
+  // Asks the monitors whether this user may blocklist, without any change. Takes at most 10 s, the
+  // timeout of a command. Not cached, since an operator may change the caps.
   std::expected<bool, LockFailure> may_blocklist() const;
 
-  // Where an object lies, asked of the monitors: "object X of pool 'p' is in pg 1.2f, acting osd.2,
-  // osd.0". For the operator's log.
+  // Asks the monitors for the location of an object: "object X of pool 'p' is in pg 1.2f, acting
+  // osd.2, osd.0". For the operator's log.
   std::expected<std::string, std::string> locate(const std::string& pool,
                                                  const std::string& name_space,
                                                  const std::string& object) const;

@@ -16,7 +16,7 @@
 namespace tcmurbd::ceph {
 namespace {
 
-// Longer than any name that a monitor takes without a hint; a longer one is only not told.
+// Long enough for any common pool name; a longer one is only missing in messages.
 constexpr size_t kPoolNameBytesMax = 4096;
 
 }  // namespace
@@ -27,7 +27,7 @@ std::vector<ByteRange> mapped_runs(const DataLayout& layout, const ByteRange& ra
   const uint64_t first = range.offset / layout.object_bytes;
   for (uint64_t i = 0; i < objects.size(); ++i) {
     const uint64_t begin = (first + i) * layout.object_bytes;
-    // A missing object shows what the parent has there.
+    // A missing object shows the parent's data.
     const uint64_t parents = layout.parent_bytes - std::min(layout.parent_bytes, begin);
     const uint64_t held = std::min(objects[i].value_or(parents), layout.object_bytes);
     const uint64_t from = std::max(begin, range.offset);
@@ -62,7 +62,7 @@ struct DataObjects::Search {
   std::vector<ByteRange>& mapped;
   std::function<void(int32_t)> done;
   std::vector<Stat> stats{};
-  std::atomic<size_t> pending{0};  // Stats that have not ended, and one for who starts them.
+  std::atomic<size_t> pending{0};  // Stats in flight, plus one for the thread that starts them.
   std::atomic<int32_t> error{0};   // One of the errors, if there are any.
 };
 
@@ -119,7 +119,7 @@ void DataObjects::stat_ended(Stat& stat, int result) {
   leave(*stat.search);
 }
 
-// Who leaves last ends it.
+// The last one completes the search.
 void DataObjects::leave(Search& search) {
   if (--search.pending != 0) return;
   const std::unique_ptr<Search> owned(&search);

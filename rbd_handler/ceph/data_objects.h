@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which bytes of an image hold data, told by the sizes of its RADOS objects. librbd's own answer,
-// rbd_diff_iterate2, BLOCKS, for ever when an OSD hangs; an asynchronous stat of each object does
-// not, and goes down the same way as the image's reads: fenced with them, timed out as they are.
+// Finds the allocated bytes of an image by the sizes of its RADOS objects. librbd's
+// rbd_diff_iterate2 BLOCKS, forever when an OSD hangs; asynchronous stats of the objects do not,
+// and they are fenced and time out like the image's reads.
 #pragma once
 
 #include <rados/librados.h>
@@ -19,31 +19,31 @@
 
 namespace tcmurbd::ceph {
 
-// Where an image's data is, as far as it can be told from its objects.
+// The layout of an image's data, as far as it can be derived from its objects.
 struct DataLayout {
   int64_t pool = 0;
   std::string name_space{};
   std::optional<uint64_t> snapshot{};  // Its id; none: the head.
   std::string object_prefix{};
   uint64_t object_bytes = 0;
-  // What is missing below this comes from a parent. An image that is flattened or shrunk later has
-  // less of it: more is then called mapped than is.
+  // Missing objects below this offset are read from the parent. If the image is flattened or shrunk
+  // later, more is reported as mapped than is.
   uint64_t parent_bytes = 0;
-  // Bytes go round `stripe_objects` objects in units of `stripe_unit`, until these are full.
+  // Striping: `stripe_objects` objects are filled in turn in units of `stripe_unit`.
   uint64_t stripe_unit = 0;
   uint64_t stripe_objects = 1;
-  // Byte n is in object n / object_bytes, and nowhere else. Not so with striping over several
-  // objects, nor while the image is being migrated: all of it is called mapped then.
+  // Byte n is in object n / object_bytes. False with striping over several objects and while the
+  // image is being migrated: then everything is reported as mapped.
   bool plain = false;
 };
 
 // The name of the object that has byte `offset`. REQUIRES: object_bytes is a multiple of
-// stripe_unit, and neither that nor stripe_objects is 0, as librbd makes sure of.
+// stripe_unit, and neither that nor stripe_objects is 0, as librbd ensures.
 std::string object_of(const DataLayout& layout, uint64_t offset);
 
-// The sizes of an image's objects from number `first` on, nothing for one that does not exist, to
-// the runs of `range` that may hold data: in order, merged. What is beyond an object's size reads
-// as zeroes.
+// Converts the sizes of the image's objects, from that of the begin of `range` on (no value: the
+// object does not exist), to the runs of `range` that may hold data: in order, merged. Bytes beyond
+// an object's size read as zeroes.
 std::vector<ByteRange> mapped_runs(const DataLayout& layout, const ByteRange& range,
                                    std::span<const std::optional<uint64_t>> objects);
 
@@ -59,10 +59,10 @@ class DataObjects {
   const DataLayout& layout() const { return layout_; }
   const std::string& pool_name() const { return pool_name_; }
 
-  // Fills in `mapped` and then calls `done`, just once, with 0 or a negative errno: on a thread of
-  // librados or before it returns. Never blocks. All objects are asked at once.
-  // REQUIRES: `range` is not empty and touches at most kBlockStatusObjectsMax objects; `mapped`
-  // stays until `done`.
+  // Fills in `mapped` and then calls `done` once, with 0 or a negative errno, on a thread of
+  // librados or before it returns. Never blocks. All objects are queried in parallel. REQUIRES:
+  // `range` is not empty and touches at most kBlockStatusObjectsMax objects; `mapped` stays until
+  // `done`.
   void find_mapped(const ByteRange& range, std::vector<ByteRange>& mapped,
                    std::function<void(int32_t)> done) const;
 

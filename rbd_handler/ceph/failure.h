@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a negative errno of librados or librbd means to an operator. Pure, any thread.
+// Text for operators for a negative errno of librados or librbd. Pure, any thread.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ namespace tcmurbd::ceph {
 // negative.
 std::string failure_text(int error);
 
-// Why the exclusive lock could not be taken, given back or fenced.
+// Why the exclusive lock could not be acquired, released or fenced.
 struct LockFailure {
   std::string text;  // One line for the operator's log.
   int error;         // A negative errno; -ESHUTDOWN: this client instance is blocklisted.

@@ -58,7 +58,7 @@ std::vector<std::string> FenceBook::stored(uint64_t reading, const std::vector<L
   for (const auto& [address, value] : pairs) {
     if (removed_.contains(address)) continue;
     const std::optional<int64_t> until = parse_ledger_value(value);
-    // One that claims to matter for longer than an entry lives has another idea of the time.
+    // A later expiry than the lifetime of an entry comes from a different clock.
     if (!is_instance_address(address) || !until || *until <= now) {
       over.push_back(address);
     } else if (stored_.size() < kFencedMax) {

@@ -12,7 +12,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kLookEvery{1};
-// When the monitors did not tell: not permitted, or without a quorum.
+// After a failed read of the blocklist: no permission or no quorum.
 constexpr std::chrono::seconds kLookAgain{5};
 constexpr std::chrono::seconds kReadEvery{30};
 
@@ -22,7 +22,7 @@ std::shared_ptr<FenceGuard> FenceGuard::of(const std::shared_ptr<ControlClient>&
   static std::mutex mutex;
   static std::map<const ControlClient*, std::weak_ptr<FenceGuard>> guards;
   const std::lock_guard lock(mutex);
-  // A guard keeps its client: who is found under an address is the guard of that client.
+  // A guard keeps its client, so the guard found for the address of a client belongs to it.
   std::erase_if(guards, [](const auto& entry) { return entry.second.expired(); });
   auto& known = guards[control.get()];
   auto guard = known.lock();
@@ -69,7 +69,7 @@ void FenceGuard::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     auto next = read_at;
     {
-      // They may be the last references: none is kept while this sleeps.
+      // These may be the last references: none is kept during the sleep.
       const auto all = ledgers();
       if (steady_clock::now() >= read_at) {
         for (const auto& ledger : all) ledger->refresh();
@@ -82,14 +82,14 @@ void FenceGuard::run(const std::stop_token& stop) {
     const bool rung = bell_->rung.wait_until(lock, stop, next, [this] { return bell_->ringing; });
     bell_->ringing = false;
     lock.unlock();
-    // Whoever rings often does not make it look more often.
+    // Frequent wake-ups do not increase the rate of reads.
     if (!rung || stop.stop_requested()) continue;
     std::unique_lock pause(bell_->mutex);
     bell_->rung.wait_for(pause, stop, kLookEvery, [] { return false; });
   }
 }
 
-// False: the monitors did not tell.
+// False: the blocklist could not be read.
 bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers) {
   const auto blocklist = control_->blocklisted();
   if (!blocklist) {
@@ -108,7 +108,8 @@ bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers) 
 }
 
 bool FenceGuard::put_back(FenceLedger& ledger, const std::string& address) {
-  if (address == control_->client().address()) return true;  // Who wrote that wants us fenced.
+  if (address == control_->client().address())
+    return true;  // Such a record would fence this control client itself.
   const auto done = control_->blocklist(address);
   if (done) {
     ledger.log().error(

@@ -19,7 +19,7 @@ constexpr const char* kChanged = "tcmu-rbd-fenced/1";
 constexpr std::chrono::milliseconds kPatience{1000};
 // The control client's ops end after 10 s.
 constexpr std::chrono::seconds kEndMax{11};
-// One read takes all; more than that is not ours.
+// One read returns all entries; more are not valid.
 constexpr uint64_t kPairsMax = 1024;
 
 int64_t wall_clock() {
@@ -28,7 +28,7 @@ int64_t wall_clock() {
       .count();
 }
 
-// As librados takes them.
+// In the form that librados needs.
 struct Keys {
   explicit Keys(const std::vector<std::string>& keys) {
     for (const std::string& key : keys) {
@@ -47,7 +47,7 @@ void on_ended(rados_completion_t completion, void* argument) {
   (*ended)(rados_aio_get_return_value(completion));
 }
 
-// `start` is given a completion that calls `ended`. If it fails, `ended` is called from here.
+// `start` gets a completion that calls `ended`. If it fails, `ended` is called here.
 void run_async(const std::function<int(rados_completion_t)>& start, Ended ended) {
   auto argument = std::make_unique<Ended>(std::move(ended));
   rados_completion_t completion = nullptr;
@@ -193,7 +193,7 @@ void FenceLedger::State::read_ended(uint64_t number, const OmapRead& read, int r
   ended("read", result == -ENOENT ? 0 : result);
 }
 
-// After the write, in the same placement group's order: who hears of it reads what was written.
+// Ordered after the write by the placement group: receivers of the notify read the new content.
 void FenceLedger::State::notify() {
   auto sent = std::make_shared<Notify>();
   if (Notify::send(sent, pool.get(), object, kChanged, kPatience) < 0) return;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fenced instances of one image, in the omap of its channel's object, so that every gateway
-// that serves the image knows whose blocklist entries must stay: `rbd-target-api` removes those of
-// its own host at each start, and operators clear the blocklist. A removed entry lets writes in
-// that a hung OSD still has.
+// The fenced instances of one image, in the omap of its lock channel object, so that every gateway
+// of the image knows which blocklist entries must stay: `rbd-target-api` removes those of its own
+// host at each start, and operators clear the blocklist. Without the entry, writes that a hung OSD
+// still has queued could be applied. See FENCES.md.
 //
-// Everything here is asynchronous: nobody waits for the ledger. What can't be written stays in
-// memory and is tried again. Any thread.
+// Everything is asynchronous: no caller waits for the ledger. Failed writes stay in memory and are
+// retried. Any thread.
 #pragma once
 
 #include <chrono>
@@ -25,28 +25,28 @@ namespace tcmurbd::ceph {
 
 class FenceLedger {
  public:
-  // `log` is the LUN's. `on_change` is called when there is something to look after; on any thread,
-  // must only post or wake.
+  // `log` is the LUN's. `on_change` is called when the ledger has entries to maintain; on any
+  // thread, must only post or wake.
   static std::expected<std::shared_ptr<FenceLedger>, std::string> open(
       std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
       std::shared_ptr<Log> log, std::function<void()> on_change);
-  // BLOCKS until what is under way has ended, some 10 s when an OSD hangs: worker thread, and none
-  // of librados'.
+  // BLOCKS until requests in flight have ended, about 10 s when an OSD hangs: worker thread, not
+  // one of librados.
   ~FenceLedger();
   FenceLedger(const FenceLedger&) = delete;
   FenceLedger& operator=(const FenceLedger&) = delete;
 
-  // The instance is blocklisted now, and may have writes in RADOS. Tells the other gateways.
+  // The instance is blocklisted now and may have writes in RADOS. Notifies the other gateways.
   void add(const std::string& address);
-  // Nothing of the instance can land any more. Nothing happens if it is not there.
+  // No write of the instance can be applied any more. No effect if it is not in the ledger.
   void remove(const std::string& address);
-  // Reads the object again, and writes to it what could not be written before.
+  // Reads the object again and retries failed writes.
   void refresh();
 
-  // As far as is known now.
+  // As currently known.
   bool empty() const;
   bool contains(const std::string& address) const;
-  // Those whose entries have gone from `blocklist`.
+  // The instances without an entry in `blocklist`.
   std::vector<std::string> missing(const Blocklist& blocklist) const;
 
   Log& log() const { return *log_; }
@@ -63,7 +63,7 @@ class FenceLedger {
   const std::shared_ptr<ControlClient> control_;
   const std::string image_;
   const std::shared_ptr<Log> log_;
-  // Also held by what is under way. It synchronises itself.
+  // Shared with requests in flight. Synchronises itself.
   const std::shared_ptr<State> state_;
 };
 

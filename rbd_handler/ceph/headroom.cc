@@ -22,17 +22,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Bits of CapEff (linux/capability.h): who has one of these is exempt from RLIMIT_NPROC, and so is
-// root (copy_process in kernel/fork.c).
+// Bits of CapEff (linux/capability.h): a process with one of these, or of root, is exempt from
+// RLIMIT_NPROC (copy_process in kernel/fork.c).
 constexpr uint64_t kExempt = (uint64_t{1} << 21) | (uint64_t{1} << 24);  // SYS_ADMIN, SYS_RESOURCE
 
-// A file that can't be opened since there are no descriptors any more must not look like no limit.
+// A failure to open a file for lack of descriptors must not look like a missing limit.
 void check_descriptors(int error) {
   if (error == EMFILE || error == ENFILE || error == ENOMEM)
     throw std::system_error(error, std::generic_category());
 }
 
-// Empty: not there, which is no limit.
+// Empty: the file does not exist, so there is no limit.
 std::string content(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) {
@@ -60,7 +60,7 @@ std::vector<std::string> names_in(const std::string& path) {
   return names;
 }
 
-// The first number of a text. Nothing for "max", "unlimited" and garbage: no limit.
+// The first number of a text. No value for "max", "unlimited" and invalid text: no limit.
 std::optional<uint64_t> number(std::string_view text, int base = 10) {
   const size_t begin = text.find_first_not_of(" \t");
   if (begin == text.npos) return std::nullopt;
@@ -71,7 +71,7 @@ std::optional<uint64_t> number(std::string_view text, int base = 10) {
   return value;
 }
 
-// What follows `key` at the begin of a line.
+// The text after `key` at the begin of a line.
 std::string_view field(std::string_view text, std::string_view key) {
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
@@ -99,8 +99,8 @@ Headroom::Place::~Place() {
   if (headroom_ != nullptr) --headroom_->instances_;
 }
 
-// Each counts itself first, and then looks with those that were there before: of two at the same
-// time the first one gets the last room.
+// Each call counts itself first, then checks with the instances counted before: of two concurrent
+// calls, the first one gets the last slot.
 std::expected<Headroom::Place, std::string> Headroom::take() {
   const size_t before = instances_++;
   Place place(*this);
@@ -205,7 +205,7 @@ std::vector<Headroom::Limit> Headroom::memory_limits() const {
     const auto most = number(content(path + (v1 ? "/memory.limit_in_bytes" : "/memory.max")));
     if (!most) continue;
     const auto used = number(content(path + (v1 ? "/memory.usage_in_bytes" : "/memory.current")));
-    // The page cache is given back when it is asked for.
+    // The page cache can be reclaimed.
     const std::string statistics = content(path + "/memory.stat");
     const auto cache = number(field(statistics, v1 ? "total_inactive_file " : "inactive_file "));
     limits.push_back({"bytes", missing(used.value_or(0), cache.value_or(0)), *most,

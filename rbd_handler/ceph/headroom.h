@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this process may still take of the machine, looked at before a client instance is made:
-// librados aborts the whole process when it can't start a thread, and our other code fails without
-// descriptors or memory. So an instance that can't be afforded is refused, and with it one LUN.
+// Checks the remaining resources of the process before a client instance is created: librados
+// aborts the process if it cannot start a thread, and other code fails without descriptors or
+// memory. So the instance is refused, and with it one LUN, or one attempt of a LUN that retries.
 //
-// Any thread. The calls read some twenty small files of /proc and of the cgroups.
+// Any thread. The calls read about twenty small files of /proc and the cgroups.
 #pragma once
 
 #include <atomic>
@@ -23,28 +23,28 @@ struct Amounts {
   uint64_t bytes = 0;
 };
 
-// What one client instance with an open image takes; see tests/lab/test_exhausted.py for what it
-// was measured to be. Connections are one descriptor for each OSD it talks to, so this has room for
-// some of them.
+// Resources of one client instance with an open image; tests/lab/test_exhausted.py has the measured
+// values. Each connection to an OSD uses one descriptor; this includes some of them.
 inline constexpr Amounts kPerInstance{.threads = 16, .descriptors = 40, .bytes = 16 * kMiB};
-// What must be left besides: jobs, each with a thread; files of configfs; ops' buffers.
+// Additional reserve: jobs, each with a thread; files of configfs; buffers of ops.
 inline constexpr Amounts kSpare{.threads = 24, .descriptors = 48, .bytes = 64 * kMiB};
-// Client instances of the whole process, those that were given up and still hang included. LIO's
-// fabrics export 256 LUNs a target; beyond this it is a fault that makes one after the other.
+// Client instances of the process, including fenced ones with hung ops. LIO's fabrics export 256
+// LUNs per target; more instances than this indicate a fault.
 inline constexpr size_t kInstancesInAllMax = 1024;
-// Before a LUN is opened: its own instance, perhaps a control client, and one that takes the place
-// of a fenced one, of this LUN or of another.
+// Required before a LUN is opened: its own instance, possibly a control client, and a replacement
+// for a fenced instance of this LUN or another.
 inline constexpr size_t kInstancesForNewLun = 3;
 
 class Headroom {
  public:
-  // `root` stands before /proc and /sys: "/" or a test's tree. What is used now is no instance's.
+  // `root` is the prefix of /proc and /sys: "/" or a test tree. The current usage is not counted
+  // for instances.
   explicit Headroom(std::string root = "/");
-  // That of this process, made at the first call.
+  // The instance of this process, created at the first call.
   static Headroom& of_process();
 
-  // An instance's claim, for as long as it lives: what it will take but has not taken yet is not
-  // promised to another.
+  // The reservation of an instance during its lifetime, including resources that it has not
+  // allocated yet.
   class Place {
    public:
     Place() = default;
@@ -60,9 +60,9 @@ class Headroom {
     Headroom* headroom_ = nullptr;
   };
 
-  // The error is one line: what is missing, how much, and which setting to raise.
+  // The error is one line: the missing resource, the amount, and the setting to raise.
   std::expected<Place, std::string> take();
-  // Whether so many more could be made, without taking them.
+  // Checks whether so many more instances could be created, without reserving them.
   std::expected<void, std::string> check(size_t instances) const;
 
  private:

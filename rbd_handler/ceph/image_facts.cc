@@ -17,7 +17,7 @@
 namespace tcmurbd::ceph {
 namespace {
 
-// What an open handle does not obey, or what makes it slower and nothing else. All others count at
+// Settings that an open handle ignores, or that only reduce performance. All others take effect at
 // once: librbd applies the metadata each time it reads the header.
 constexpr std::array<std::string_view, 3> kHarmlessWhileOpen{
     "rbd_cache", "rbd_non_blocking_aio", "rbd_invalidate_object_map_on_timeout"};
@@ -33,7 +33,7 @@ constexpr std::array kLimits{Limit{"rbd_qos_iops_limit", &task::RateLimits::iops
                              Limit{"rbd_qos_write_iops_limit", &task::RateLimits::write_iops},
                              Limit{"rbd_qos_write_bps_limit", &task::RateLimits::write_bps}};
 
-// librbd gives plain decimal numbers; anything else counts as no limit.
+// librbd returns decimal numbers; anything else means no limit.
 uint64_t number(std::string_view text) {
   uint64_t value = 0;
   const auto end = std::from_chars(text.data(), text.data() + text.size(), value).ptr;
@@ -52,7 +52,7 @@ void take_option(const rbd_config_option_t& option, ImageFacts& facts) {
 }
 
 int read_options(rbd_image_t image, ImageFacts& facts) {
-  int count = 256;  // Pacific has 77 options; -ERANGE tells how many there are.
+  int count = 256;  // Pacific has 77 options; with -ERANGE the call returns the number of options.
   std::vector<rbd_config_option_t> options(static_cast<size_t>(count));
   int r = rbd_config_image_list(image, options.data(), &count);
   if (r == -ERANGE) {
@@ -134,8 +134,7 @@ std::expected<ImageFacts, int> read_facts(void* image) {
 }
 
 std::optional<std::string> refusal(const ImageFacts& facts, bool head) {
-  // An aborted write that waits in the journal is replayed by the image's next owner, after newer
-  // data.
+  // The image's next owner would replay an aborted write from the journal, over newer data.
   if (head && facts.journaling())
     return "has the feature journaling: a journal would replay aborted writes; disable "
            "it with 'rbd feature disable'";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What decides whether and how an image can be served, and may change while it is: size, features,
-// settings, limits, and whether it is primary (mirroring). Read at open, and again when the header
-// changes. Pure but for read_facts().
+// The properties that decide whether and how an image can be served, and that may change meanwhile:
+// size, features, settings, limits, and whether it is primary (mirroring). Read at open, and again
+// when the header changes. Pure except for read_facts().
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace tcmurbd::ceph {
 
-// A setting of image_settings() to which the image's or its pool's metadata gives another value.
+// A setting of image_settings() that is overridden by the image's or its pool's metadata.
 struct WrongSetting {
   std::string name;
   std::string value;
@@ -40,37 +40,37 @@ bool primary_by(uint64_t features);
 // `image`: a rbd_image_t. Errors are negative errnos. Some round trips. BLOCKS: worker thread.
 std::expected<ImageFacts, int> read_facts(void* image);
 
-// Why an image can't be opened, its `head` for writing or a snapshot, in the words of the log;
-// nothing if it can.
+// Why an image (its `head` for writing, or a snapshot) cannot be opened, as a log text; no value if
+// it can.
 std::optional<std::string> refusal(const ImageFacts& facts, bool head);
 
-// What is to be told of an image that is open.
+// Changes of an open image to report.
 struct ImageNews {
-  // Sentences for the operator: what changed, what follows, the way out.
+  // Messages for the operator: the change, its effect, the remedy.
   std::vector<std::string> warnings{};
   task::RateLimits limits{};
   bool primary = true;
   uint64_t bytes = 0;
-  // Changes must not be begun any more, see unsafe().
+  // Changes must not be started any more, see unsafe().
   bool unsafe = false;
 };
 
 // Called on a thread of the image; must only post and return.
 using NewsSink = std::function<void(const ImageNews&)>;
 
-// Whether an image that was opened as `opened` and has become `now` must not be changed through
-// that handle any more:
-//  - journaling: librbd writes to the journal from the next lock on, and its replay brings aborted
-//    writes back;
-//  - the feature exclusive-lock is gone: librbd lets everybody write, and no gateway waits for
-//    another's writes;
+// Whether an image with the facts `opened` at open and `now` now must not be changed through that
+// handle any more:
+//  - journaling: librbd writes to the journal from the next lock on, and a replay would apply
+//  aborted writes;
+//  - the feature exclusive-lock was removed: librbd lets all clients write, and gateways do not
+//  wait for each other's writes;
 //  - a wrong setting that an open handle obeys.
-// Safe: a setting that counts only when an image is opened (the next open refuses it), and the
-// feature exclusive-lock where there was none: the next change gets -EROFS and leads to a fresh
-// handle, which takes the lock.
+// Safe: a setting that takes effect only when an image is opened (the next open refuses it), and
+// the feature exclusive-lock if it was added: the next change gets -EROFS and causes a reopen with
+// the lock.
 bool unsafe(const ImageFacts& opened, const ImageFacts& now);
 
-// Of the image `name`, told `before` the last time.
+// For the image `name`; `before` was reported last.
 ImageNews news_of(const std::string& name, const ImageFacts& opened, const ImageFacts& before,
                   const ImageFacts& now);
 

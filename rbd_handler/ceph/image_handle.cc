@@ -14,8 +14,7 @@
 namespace tcmurbd::ceph {
 namespace {
 
-// Longer than any id that librbd makes (13 to 20 characters); the length it accepts is an object
-// name's.
+// Longer than any id that librbd creates (13 to 20 characters).
 constexpr size_t kImageIdBytesMax = 256;
 
 constexpr uint64_t kNotifyMilliseconds = 2000;
@@ -27,7 +26,7 @@ std::expected<std::unique_ptr<ImageHandle>, std::string> ImageHandle::open(const
   auto client = Client::connect(spec.conf_path, spec.user, ClientRole::kImage);
   if (!client) return std::unexpected(client.error());
   handle->client_ = std::move(*client);
-  // The watch before all that is read: no change goes unnoticed.
+  // The watch is registered before the first read, so that no change is missed.
   constexpr std::array kSteps{&ImageHandle::open_pool,    &ImageHandle::open_image,
                               &ImageHandle::watch_header, &ImageHandle::check_format,
                               &ImageHandle::check_facts,  &ImageHandle::read_info,
@@ -56,7 +55,7 @@ std::unexpected<std::string> ImageHandle::refuse_image(const std::string& reason
 ImageHandle::Step ImageHandle::open_pool() {
   if (const int r = rados_ioctx_create(client_->handle(), spec_.pool.c_str(), &pool_); r < 0)
     return refuse("pool " + quoted(spec_.pool), failure_text(r));
-  // Before the image is opened: librbd makes its own ioctxs after this one, also for a data pool.
+  // Before the image is opened: librbd creates its own ioctxs from this one, also for a data pool.
   rados_set_pool_full_try(pool_);
   if (spec_.name_space.empty()) return {};
   const std::string what =
@@ -72,7 +71,7 @@ ImageHandle::Step ImageHandle::open_pool() {
 ImageHandle::Step ImageHandle::open_image() {
   const bool head = spec_.snapshot.empty();
   const auto open = head ? rbd_open : rbd_open_read_only;
-  // The snapshot is a step of its own, so that the message can tell which of the two is missing.
+  // The snapshot is opened in a separate step, so that the message can name the missing one.
   if (const int r = open(pool_, spec_.image.c_str(), &image_, nullptr); r < 0)
     return refuse_image(failure_text(r));
   if (head) return {};
@@ -149,8 +148,9 @@ ImageHandle::Step ImageHandle::read_layout() {
 }
 
 ImageHandle::Step ImageHandle::watch_header() {
-  if (!spec_.snapshot.empty()) return {};  // A snapshot's size is for ever.
-  // Called on a thread of librbd, where any call that may refresh the image would wait for itself.
+  if (!spec_.snapshot.empty())
+    return {};  // A snapshot's size never changes. Called on a thread of librbd, where any call
+                // that may refresh the image would deadlock.
   const auto changed = [](void* self) { static_cast<ImageHandle*>(self)->on_header_change(); };
   if (const int r = rbd_update_watch(image_, &watch_, changed, this); r < 0)
     return refuse_image("update watch: " + failure_text(r));
@@ -175,8 +175,8 @@ std::expected<uint64_t, int> ImageHandle::fetch_size() {
   const uint64_t changes = changes_.load(std::memory_order_acquire);  // A later one may be missed.
   char value = 0;
   size_t length = sizeof value;
-  // The cheapest public call that asks the header's OSD; that there is no such key is the good
-  // answer.
+  // The cheapest public call with a round trip to the header's OSD; the expected answer is that the
+  // key does not exist.
   int r = rbd_metadata_get(image_, "tcmu-rbd.none", &value, &length);
   if (r == -ENOENT || r == -ERANGE) r = 0;
   uint64_t bytes = 0;
@@ -185,7 +185,7 @@ std::expected<uint64_t, int> ImageHandle::fetch_size() {
   if (r == 0) r = rbd_get_features(image_, &features);
   if (r < 0) return std::unexpected(r);
   primary_.store(primary_by(features), std::memory_order_release);
-  // The size first: whoever sees no change must not see the size before it.
+  // The size first: a reader that sees no change must see the new size.
   bytes_.store(bytes, std::memory_order_release);
   changes_seen_.store(changes, std::memory_order_release);
   return bytes;
@@ -196,7 +196,7 @@ void ImageHandle::look_for_promotion() {
   if (rbd_mirror_image_get_info(image_, &info, sizeof info) < 0) return;
   const bool promoted = info.primary;
   rbd_mirror_image_get_info_cleanup(&info);
-  // An empty notification is "the header has changed" of the oldest librbd, which all understand.
+  // An empty notification means "the header has changed" in all versions of librbd.
   const std::string header = "rbd_header." + info_.id;
   if (promoted)
     rados_notify2(pool_, header.c_str(), nullptr, 0, kNotifyMilliseconds, nullptr, nullptr);
@@ -204,8 +204,8 @@ void ImageHandle::look_for_promotion() {
 
 std::expected<void, int> ImageHandle::take_free_lock() {
   const int r = rbd_lock_acquire(image_, RBD_LOCK_MODE_EXCLUSIVE);
-  // Of an image that is not primary a handle from before gets the lock (16.2), which is of no use
-  // and in the way of whoever promotes it; a handle from after gets -EINVAL.
+  // For a non-primary image, a handle from before the demotion would get the lock (16.2), which is
+  // useless and blocks a promotion; a handle from after it gets -EINVAL.
   uint64_t features = 0;
   if (rbd_get_features(image_, &features) == 0 && !primary_by(features)) {
     primary_.store(false, std::memory_order_release);

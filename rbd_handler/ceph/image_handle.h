@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An opened RBD image on a client instance of its own: opening step by step with an error for each,
-// the size, and closing in the one order that is safe. Everything here BLOCKS: worker threads.
+// An open RBD image on its own client instance: opens it in steps with an error for each, reads its
+// size, and closes it in the only safe order. Everything here BLOCKS: worker threads.
 #pragma once
 
 #include <rbd/librbd.h>
@@ -38,39 +38,38 @@ class ImageHandle {
   const ImageSpec& spec() const { return spec_; }
 
   // The size after a round trip to the image's header, or a negative errno; bytes() has it then.
-  // The round trip tells a handle that was fenced without noticing, whose own idea of the size is
-  // old.
+  // The round trip detects that the handle was fenced, in which case its cached size is old.
   std::expected<uint64_t, int> fetch_size();
 
   // The exclusive lock, in librbd's explicit mode; negative errnos. take_free_lock REQUIRES that
-  // nobody has it: librbd asks a live owner (-EROFS when that refuses) and waits for a frozen one.
-  // kNotPrimary: nobody can write the image here.
-  // Success if this handle has it already. release_lock waits for every write in flight, and is a
-  // success if there is nothing to release.
+  // nobody has it: librbd requests it from a live owner (-EROFS if that refuses) and waits for a
+  // frozen one. kNotPrimary: the image cannot be written in this cluster. Success if this handle
+  // has the lock already. release_lock waits for every write in flight, and succeeds if there is
+  // nothing to release.
   std::expected<void, int> take_free_lock();
   std::expected<void, int> release_lock();
 
-  // What the last fetch_size() that succeeded found, and whether the header may have changed since:
-  // ask in this order, the change first. Any thread, do not block.
+  // The size of the last successful fetch_size(), and whether the header may have changed since:
+  // query the change first. Any thread, do not block.
   bool header_changed() const {
     return changes_.load(std::memory_order_acquire) !=
            changes_seen_.load(std::memory_order_acquire);
   }
   uint64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
-  // Whether it could be written then, as far as mirroring goes.
+  // Whether it was primary then (mirroring).
   bool primary() const { return primary_.load(std::memory_order_acquire); }
 
-  // What was found at open, and what is so now.
+  // The facts at open, and the current ones.
   const ImageFacts& opened() const { return opened_; }
   std::expected<ImageFacts, int> facts_now() { return read_facts(image_); }
 
-  // For a handle that is not primary: has librbd read the header again if the image is primary by
-  // now. 16.2 tells its watchers of the snapshot that a promotion makes, but not of the feature
-  // that it takes away afterwards; a handle that looked in between is never told.
+  // For a handle that is not primary: makes librbd read the header again if the image is primary
+  // now. Ceph 16.2 notifies watchers of the snapshot that a promotion creates, but not of the
+  // feature that it removes afterwards; a handle that reads in between is never notified.
   void look_for_promotion();
 
-  // Has `listener` called when the header changed, on a thread of librbd: it must only post. When
-  // this returns, the one before is not called any more. Any thread.
+  // Calls `listener` when the header changed, on a thread of librbd: it must only post. After this
+  // returns, the previous listener is not called any more. Any thread.
   void listen(std::function<void()> listener);
 
  private:
@@ -98,12 +97,12 @@ class ImageHandle {
   bool watching_ = false;
   ImageInfo info_;
 
-  // One fetch after the other, so that what is stored last was also read last.
+  // Serialises fetches, so that the last stored value was also read last.
   std::mutex fetching_;
   std::atomic<uint64_t> bytes_{0};
   std::atomic<bool> primary_{true};
-  std::atomic<uint64_t> changes_{0};       // Of the header, counted by its watch.
-  std::atomic<uint64_t> changes_seen_{0};  // Those that bytes_ takes into account.
+  std::atomic<uint64_t> changes_{0};       // Changes of the header, counted by its watch.
+  std::atomic<uint64_t> changes_seen_{0};  // The changes included in bytes_.
   std::mutex listener_mutex_;
   std::function<void()> listener_;  // Guarded by listener_mutex_.
 };

@@ -19,7 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The notifies. NONCE is that of the request, in 16 hexadecimal digits. What is not understood is
+// The notifies. NONCE is that of the request, in 16 hexadecimal digits. Unknown notifies are
 // acknowledged with kNotOwnerByte.
 constexpr std::string_view kRequestPrefix = "tcmu-rbd-lock/1 ";   // NONCE ADDRESS
 constexpr std::string_view kAnswerPrefix = "tcmu-rbd-answer/1 ";  // NONCE BYTE
@@ -31,9 +31,9 @@ constexpr char kHoldsDetachedByte = 'd';
 constexpr char kMustWaitByte = 'w';
 constexpr char kNotOwnerByte = 'n';
 
-// The OSD ends a notify when the patience is over; the answer has to travel as well.
+// The OSD ends a notify after its timeout; this is added for the transfer of the reply.
 constexpr milliseconds kTravel{500};
-// Of notifies whose end nobody waits for. RADOS counts it in seconds.
+// Timeout of notifies that are not waited for. RADOS uses seconds.
 constexpr milliseconds kShortPatience{1000};
 // The control client's ops end after 10 s.
 constexpr milliseconds kEndMax{11'000};
@@ -55,7 +55,7 @@ char byte_of(LockChannel::Answer answer) {
   return kNotOwnerByte;
 }
 
-// Nothing: not the holder's word.
+// No value: not an answer of the holder.
 std::optional<Asked> asked_from(char byte) {
   switch (byte) {
     case kReleasedByte:
@@ -81,7 +81,7 @@ bool take_prefix(std::string_view& words, std::string_view prefix) {
   return true;
 }
 
-// Cuts a nonce off, and the space behind it if there is one.
+// Removes a nonce, and the space after it if there is one.
 std::optional<uint64_t> take_nonce(std::string_view& words) {
   uint64_t nonce = 0;
   const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), nonce, 16);
@@ -171,7 +171,7 @@ void LockChannel::take_request(Request request, std::string_view words) {
   handlers_.on_request(request);
 }
 
-// Also the notify to ourselves, which has no byte.
+// Also for the notify to this gateway itself, which has no byte.
 void LockChannel::take_answer(std::string_view words) {
   const std::optional<uint64_t> nonce = take_nonce(words);
   if (!nonce) return;
@@ -197,7 +197,8 @@ void LockChannel::acknowledge(const Request& request, Answer answer) {
 }
 
 void LockChannel::acknowledge_with(const Request& request, std::string_view payload) {
-  // Posted and forgotten by librados. A failure looks to the peer as if we were frozen.
+  // Sent asynchronously by librados without a result. For the peer, a failure looks like a frozen
+  // gateway.
   rados_notify_ack(pool_.get(), object_.c_str(), request.notify_id, request.cookie, payload.data(),
                    static_cast<int>(payload.size()));
 }
@@ -273,7 +274,7 @@ std::expected<Asked, std::string> LockChannel::ask(const std::string& holder,
   if (outcome.result < 0 && outcome.result != -ETIMEDOUT)
     return std::unexpected(failure_text(outcome.result));
   if (!outcome.known) return Asked::kNoAnswer;
-  // The holder's word, whoever else is silent.
+  // The holder's answer, independent of silent watchers.
   for (const Notify::Reply& reply : outcome.replies)
     if (const auto asked = asked_from(reply.byte.value_or(kNotOwnerByte))) return *asked;
   const bool all = std::ranges::none_of(outcome.replies, &Notify::Reply::timed_out);
@@ -293,7 +294,7 @@ OwnWatch LockChannel::own_watch() {
   if (outcome->heard) return OwnWatch::kThere;
   if (outcome->ended && outcome->result == -ENOENT) return OwnWatch::kGone;
   if (!outcome->known) return OwnWatch::kUnknown;
-  // One that is there but slow to acknowledge is among those that timed out.
+  // A slow watcher is listed among those that timed out.
   const uint64_t client = rados_get_instance_id(control_->client().handle());
   const bool there = std::ranges::any_of(outcome->replies, [&](const Notify::Reply& reply) {
     return reply.client == client && reply.cookie == cookie;
@@ -308,7 +309,7 @@ void LockChannel::on_watch_error(void* self, uint64_t cookie, int error) {
     channel->failed_.push_back(cookie);
     channel->changed_.notify_all();
   }
-  // A ping that timed out: the OSD hangs, or time has passed that the heartbeat has noticed.
+  // A ping that timed out: the OSD hangs, or this gateway was away, which the heartbeat detects.
   if (error != -ETIMEDOUT && channel->handlers_.on_watch_lost) channel->handlers_.on_watch_lost();
 }
 
@@ -320,7 +321,7 @@ void LockChannel::repair_watch(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [this] { return watch_failed(); })) {
     const uint64_t old = std::exchange(cookie_, 0);
-    failed_.clear();  // Cookies are addresses: the next watch may get this one again.
+    failed_.clear();  // Cookies are addresses: the next watch may reuse this one.
     lock.unlock();
     rados_unwatch2(pool_.get(), old);
     bool repaired = watch() == 0;

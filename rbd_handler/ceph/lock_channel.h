@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// How gateways talk about an image's exclusive lock: a watch and notifies on an object beside the
-// image, on the control client, so that it works while the LUN's own instance is stuck.
+// The channel between gateways for an image's exclusive lock: a watch and notifies on an object
+// beside the image, on the control client, so that it works while the LUN's own instance hangs.
 //
-// A request names the instance that holds the lock. Whoever is not that instance acknowledges so at
-// once and by itself; only its holder's OnRequest hears of it. The holder answers twice: in its
-// acknowledgement, and in a notify of its own. The OSD hands acknowledgements out when it has all
-// of them or the patience is over, so with a watcher that died lately only the second is quick.
-// Gateways of older releases only acknowledge, and ignore the rest.
+// A request names the instance that holds the lock. All other gateways acknowledge it at once; only
+// the holder's OnRequest is called. The holder answers twice: in its acknowledgement, and with its
+// own notify. The OSD returns acknowledgements when all have arrived or the timeout has passed, so
+// while a dead gateway still watches the object, only the notify is fast. Gateways of older
+// releases only acknowledge and ignore the notify. A gateway that has been silent for two seconds
+// is blocklisted even if it does not hold the lock (peer_book.h).
 //
-// The object holds the ledger of fenced instances (fence_ledger.h), a watch lies on it while a
-// gateway serves the image, and it stays when the image is deleted.
+// The object contains the ledger of fenced instances (fence_ledger.h). Gateways watch it while they
+// serve the image. It is not deleted with the image.
 #pragma once
 
 #include <chrono>
@@ -38,29 +39,30 @@ class LockChannel {
  public:
   enum class Answer : uint8_t {
     kReleased,       // Also if it was released before the request came.
-    kHoldsDetached,  // Break it and blocklist me, do not wait. Also for an instance that was
-                     // fenced.
-    kMustWait,       // I keep it, do not break it, ask again later.
+    kHoldsDetached,  // Blocklist me and break the lock without waiting. Also for an instance that
+                     // was fenced.
+    kMustWait,       // I keep the lock: do not break it, ask again later.
     kNotOwner,
   };
   struct Request {
     uint64_t notify_id = 0;
     uint64_t cookie = 0;
-    uint64_t nonce = 0;  // Names it to its asker.
+    uint64_t nonce = 0;  // Identifies the request for its sender.
   };
-  // One Answer for each, or the peer breaks the lock when its patience ends. It may come before
-  // acquire_lock() has returned on another thread: then this instance is about to hold the lock,
-  // and the answer has to wait until it does.
+  // Requires one Answer; otherwise the peer breaks the lock after its timeout. It may be called
+  // before acquire_lock() has returned on another thread: then this instance is about to get the
+  // lock, and the answer must wait until it has it.
   using OnRequest = std::function<void(Request)>;
 
   // Called on threads of librados; must only post.
   struct Handlers {
     OnRequest on_request{};
-    // The cluster gave our watch up: this gateway was away, or cut off, for longer than a watch
-    // lives (osd_client_watch_timeout, 30 s), or the object was removed. It is watched anew without
-    // further ado. Not called when the object's OSD does not answer: that says nothing about us.
+    // The cluster removed our watch: this gateway was away or disconnected for longer than the
+    // watch timeout (osd_client_watch_timeout, 30 s), or the object was removed. The watch is
+    // registered again automatically. Not called when the object's OSD does not respond, which is
+    // no sign that this gateway was away.
     std::function<void()> on_watch_lost{};
-    // The ledger of fenced instances was changed, by whomever.
+    // The ledger of fenced instances was changed by any gateway.
     std::function<void()> on_fenced{};
   };
 
@@ -68,25 +70,25 @@ class LockChannel {
   static std::expected<std::unique_ptr<LockChannel>, std::string> open(
       std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
       Handlers handlers);
-  // No handler runs or follows after it. BLOCKS: milliseconds, at most some 10 s each for a watch
-  // that is being repaired, for its removal and for notifies when an OSD hangs. Worker thread.
+  // No handler runs after it. BLOCKS: milliseconds; when an OSD hangs, at most about 10 s each for
+  // the repair of a watch, its removal, and notifies. Worker thread.
   ~LockChannel();
   LockChannel(const LockChannel&) = delete;
   LockChannel& operator=(const LockChannel&) = delete;
 
-  // Which instance the requests to answer are about, and by which this gateway is known to the
-  // others. Any thread.
+  // Sets the instance for which requests are answered, and which identifies this gateway to its
+  // peers. Any thread.
   void serve_as(const std::string& address);
   // Any thread, does not block.
   void answer(const Request& request, Answer answer);
-  // Asks the gateway whose instance is `holder` for the lock. Returns at the first answer of it.
+  // Requests the lock from the gateway whose instance is `holder`. Returns at its first answer.
   // BLOCKS, at most half a second longer than `patience`: worker thread.
   std::expected<Asked, std::string> ask(const std::string& holder, std::chrono::seconds patience);
-  // Whether a notify of ours still reaches our own watch. BLOCKS: a round trip, or 1.5 s when the
-  // channel's OSD hangs. Worker thread.
+  // Whether a notify of this gateway still reaches its own watch. BLOCKS: a round trip, or 1.5 s
+  // when the channel's OSD hangs. Worker thread.
   OwnWatch own_watch();
-  // Instances of gateways that have been silent for seconds and still watch the image; each is told
-  // once. Any thread, does not block.
+  // Instances of gateways that have been silent for seconds and still watch the image; each is
+  // returned once. Any thread, does not block.
   std::vector<std::string> take_dead();
 
   const LockRecord& record() const { return record_; }
@@ -104,7 +106,7 @@ class LockChannel {
   void acknowledge_with(const Request& request, std::string_view payload);
   bool concerns_us(uint64_t nonce, std::string_view holder);
   uint64_t new_nonce();
-  // Sends it as `nonce`, and waits for an answer or its end.
+  // Sends it with `nonce`, and waits for an answer or its end.
   std::expected<Notify::Outcome, int> send(uint64_t nonce, const std::string& payload,
                                            std::chrono::milliseconds patience);
   void keep(std::shared_ptr<Notify> notify);
@@ -118,13 +120,13 @@ class LockChannel {
   const std::string object_;
   const LockRecord record_;
   const Handlers handlers_;
-  const uint64_t nonce_;  // Tells this channel's own notifies; the low bits count them.
+  const uint64_t nonce_;  // Identifies this channel's own notifies; the low bits count them.
 
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::string served_;            // Guarded by mutex_, as all below.
   uint64_t cookie_ = 0;           // Of the watch.
-  std::vector<uint64_t> failed_;  // Cookies of watches that the cluster gave up.
+  std::vector<uint64_t> failed_;  // Cookies of watches that the cluster removed.
   uint64_t notifies_ = 0;
   std::map<uint64_t, std::shared_ptr<Notify>> waiting_;  // By nonce.
   struct Sent {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What taking an image's exclusive lock needs of the cluster and of the other gateways: the port
-// between the procedure (lock_procedure.h), which decides, and RADOS (rados_lock_cluster.h). Tests
-// stand a fake behind it. Calls BLOCK; none for ever while the monitors have a quorum and the
-// header's OSD answers. Worker threads.
+// The operations on the cluster and the other gateways for acquiring an image's exclusive lock: the
+// port between the procedure (lock_procedure.h), which decides, and RADOS (rados_lock_cluster.h).
+// Tests use a fake. Calls BLOCK, but not forever while the monitors have a quorum and the header's
+// OSD responds. Worker threads.
 #pragma once
 
 #include <chrono>
@@ -17,32 +17,34 @@ namespace tcmurbd::ceph {
 
 struct LockHolder {
   std::string client;   // "client.4123"
-  std::string cookie;   // Names the handle of that client.
+  std::string cookie;   // Identifies the handle of that client.
   std::string address;  // As `ceph osd blocklist` takes it.
   bool operator==(const LockHolder&) const = default;
 };
 
-// What the gateways said when one of them was asked for the lock.
+// The answer to a request for the lock.
 enum class Asked : uint8_t {
   kReleased,
   kHoldsDetached,
-  kMustWait,  // The holder has writes that hang, was fenced a short time ago, and keeps the lock.
-  kNobody,    // No gateway watches that knows of being the holder.
-  kNoAnswer,  // One did not answer in time: frozen or dead, or the channel's OSD hangs.
+  kMustWait,  // The holder has hung writes, was fenced recently, and keeps the lock.
+  kNobody,    // No gateway on the channel is the holder.
+  kNoAnswer,  // A gateway did not answer in time: it is frozen or dead, or the channel's OSD hangs.
 };
 
-// What is known of an instance that holds the lock.
+// What is known about the instance that holds the lock.
 enum class Fencing : uint8_t {
-  kNone,         // Nothing: it may be healthy.
-  kOnBlocklist,  // It was fenced, and the monitors have its entry.
-  kRemoved,      // It was fenced, and its entry is gone, or can't be looked at.
+  kNone,         // Not fenced: it may be healthy.
+  kOnBlocklist,  // It was fenced, and its blocklist entry exists.
+  kRemoved,      // It was fenced, but its blocklist entry was removed or cannot be read.
 };
 
-// Whether the cluster still has this gateway's watch on the lock's channel.
+// Whether the cluster still has this gateway's watch on the lock channel. This detects a machine
+// whose clock did not advance while it was frozen.
 enum class OwnWatch : uint8_t {
   kThere,
-  kGone,     // It was given up: this gateway was away, or cut off, for longer than a watch lives.
-  kUnknown,  // The channel's OSD does not answer.
+  kGone,     // It was removed: this gateway was away or disconnected for longer than the watch
+             // timeout.
+  kUnknown,  // The channel's OSD does not respond.
 };
 
 class LockCluster {
@@ -54,10 +56,10 @@ class LockCluster {
   virtual OwnWatch own_watch() = 0;
   // Errors are negative errnos.
   virtual std::expected<std::optional<LockHolder>, int> holder() = 0;
-  // Takes the lock from exactly this holder. False: it had it no more.
+  // Removes the lock of exactly this holder. False: it did not have it any more.
   virtual std::expected<bool, int> remove(const LockHolder& holder) = 0;
   virtual Fencing fencing_of(const std::string& address) = 0;
-  // Asks the gateway whose instance is `holder` for the lock; an error is why that was not
+  // Requests the lock from the gateway whose instance is `holder`; the error is why that was not
   // possible.
   virtual std::expected<Asked, std::string> ask(const std::string& holder,
                                                 std::chrono::seconds patience) = 0;

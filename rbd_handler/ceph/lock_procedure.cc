@@ -12,9 +12,9 @@ namespace {
 
 using Step = std::expected<void, LockFailure>;
 
-// How long a healthy gateway may take to end its writes and release. RADOS counts it in seconds.
+// How long a healthy gateway may take to drain and release. RADOS uses seconds.
 constexpr std::chrono::seconds kPatience{1};
-// Each round but the last means that another gateway was quicker.
+// In each round but the last, another gateway acquired the lock first.
 constexpr int kRoundsMax = 8;
 
 const char* reason_of(Asked asked) {
@@ -39,7 +39,7 @@ class Taking {
   std::expected<LockTaken, LockFailure> run();
 
  private:
-  // False: another was quicker.
+  // False: another gateway acquired it first.
   std::expected<bool, LockFailure> take_free();
   Step take_from(const LockHolder& holder);
   Step take_from_fenced(const LockHolder& holder, Fencing fencing);
@@ -89,7 +89,7 @@ std::expected<bool, LockFailure> Taking::take_free() {
 }
 
 Step Taking::take_from(const LockHolder& holder) {
-  // One that was fenced meanwhile must not make a healthy owner give up what it can't take.
+  // If this instance was fenced meanwhile, a healthy owner must not release the lock for it.
   if (auto reached = cluster_.reach_header(); !reached) return reached;
   if (const Fencing fencing = cluster_.fencing_of(holder.address); fencing != Fencing::kNone)
     return take_from_fenced(holder, fencing);
@@ -105,7 +105,7 @@ Step Taking::take_from(const LockHolder& holder) {
             "its owner {} ({}) has hung writes and was fenced recently; will ask again later",
             holder.address, holder.client),
         kHolderWaits});
-  // It may have changed hands while we asked: never break a healthy owner's.
+  // The owner may have changed meanwhile: never break a healthy owner's lock.
   const auto now = cluster_.holder();
   if (!now) return failed("reading the owner of the exclusive lock", now.error());
   if (*now != holder) return {};
@@ -115,7 +115,7 @@ Step Taking::take_from(const LockHolder& holder) {
   return break_lock(holder, true, reason);
 }
 
-// It takes part in nothing any more, so there is nobody to ask, and nothing that could change.
+// A fenced instance cannot answer, and its state cannot change.
 Step Taking::take_from_fenced(const LockHolder& holder, Fencing fencing) {
   const bool removed = fencing == Fencing::kRemoved;
   return break_lock(holder, removed,
@@ -126,7 +126,7 @@ Step Taking::take_from_fenced(const LockHolder& holder, Fencing fencing) {
 Step Taking::break_lock(const LockHolder& holder, bool blocklist, std::string_view reason) {
   if (blocklist)
     if (auto done = cluster_.blocklist(holder.address); !done) return done;
-  // Before the lock is anyone's: whatever we send from now on orders the old owner's ops.
+  // Before the lock is free: all ops from now on order the old owner's ops.
   if (auto newest = cluster_.wait_for_latest_map(); !newest) return newest;
   const auto removed = cluster_.remove(holder);
   if (!removed) return failed("breaking the exclusive lock", removed.error());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Taking an image's exclusive lock, from nobody, from a healthy gateway, or from one that hangs.
-// BLOCKS: worker threads.
+// Acquires an image's exclusive lock: a free one, from a healthy gateway, or from a hung or dead
+// one. BLOCKS: worker threads.
 //
 //   own watch there? --no--> fails: this gateway was away
 //        | yes
@@ -12,12 +12,12 @@
 //                        v                                                 |
 //                   still the holder? -> blocklist -> newest map -> break -^
 //
-// rbd_lock_acquire is called only when nobody holds the lock: against a holder that hangs it would
-// ask and wait inside librbd, without a bound.
+// rbd_lock_acquire is called only when the lock is free: with a hung holder it would request the
+// lock and wait inside librbd without a limit.
 //
-// The lock of an instance that was fenced stays where it is until somebody breaks it. Not every
-// client waits for the newest map when it finds a lock free (librbd does so only when it breaks
-// one, and that goes for tcmu-runner and qemu); each waits for it when it has to break it.
+// A fenced instance keeps its lock until another client breaks it. Not every client waits for the
+// latest map when it acquires a free lock (librbd, and so tcmu-runner and qemu, does so only when
+// it breaks one), but every client does when it breaks a lock.
 #pragma once
 
 #include <cerrno>
@@ -31,26 +31,26 @@
 namespace tcmurbd::ceph {
 
 enum class Acquired : uint8_t {
-  kFree,        // Nobody had it, or this instance had it already, or the image has no such lock.
-  kHandedOver,  // A gateway gave it up.
-  kBroken,      // Taken from one that could not.
+  kFree,  // The lock was free, or this instance had it already, or the image has no exclusive lock.
+  kHandedOver,  // A gateway released it.
+  kBroken,      // Broken, since its owner could not release it.
 };
 
 struct LockTaken {
   Acquired how = Acquired::kFree;
-  std::string story{};  // For the log, if not kFree: from whom it was taken, and why so.
+  std::string story{};  // For the log, if not kFree: the previous owner and the reason.
 };
 
-// This gateway was away: what waits in it may have been given up by its hosts.
+// This gateway was away: hosts may have given up its waiting commands.
 inline constexpr int kWasAway = -ESTALE;
 // The holder keeps the lock and must not be broken yet.
 inline constexpr int kHolderWaits = -EBUSY;
 
 // Makes the instance behind `cluster` the owner of the lock. When it returns, the instance has the
-// newest map, so that its ops are ordered after those of all owners before it. Failures: -EAGAIN,
-// other gateways were quicker each time; -ESHUTDOWN, the instance is fenced; kWasAway;
-// kHolderWaits; -ENOMEDIUM, the image is not primary; else what the cluster said. On failure the
-// lock may have been taken from its holder.
+// latest map, so that its ops are ordered after those of all earlier owners. Failures: -EAGAIN,
+// another gateway acquired the lock first each time; -ESHUTDOWN, the instance is fenced; kWasAway;
+// kHolderWaits; -ENOMEDIUM, the image is not primary; else the cluster's error. The holder may have
+// lost the lock even on failure.
 std::expected<LockTaken, LockFailure> acquire_lock(LockCluster& cluster);
 
 }  // namespace tcmurbd::ceph

@@ -11,14 +11,14 @@
 namespace tcmurbd::ceph {
 namespace {
 
-// librbd's name for it (RBD_LOCK_NAME), and the kernel's.
+// The lock name of librbd and krbd (RBD_LOCK_NAME).
 constexpr const char* kLockName = "rbd_lock";
 
 }  // namespace
 
 std::expected<std::optional<LockHolder>, int> LockRecord::holder() const {
   int exclusive = 0;
-  // Room for dozens of holders; of an exclusive lock there is one.
+  // Sufficient for dozens of holders; an exclusive lock has one.
   std::array<char, 4096> tag{};
   std::array<char, 4096> clients{};
   std::array<char, 4096> cookies{};

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who holds an image's exclusive lock, as the image's header object has it: read and removed
-// without librbd, on the control client. librbd's own way to break a lock blocklists once more,
-// which costs a round of the monitors, and works on the LUN's instance, which may be stuck. BLOCKS:
-// worker threads.
+// The owner of an image's exclusive lock in the image's header object: read and removed on the
+// control client, without librbd. librbd's own call to break a lock blocklists again, which costs a
+// commit of the monitors, and uses the LUN's instance, which may hang. BLOCKS: worker threads.
 #pragma once
 
 #include <expected>
@@ -15,13 +14,13 @@ namespace tcmurbd::ceph {
 
 class LockRecord {
  public:
-  // `pool` is a rados_ioctx_t, and outlives this.
+  // `pool` is a rados_ioctx_t that outlives this.
   LockRecord(void* pool, const std::string& image_id)
       : pool_(pool), header_("rbd_header." + image_id) {}
 
   // Errors are negative errnos.
   std::expected<std::optional<LockHolder>, int> holder() const;
-  // Takes the lock from exactly this holder. False: it had it no more.
+  // Removes the lock of exactly this holder. False: it did not have it any more.
   std::expected<bool, int> remove(const LockHolder& holder) const;
 
  private:

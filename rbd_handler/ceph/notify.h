@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A notify on its way to the watchers of an object. It ends when all of them have acknowledged it,
-// or its patience is over: with one of them dead, that is always. What one of them has to say may
-// be heard sooner, by a notify of its own.
+// A notify in flight to the watchers of an object. It ends when all of them have acknowledged it,
+// or after its timeout if one of them is dead. A watcher may answer sooner with its own notify.
 #pragma once
 
 #include <chrono>

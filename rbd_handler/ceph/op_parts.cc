@@ -13,10 +13,10 @@ constexpr Part kReadOnly[] = {Part::kRead};
 constexpr Part kReadFirst[] = {Part::kRead, Part::kWrite};
 constexpr Part kWriteFirst[] = {Part::kWrite, Part::kRead};
 
-// What Pacific's librbd compares and writes in one step; more is -EINVAL.
+// The maximum for Pacific's librbd; more is -EINVAL.
 constexpr uint64_t kCompareBytesMax = 512;
 
-// With `expected`, over and over.
+// Compares with `expected`, repeated.
 int32_t compare(std::span<const uint8_t> expected, std::span<const uint8_t> found,
                 uint64_t& mismatch) {
   for (; !expected.empty() && !found.empty(); found = found.subspan(expected.size())) {
@@ -54,7 +54,7 @@ std::span<const Part> parts_of(const ImageOp& op) {
 
 int32_t look_at(OpKind kind, std::span<uint8_t> data, std::span<const uint8_t> found, uint64_t at,
                 uint64_t& mismatch) {
-  // Else it is one block for all, and the piece begins with a block.
+  // Otherwise it is one block, repeated, and the piece starts at a block boundary.
   if (at + found.size() <= data.size())
     data = data.subspan(at, found.size());
   else

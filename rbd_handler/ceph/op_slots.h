@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records of the ops that librbd has, one per op in flight, so that starting an op allocates
-// nothing of ours. What a librbd callback gets as its argument is the address of one of these.
+// The records of the ops in librbd, one per op in flight, so that starting an op does not allocate.
+// The argument of a librbd callback is the address of a record.
 #pragma once
 
 #include <array>
@@ -18,34 +18,34 @@ struct OpSlot {
   RbdImage* image = nullptr;
   ImageOp op;
   OpToken token = 0;
-  // The op's data in one piece, when it does not lie so or must outlive submit(), and behind it
-  // a piece of what is read, if that is not for the caller. Rare, hence allocated.
+  // A contiguous copy of the op's data, if it is not contiguous or must outlive submit(), followed
+  // by a piece of read data that is not for the caller. Rare, therefore allocated.
   std::unique_ptr<uint8_t[]> bounce;
   iovec own_iov{};  // What op.data is then, but for a read: the data in `bounce`.
   // Where the first difference is: from the data's begin if we found it. librbd writes it before
   // the callback, and only its place within the block can be trusted, see finish().
   uint64_t mismatch = 0;
-  size_t part = 0;    // Of parts_of(op): the one that librbd has.
-  uint64_t read = 0;  // How much of the range was read and looked at.
-  // Set by the reactor; looked at by whichever thread is about to begin the next step.
+  size_t part = 0;    // The index in parts_of(op) of the current part.
+  uint64_t read = 0;  // How much of the range was read and processed.
+  // Set by the reactor; read by the thread that is about to start the next step.
   std::atomic<bool> given_up{false};
 
   OpSlot* next_free = nullptr;  // OpSlots' own.
 };
 
-// A free list. One thread takes; any thread puts back.
+// A free list. One thread takes; any thread returns.
 class OpSlots {
  public:
   explicit OpSlots(RbdImage* image);
 
-  // Nullptr: all are in use. Only ever called by one thread at a time: with a single taker the head
-  // that it read cannot leave the list and come back in between, which is what makes the plain
-  // compare-and-swap sound.
+  // Nullptr: all are in use. Only called by one thread at a time: with a single taker, the head
+  // cannot leave the list and return in between (no ABA problem), so a plain compare-and-swap is
+  // sufficient.
   OpSlot* take();
   void put_back(OpSlot& slot);
 
-  // Marks the op with this token, if there is one. Same thread as take(). A free slot may be marked
-  // for the op that it had; whoever takes it takes the mark off.
+  // Marks the op with this token, if there is one. Same thread as take(). A free slot may keep the
+  // mark of its previous op; take() clears it.
   void give_up(OpToken token);
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real cluster behind lock_procedure.h: the image's own instance takes the lock, the control
-// client does all that an instance which is stuck could not. BLOCKS: worker threads.
+// The implementation of lock_cluster.h with RADOS: the image's own instance acquires the lock, the
+// control client does everything that must work while that instance hangs. BLOCKS: worker threads.
 #pragma once
 
 #include <expected>
@@ -17,7 +17,7 @@ namespace tcmurbd::ceph {
 
 class RadosLockCluster final : public LockCluster {
  public:
-  // All outlive this. `fenced`: instances that this process has had blocklisted.
+  // All arguments outlive this. `fenced`: instances that this process has blocklisted.
   RadosLockCluster(RbdImage& image, LockChannel& channel, const ControlClient& control,
                    FenceLedger& ledger, std::span<const std::string> fenced)
       : image_(image), channel_(channel), control_(control), ledger_(ledger), fenced_(fenced) {}
@@ -44,8 +44,8 @@ class RadosLockCluster final : public LockCluster {
   const std::span<const std::string> fenced_;
 };
 
-// Makes `image` the owner of its lock, and has the channel answer for it; at once if it has no such
-// feature or is read-only.
+// Makes `image` the owner of its lock, and lets the channel answer for it. Returns at once if the
+// image is read-only or does not have the feature.
 std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel& channel,
                                                    const ControlClient& control,
                                                    FenceLedger& ledger,

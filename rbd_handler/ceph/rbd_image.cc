@@ -21,7 +21,7 @@ namespace tcmurbd::ceph {
 namespace {
 
 constexpr std::chrono::milliseconds kClosePollMax{100};
-// After a look at the header that failed.
+// After a failed read of the header.
 constexpr std::chrono::seconds kLookAgain{1};
 
 std::expected<void, LockFailure> explained(const char* what, std::expected<void, int> done) {
@@ -30,11 +30,11 @@ std::expected<void, LockFailure> explained(const char* what, std::expected<void,
       LockFailure{fmt::format("{}: {}", what, failure_text(done.error())), done.error()});
 }
 
-// Done by us in more than one step.
+// Executed in more than one step.
 bool has_parts(const ImageOp& op) { return parts_of(op).front() != Part::kWhole; }
 
-// librbd takes reads and writes as up to IOV_MAX pieces, all other data as one. What librbd is not
-// given within submit() must not depend on the caller's memory, unless it is read into that.
+// librbd accepts up to IOV_MAX iovecs for reads and writes, and one buffer for all other data. Data
+// that is passed to librbd after submit() must not depend on the caller's memory, except for reads.
 bool needs_bounce(const ImageOp& op, bool late) {
   if (has_parts(op)) return true;
   switch (op.kind) {
@@ -57,12 +57,12 @@ void fill_bounce(OpSlot& slot) {
   slot.bounce = std::make_unique_for_overwrite<uint8_t[]>(bytes + read_bytes);
   if (slot.op.kind == OpKind::kRead) return;
   copy_from_iov(slot.op.data, 0, {slot.bounce.get(), bytes});
-  // The caller's array of iovecs is as transient as what it points to.
+  // The caller's iovec array is valid only during submit(), like its data.
   slot.own_iov = {slot.bounce.get(), bytes};
   slot.op.data = {&slot.own_iov, 1};
 }
 
-// Of an op in parts.
+// For an op in parts.
 std::span<uint8_t> data_of(const OpSlot& slot) {
   return {slot.bounce.get(), static_cast<size_t>(iov_bytes(slot.op.data))};
 }
@@ -72,19 +72,19 @@ std::span<uint8_t> piece_of(const OpSlot& slot) {
   return {data_of(slot).data() + data_of(slot).size(),
           static_cast<size_t>(std::min(left, kPieceBytes))};
 }
-// The last of the data: a compare and write's begins with what is expected.
+// The last part of the data: for a compare and write, the first part is the expected block.
 std::span<uint8_t> replacement_of(const OpSlot& slot) {
   return data_of(slot).last(static_cast<size_t>(slot.op.range.length));
 }
 char* chars(std::span<uint8_t> bytes) { return reinterpret_cast<char*>(bytes.data()); }
 
-// The op's data when it lies in one piece, else nullptr.
+// The op's data if it is contiguous, else nullptr.
 char* one_piece(const OpSlot& slot) {
   if (slot.bounce) return reinterpret_cast<char*>(slot.bounce.get());
   return slot.op.data.size() == 1 ? static_cast<char*>(slot.op.data[0].iov_base) : nullptr;
 }
 
-// That the image's end may have cut.
+// Whether the op may have been truncated at the image's end.
 bool is_last_write(const OpSlot& slot) {
   const auto parts = parts_of(slot.op);
   return slot.part + 1 == parts.size() && parts[slot.part] == Part::kWrite;
@@ -112,9 +112,8 @@ RbdImage::RbdImage(std::unique_ptr<ImageHandle> handle, std::string name, Comple
       late_thread_([this](const std::stop_token& stop) { run_late_ops(stop); }) {}
 
 RbdImage::~RbdImage() {
-  // Polled, so that no op pays for a wake-up that only this needs, and the last op's callback
-  // touches nothing after its decrement.
-  // More and more seldom, since an abandoned instance may wait for minutes here.
+  // Polled, so that ops need no wake-up for this, and the last op's callback accesses nothing after
+  // its decrement. The interval grows, since a fenced instance may wait here for minutes.
   std::chrono::milliseconds pause{1};
   while (in_flight_.load(std::memory_order_acquire) != 0) {
     std::this_thread::sleep_for(pause);
@@ -191,8 +190,8 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
   slot->part = 0;
   slot->read = 0;
   slot->given_up.store(false, std::memory_order_relaxed);
-  // A change that begins after the image became smaller, and ends after it has grown again, would
-  // show nothing of having been cut.
+  // Otherwise, a change that starts after a shrink and ends after the image was enlarged again
+  // could be truncated without a sign.
   const bool late =
       (changes_image(op.kind) && handle_->header_changed()) || op.range.end() > handle_->bytes();
   if (needs_bounce(op, late)) fill_bounce(*slot);
@@ -207,7 +206,7 @@ void RbdImage::give_up(OpToken token) { slots_->give_up(token); }
 // Of each part, and of each piece.
 void RbdImage::start(OpSlot& slot) {
   if (slot.given_up.load(std::memory_order_acquire)) {
-    // What is left of it then is to be read back, for nobody.
+    // Its remaining part is only a read back, which is not needed any more.
     const bool written = parts_of(slot.op).front() == Part::kWrite && slot.part > 0;
     return finish(slot, written ? 0 : -ECANCELED);
   }
@@ -259,7 +258,7 @@ int RbdImage::call_whole(OpSlot& slot, void* completion) {
       return static_cast<int>(rbd_aio_compare_and_write(
           image, offset, length, piece, piece + length, completion, &slot.mismatch, 0));
     default:
-      return -EINVAL;  // In parts, or not of librbd's.
+      return -EINVAL;  // In parts, or without a librbd call.
   }
 }
 
@@ -276,18 +275,18 @@ void RbdImage::ended(OpSlot& slot, int64_t result) {
   if (has_parts(op) && result >= 0 && !is_last_write(slot))
     return part_ended(slot, static_cast<uint64_t>(result));
   if (op.kind == OpKind::kRead && result >= 0) {
-    // librbd cuts a read at the image's end and at nothing else.
+    // librbd truncates a read only at the image's end.
     if (static_cast<uint64_t>(result) < op.range.length) return finish(slot, kBeyondEnd);
     if (slot.bounce) copy_to_iov(op.data, 0, {slot.bounce.get(), op.range.length});
     return finish(slot, 0);
   }
   if (result == -EROFS && changes_image(op.kind) && !info().read_only) {
-    // Is the lock not ours, or is the image not primary? The header tells.
+    // Either the lock was lost or the image is not primary: read the header.
     if (!handle_->header_changed() && !handle_->primary()) return finish(slot, kNotPrimary);
     return defer({.slot = &slot, .started = true, .result = -EROFS});
   }
-  // It also cuts what changes the image, and calls that a success; or says -EINVAL when nothing is
-  // left. Both are the image's end if the image became smaller meanwhile.
+  // It truncates changes too, and returns success, or -EINVAL if nothing is left. Both mean the
+  // image's end if the image was shrunk meanwhile.
   const bool may_be_cut =
       handle_->header_changed() || op.range.end() > handle_->bytes() || result == -EINVAL;
   const auto outcome = static_cast<int32_t>(result < 0 ? result : 0);
@@ -297,7 +296,7 @@ void RbdImage::ended(OpSlot& slot, int64_t result) {
     finish(slot, outcome);
 }
 
-// A part of an op of our own, or a piece of it, has succeeded.
+// A part of a multi-part op, or a piece of it, has succeeded.
 void RbdImage::part_ended(OpSlot& slot, uint64_t bytes_read) {
   const auto parts = parts_of(slot.op);
   if (parts[slot.part] == Part::kRead) {
@@ -314,13 +313,13 @@ void RbdImage::part_ended(OpSlot& slot, uint64_t bytes_read) {
 
 void RbdImage::finish(OpSlot& slot, int32_t result) {
   OpDone done{.token = slot.token, .result = result};
-  // Pacific's librbd counts from the object's begin as if the op stood there, later ones rightly
-  // from the image's. Objects are whole blocks, so the place within the block is the same.
+  // Pacific's librbd returns the offset from the object's begin, later versions from the image's
+  // begin. Objects are whole blocks, so the offset within the block is the same.
   if (result == kMiscompare)
     done.mismatch_at = static_cast<uint32_t>(
         has_parts(slot.op) ? slot.mismatch : slot.mismatch % slot.op.range.length);
   slots_->put_back(
-      slot);  // First: the core may submit the next op as soon as it hears of this one.
+      slot);  // First: the core may submit the next op as soon as it gets this completion.
   sink_(done);
   in_flight_.fetch_sub(1, std::memory_order_release);
 }
@@ -338,7 +337,7 @@ void RbdImage::run_late_ops(const std::stop_token& stop) {
     late_arrived_.notify_one();
   });
   std::vector<Late> batch;
-  bool look = handle_->header_changed();  // Before anyone listened.
+  bool look = handle_->header_changed();  // For changes before the listener was set.
   const auto due = [this] { return look_ || !late_.empty(); };
   for (;;) {
     {
@@ -358,11 +357,11 @@ void RbdImage::run_late_ops(const std::stop_token& stop) {
     if (bytes)
       look = look && !look_again();
     else if (bytes.error() == -ESHUTDOWN)
-      look = false;  // Its successor looks.
+      look = false;  // The next instance reads it.
   }
 }
 
-// False: it can't be told now.
+// False: the header cannot be read now.
 bool RbdImage::look_again() {
   if (!news_) return true;
   auto now = handle_->facts_now();

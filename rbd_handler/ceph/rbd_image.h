@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One RBD image on a client instance of its own (one rados_t per LUN: fencing one never touches
-// another, and the threads of one never wait for another's OSDs).
+// One RBD image on its own client instance (one rados_t per LUN: a fence never affects another LUN,
+// and threads never wait for another LUN's OSDs).
 #pragma once
 
 #include <atomic>
@@ -24,11 +24,11 @@
 
 namespace tcmurbd::ceph {
 
-// Where completions go. Called on librbd's threads, on a thread of the image, and from within
+// Receives completions. Called on librbd's threads, on a thread of the image, and from within
 // submit(); must only push to a queue and return (a callback that blocks stalls librbd).
 using CompletionSink = std::function<void(OpDone)>;
 
-// As the monitors are asked for it.
+// As used in requests to the monitors.
 struct ObjectPlace {
   std::string pool;
   std::string name_space;
@@ -42,10 +42,10 @@ struct OpSlot;
 
 class RbdImage final : public Image {
  public:
-  // Connects and opens. BLOCKS for as long as the cluster likes (librbd has no bound of its own
-  // when an OSD hangs), so: a worker thread, never a reactor or the netlink thread. Errors are one
-  // plain line that names the step, the object of it and the reason, for the operator's log.
-  // `news`: told when the image changed behind our back; never from within this call.
+  // Connects and opens. BLOCKS without a limit (librbd has none when an OSD hangs), so: a worker
+  // thread, never a reactor or the netlink thread. Errors are one line for the operator with the
+  // step, its object and the reason. `news`: called when another client changed the image; never
+  // from within this call.
   static std::expected<std::unique_ptr<RbdImage>, std::string> open(const ImageSpec& spec,
                                                                     CompletionSink sink,
                                                                     NewsSink news = {});
@@ -54,23 +54,23 @@ class RbdImage final : public Image {
   // REQUIRES: no submit runs or follows.
   ~RbdImage() override;
 
-  // Besides what Image promises: an op beyond the end that this handle knows, and a change when the
-  // header may have changed, waits for the header to be read again, on the image's own thread, and
-  // is run or ends with kBeyondEnd. A change that may have been cut at the end of an image that
-  // became smaller ends with success only after the size is known. If that can't be read, it ends
-  // with its reason, -EAGAIN instead of -ETIMEDOUT: the op itself has ended, and can be repeated.
+  // In addition to the contract of Image: an op beyond the cached size, and a change when the
+  // header may have changed, waits until the image's own thread has read the header again; then it
+  // runs or ends with kBeyondEnd. A change that may have been truncated at the end of a shrunk
+  // image succeeds only after the size was read. If it cannot be read, the op ends with that error
+  // (-EAGAIN instead of -ETIMEDOUT: the op itself has ended and can be retried).
   void submit(const ImageOp& op, OpToken token) override;
 
-  // A step that another thread begins at this very moment counts as begun.
+  // A step that another thread is starting at the same time counts as started.
   void give_up(OpToken token) override;
 
-  // Whether librados gave up an op of it, which an OSD may still have and apply. Any thread.
+  // Whether librados timed out one of its ops, which an OSD may still apply. Any thread.
   bool timed_out() const { return timed_out_.load(std::memory_order_acquire); }
 
   const ImageInfo& info() const;
-  // Where the first byte of `range` lies. Any thread.
+  // The location of the first byte of `range`. Any thread.
   ObjectPlace place_of(const ByteRange& range) const;
-  // The instance's address, for logs and for fencing it. Any thread.
+  // The instance's address, for log lines and fences. Any thread.
   const std::string& address() const;
   // Registers with the cluster's service map at the first call, and then tells it `status`. Goes to
   // the mgr with librados' next report. Does not block; any thread, one at a time. Errors: for the
@@ -79,26 +79,27 @@ class RbdImage final : public Image {
   // The image's size now; refreshes the handle from the header. BLOCKS: worker thread.
   std::expected<uint64_t, std::string> refresh_size();
 
-  // Whether it is primary (mirroring), as far as is known: the header was read at open, and is
-  // again when it changes. One that is not can be read; its changes end with kNotPrimary. A handle
-  // can be written again after a promotion, also one that was opened before. Any thread.
+  // Whether it is primary (mirroring) as currently known: the header is read at open and after
+  // changes. A non-primary image can be read; changes end with kNotPrimary. After a promotion it
+  // can be written, also through a handle that was opened before. Any thread.
   bool primary() const;
 
-  // The exclusive lock; acquire_lock() in lock_procedure.h takes it. These BLOCK: worker thread.
-  // take_free_lock() fails with kNotPrimary for an image that is not primary.
-  // REQUIRES: nobody has it, or librbd asks the owner and waits for one that is frozen.
+  // The exclusive lock; acquire_lock() in lock_procedure.h acquires it. These BLOCK: worker thread.
+  // take_free_lock() fails with kNotPrimary for an image that is not primary. REQUIRES: the lock is
+  // free; otherwise librbd requests it from the owner, and waits for a frozen one.
   std::expected<void, LockFailure> take_free_lock();
-  // Waits for every write in flight, detached ones too. A success if there is nothing to release.
+  // Waits for every write in flight, including detached ones. Succeeds if there is nothing to
+  // release.
   std::expected<void, LockFailure> release_lock();
-  // A round trip to the image's header: -ESHUTDOWN if this instance was fenced by someone else and
-  // the header's OSD knows.
+  // A round trip to the image's header: -ESHUTDOWN if another gateway fenced this instance and the
+  // header's OSD has that map.
   std::expected<void, LockFailure> reach_header();
   // See Client::wait_for_latest_map.
   std::expected<void, LockFailure> wait_for_latest_map() const;
 
  private:
   // An op for the image's own thread: one to start once the size is known, or one that ended and
-  // may have been cut.
+  // may have been truncated.
   struct Late {
     OpSlot* slot;
     bool started;
@@ -136,7 +137,7 @@ class RbdImage final : public Image {
   std::condition_variable_any late_arrived_;
   std::vector<Late> late_;    // Guarded by late_mutex_, as is look_.
   bool look_ = false;         // The header may have changed since the last look.
-  ImageFacts told_;           // The late thread's own.
+  ImageFacts told_;           // Used by the late thread only.
   std::jthread late_thread_;  // Last: it uses all of the above.
 };
 
