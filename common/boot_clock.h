@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time since boot with the time that the machine was suspended (CLOCK_BOOTTIME). The steady clock
-// stands still meanwhile, so only this one shows for how long a process did not run.
+// Time since boot, including suspended time (CLOCK_BOOTTIME). The steady clock stops while the
+// machine is suspended, so only this clock shows for how long a process did not run.
 #pragma once
 
 #include "common/units.h"

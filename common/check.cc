@@ -10,7 +10,7 @@
 namespace tcmurbd {
 
 void check_failed(const char* file, int line, const char* condition) {
-  Log::drain(std::chrono::seconds(1));  // What led to this.
+  Log::drain(std::chrono::seconds(1));  // The log lines before it.
   std::fprintf(stderr, "%s:%d: CHECK failed: %s\n", file, line, condition);
   std::abort();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CHECK documents a programming error and is always on: going on with a broken invariant could
-// write wrong data. Never used on bytes from the kernel, the config, the cluster or the wire;
-// those are input and give an error value.
+// CHECK documents a programming error and is always on: continuing with a broken invariant could
+// write wrong data. Never used on data from the kernel, the configuration, the cluster or the
+// network; invalid input gives an error value.
 #pragma once
 
 namespace tcmurbd {
@@ -17,5 +17,5 @@ namespace tcmurbd {
       ::tcmurbd::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)
 
-// For the end of a function that no path reaches.
+// For the unreachable end of a function.
 #define UNREACHABLE() ::tcmurbd::check_failed(__FILE__, __LINE__, "unreachable")

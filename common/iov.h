@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes scattered over iovecs: what the kernel hands over for a command's data. The views do not
-// own the memory; it must outlive the call. Any thread.
+// Data scattered over iovecs, as the kernel passes a command's data. The views do not own the
+// memory; it must outlive the call. Any thread.
 #pragma once
 
 #include <sys/uio.h>
@@ -24,8 +24,8 @@ size_t copy_to_iov(IovSpan iov, uint64_t offset, std::span<const uint8_t> source
 // copied.
 size_t copy_from_iov(IovSpan iov, uint64_t offset, std::span<uint8_t> target);
 
-// Zeroes everything from `offset` to the end, so that no byte of an earlier command leaves with a
-// short answer (the data area is never cleared by the kernel).
+// Zeroes everything from `offset` to the end, so that a short answer does not leak data of an
+// earlier command (the kernel never clears the data area).
 void zero_iov(IovSpan iov, uint64_t offset);
 
 }  // namespace tcmurbd

@@ -17,11 +17,11 @@ namespace {
 
 std::atomic<RateLimiter::Limits> limits_now{RateLimiter::Limits{}};
 
-// Of start(). Held for ever: a line may come after spdlog's registry is destroyed at exit.
+// Set by start(), never destroyed: a line may come after spdlog's registry is destroyed at exit.
 std::atomic<const std::shared_ptr<LogQueue>*> queue_now{nullptr};
 
-// JOURNAL_STREAM holds the device and inode of the stream that systemd made (systemd.exec(5));
-// another stderr, say a file, may have been put in its place since.
+// JOURNAL_STREAM has the device and inode of the stream that systemd made (systemd.exec(5)); stderr
+// may have been redirected since.
 bool stderr_is_journal() {
   const char* stream = std::getenv("JOURNAL_STREAM");
   struct stat st{};
@@ -56,7 +56,7 @@ void Log::start() {
   std::shared_ptr<spdlog::sinks::sink> sink;
   if (stderr_is_journal()) {
     sink = std::make_shared<spdlog::sinks::systemd_sink_mt>("tcmu-rbd", true);
-    sink->set_pattern("%v");  // The journal has the time and the level of its own.
+    sink->set_pattern("%v");  // The journal adds the time and the level itself.
   } else {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     sink->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Log lines with a level and a tag (the device they are about), to stderr, or to the journal when
-// stderr is its stream. A hung cluster makes thousands of commands say the same thing: each place
-// that logs passes a burst, then so many lines a minute for each tag, and says how many it left
-// out. Any thread; never waits for who reads the log (log_queue.h), but never on the hot path.
+// stderr is its stream. A hung cluster makes thousands of commands log the same, so each place that
+// logs is limited to a burst and then to a rate per minute and tag; suppressed lines are counted.
+// Any thread; never waits for the reader of the log (log_queue.h), but is not for the hot path.
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -16,15 +16,15 @@
 
 namespace tcmurbd {
 
-// Counts lines per place; a token bucket each.
+// A token bucket for each place that logs.
 class RateLimiter {
  public:
   struct Limits {
     uint32_t burst = 20;
     uint32_t per_minute = 60;
   };
-  // `place` is the address of a literal. Returns the lines left out before this one, or -1: leave
-  // this out too.
+  // `place` is the address of a literal. Returns the number of lines suppressed before this one, or
+  // -1: suppress this one too.
   int64_t admit(const void* place, std::chrono::steady_clock::time_point now, Limits limits);
 
  private:
@@ -39,7 +39,7 @@ class RateLimiter {
 
 class Log {
  public:
-  // `tag` stands in front of each line; empty for the daemon as a whole.
+  // `tag` is the prefix of each line; empty for the daemon as a whole.
   explicit Log(std::string tag = {}) : tag_(std::move(tag)) {}
 
   template <typename... Args>
@@ -61,9 +61,9 @@ class Log {
   const std::string& tag() const { return tag_; }
 
   // Chooses stderr or the journal; once, before the first line of any thread. Until then lines go
-  // to stdout at once. Throws std::system_error when the thread that writes can't be started.
+  // to stdout directly. Throws std::system_error if the writer thread cannot be started.
   static void start();
-  // Before the process ends: waits until what was logged is written, for `patience` at most.
+  // Waits before the process exits until all lines are written, at most for `patience`.
   static void drain(std::chrono::milliseconds patience);
   // The settings of config's log section, for all Logs; at any time.
   static void set_level(spdlog::level::level_enum level);

@@ -17,7 +17,7 @@ void write_line(spdlog::sinks::sink& sink, const spdlog::details::log_msg& line)
     sink.log(line);
     sink.flush();
   } catch (const std::exception& error) {
-    // The journal's socket is gone, perhaps; this is the last place left to say so.
+    // The journal's socket may be gone; stderr is the last resort.
     std::fprintf(stderr, "%.*s (log: %s)\n", static_cast<int>(line.payload.size()),
                  line.payload.data(), error.what());
   }

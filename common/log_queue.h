@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounded queue in front of a sink that may block: a pipe that nobody reads, a journal that is
-// stuck. One thread of its own writes; whoever logs never waits for it. When the queue is full, the
-// oldest lines are lost, and the next line that is written says how many.
+// A bounded queue in front of a sink that may block: a pipe without a reader, a hung journal. One
+// thread writes; callers never wait for it. When the queue is full, the oldest lines are dropped,
+// and the next line written says how many.
 #pragma once
 
 #include <spdlog/details/log_msg_buffer.h>
@@ -19,13 +19,12 @@ namespace tcmurbd {
 
 class LogQueue : public spdlog::sinks::sink {
  public:
-  // Lines. The rate limits of each place let far fewer pass in the time that a healthy journal is
-  // busy; a line is some 200 bytes.
+  // Lines of about 200 bytes. The rate limits allow far fewer while a healthy journal is busy.
   static constexpr size_t kLinesMax = 4096;
 
-  // Throws std::system_error when its thread can't be started.
+  // Throws std::system_error if its thread cannot be started.
   explicit LogQueue(std::shared_ptr<spdlog::sinks::sink> slow);
-  // Waits for what is queued, for a short time only.
+  // Waits for the queued lines, for a short time only.
   ~LogQueue() override;
   LogQueue(const LogQueue&) = delete;
   LogQueue& operator=(const LogQueue&) = delete;
@@ -33,7 +32,7 @@ class LogQueue : public spdlog::sinks::sink {
   // Any thread; never waits for the sink.
   void log(const spdlog::details::log_msg& message) override;
   void flush() override {}
-  // Waits until all lines are written, for `patience` at most. Whether they are.
+  // Waits until all lines are written, at most for `patience`. Returns whether they are.
   bool drain(std::chrono::milliseconds patience);
 
   // REQUIRES: nothing has been logged yet.
@@ -41,7 +40,7 @@ class LogQueue : public spdlog::sinks::sink {
   void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override;
 
  private:
-  // Shared with the thread, which is left behind if the sink never returns.
+  // Shared with the thread, which is abandoned if the sink never returns.
   struct State {
     std::shared_ptr<spdlog::sinks::sink> slow;
     std::mutex mutex;

@@ -6,7 +6,7 @@
 namespace tcmurbd {
 namespace {
 
-// Long enough for any honest name, short enough that a message stays one line of a terminal.
+// Long enough for any valid name, short enough that a message fits in one line of a terminal.
 constexpr size_t kQuotedBytesMax = 64;
 
 bool shown_as_is(char c) { return c >= 0x20 && c < 0x7f && c != '\'' && c != '\\'; }

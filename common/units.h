@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few quantities that every folder shares. All of them are plain values, usable from any
-// thread.
+// Quantities used in every folder. Plain values, usable from any thread.
 #pragma once
 
 #include <chrono>
@@ -8,8 +7,8 @@
 
 namespace tcmurbd {
 
-// The monotonic time at which an event happened. The pure core never reads a clock: it is handed
-// one of these (DESIGN: time is passed in).
+// The monotonic time of an event. The pure core never reads a clock; it gets the time as an
+// argument.
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock>;
 using Duration = TimePoint::duration;
 

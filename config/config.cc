@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only file that sees yaml-cpp. It takes the parser's events and builds no tree: the file has
-// exactly two levels of maps, so whatever opens a third, or refers to an anchor, is refused where
-// it stands, and no nesting or alias can make this reader's work grow beyond the text's size.
+// The only file that uses yaml-cpp. It handles the parser's events without building a tree: the
+// file has exactly two levels of maps, so deeper nesting, anchors and aliases are refused at once,
+// and the work is bounded by the size of the text.
 #include "config/config.h"
 
 #include <fcntl.h>
@@ -99,7 +99,7 @@ class Reader final : public YAML::EventHandler {
   }
 
  private:
-  // What the next event should be.
+  // The expected next event.
   enum class Awaited { kRoot, kSectionName, kSection, kKeyName, kValue };
 
   [[noreturn]] static void refuse(const YAML::Mark& mark, std::string reason) {
@@ -163,8 +163,8 @@ class Reader final : public YAML::EventHandler {
   std::set<std::string> seen_;  // Sections, and keys by their full names.
 };
 
-// Control characters other than line ends and tabs: a file that is no text, UTF-16, or an 0x04 that
-// the scanner would take for the end of the file. Returns the line, 0 = none.
+// Control characters other than line ends and tabs: a binary file, UTF-16, or an 0x04 that the
+// scanner would treat as the end of the file. Returns the line, 0 = none.
 int line_of_control_character(std::string_view text) {
   int line = 1;
   for (const char c : text) {
@@ -217,7 +217,8 @@ std::expected<Config, std::string> load_config(const std::string& path) {
   if (static_cast<uint64_t>(status.st_size) > kConfigBytesMax)
     return std::unexpected(too_large(path));
 
-  std::string text(kConfigBytesMax + 1, '\0');  // One more, so that a file which grows is noticed.
+  std::string text(kConfigBytesMax + 1,
+                   '\0');  // One byte more, so that a file that grows meanwhile is detected.
   size_t bytes = 0;
   while (bytes < text.size()) {
     const ssize_t got = ::read(file.get(), text.data() + bytes, text.size() - bytes);

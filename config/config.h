@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon's settings, read from YAML once (and again on SIGHUP). Every key has a default, a unit
-// and a reason, all three in config/tcmu-rbd.yaml, which a test holds against this struct.
+// The daemon's settings, read from YAML at start and on SIGHUP. config/tcmu-rbd.yaml has the
+// default, unit and reason of every key; a test compares it with this struct.
 #pragma once
 
 #include <chrono>
@@ -16,15 +16,14 @@ enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError };
 struct Config {
   struct Log {
     LogLevel level = LogLevel::kInfo;  // log.level: debug, info, warning, error. Reloadable.
-    uint32_t burst = 20;  // log.burst: lines of one kind per device that pass at once. Reloadable.
-    uint32_t per_minute = 60;  // log.per_minute: and per minute after that. Reloadable.
+    uint32_t burst = 20;       // log.burst: lines of one kind per device at once. Reloadable.
+    uint32_t per_minute = 60;  // log.per_minute: lines per minute after the burst. Reloadable.
     bool operator==(const Log&) const = default;
   } log;
   struct Paths {
     std::string lock_file = "/run/tcmu-rbd.lock";       // paths.lock_file: one instance per host.
     std::string control_socket = "/run/tcmu-rbd.sock";  // paths.control_socket: for tcmu-rbdctl.
-    // paths.state_dir: which client instance serves which device, for the successor of a daemon
-    // that dies.
+    // paths.state_dir: the client instance of each device, for the successor after a crash.
     std::string state_dir = "/run/tcmu-rbd";
     bool operator==(const Paths&) const = default;
   } paths;
@@ -40,7 +39,7 @@ struct Config {
     std::chrono::seconds drain_timeout{10};
     // device.command_deadline_s: 0 to 600, for devices without osd_op_timeout. Reloadable.
     std::chrono::seconds command_deadline{15};
-    // device.fence_after_s: 1 to 60. See lock/gate.h, as for the next.
+    // device.fence_after_s: 1 to 60. See lock/gate.h, also for the next one.
     std::chrono::seconds fence_after{5};
     std::chrono::milliseconds release_after{250};  // device.release_after_ms: 0 to 10000.
     bool reads_need_lock = false;                  // device.reads_need_lock: yes or no.
@@ -50,12 +49,12 @@ struct Config {
   bool operator==(const Config&) const = default;
 };
 
-// Largest config file read; more is refused unread.
+// Maximum size of the file; larger files are refused.
 inline constexpr size_t kConfigBytesMax = size_t{64} * 1024;
 
-// Parses YAML text. `name` begins the messages: "NAME:LINE: unknown key 'log.levl'; known: level,
-// burst, per_minute". An empty document is all defaults. Never throws; any YAML error, alias bomb
-// or bad value is a message.
+// Parses YAML text. `name` is the prefix of messages: "NAME:LINE: unknown key 'log.levl'; known:
+// level, burst, per_minute". An empty document is all defaults. Never throws; any YAML error, alias
+// bomb or bad value is a message.
 std::expected<Config, std::string> parse_config(std::string_view text, std::string_view name);
 
 // Reads a file. A missing file is an error here; the caller decides whether that means defaults.

@@ -14,11 +14,11 @@ namespace {
 
 using Refusal = std::unexpected<std::string>;
 
-// As ceph-iscsi bounds it; more would outlast every initiator's patience many times.
+// The limit of ceph-iscsi; more would exceed the timeouts of all initiators many times.
 constexpr uint32_t kCommandDeadlineSecondsMax = 600;
 constexpr std::string_view kOptionNames = "osd_op_timeout, conf, id";
 
-// Cuts `text` at the first `separator`: returns what stands before it, leaves what stands after it.
+// Cuts `text` at the first `separator`: returns the part before it, leaves the part after it.
 std::string_view take_until(std::string_view& text, char separator) {
   const size_t at = text.find(separator);
   const std::string_view head = text.substr(0, at);
@@ -81,7 +81,7 @@ std::expected<void, std::string> apply_option(std::string_view name, std::string
     if (!seconds) return Refusal(seconds.error());
     spec.command_deadline = std::chrono::seconds(*seconds);
   } else if (name == "conf") {
-    // The daemon's working directory is nobody's business.
+    // A path relative to the daemon's working directory makes no sense.
     if (!value.starts_with('/'))
       return Refusal(fmt::format("conf={}: expected an absolute path", quoted(value)));
     spec.conf_path = value;

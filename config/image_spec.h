@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a TCMU device's dev_config names: rbd/POOL[/NAMESPACE]/IMAGE[@SNAP][;OPTION=VALUE]...
-// as ceph-iscsi, targetcli and people write it. Pure, any thread.
+// The dev_config of a TCMU device: rbd/POOL[/NAMESPACE]/IMAGE[@SNAP][;OPTION=VALUE]... as written
+// by ceph-iscsi, targetcli and users. Pure, any thread.
 #pragma once
 
 #include <chrono>
@@ -21,13 +21,13 @@ struct ImageSpec {
   // osd_op_timeout= (seconds, 0 = none): the SCSI command's deadline. Absent: the config's default.
   std::optional<std::chrono::seconds> command_deadline{};
 
-  // "pool/ns/image@snap", for people.
+  // "pool/ns/image@snap", for messages.
   std::string to_string() const;
   bool operator==(const ImageSpec&) const = default;
 };
 
-// `dev_config` with or without its leading "rbd/". Errors name what is wrong and the option that
-// was not known. Accepts and ignores tcmur_cmd_time_out=N (tcmu-runner's, stripped by that).
+// `dev_config` with or without its leading "rbd/". Errors name the problem and the option.
+// tcmur_cmd_time_out=N (of tcmu-runner) is accepted and ignored.
 std::expected<ImageSpec, std::string> parse_dev_config(std::string_view dev_config);
 
 }  // namespace tcmurbd

@@ -22,8 +22,7 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Why the limits are where they are stands beside each key in tcmu-rbd.yaml, for the one who wants
-// to change it.
+// tcmu-rbd.yaml has the reasons for the limits.
 constexpr std::array kKeys{
     ConfigKey{"log", "level", LogLevelName{}},
     ConfigKey{"log", "burst",
@@ -77,7 +76,8 @@ std::optional<uint32_t> whole_number(std::string_view text) {
   return value;
 }
 
-// Each returns what is allowed if `value` is not; empty: set.
+// Each returns a description of the allowed values if `value` is not allowed; empty: the value was
+// set.
 std::string set_value(Config& config, const NumberRange& range, std::string_view value) {
   const auto number = whole_number(value);
   if (!number || *number < range.min || *number > range.max)
@@ -87,7 +87,8 @@ std::string set_value(Config& config, const NumberRange& range, std::string_view
 }
 
 std::string set_value(Config& config, const AbsolutePath& path, std::string_view value) {
-  // A zero would end the name for the kernel: "/run/x\0.sock", which YAML can say, is not "/run/x".
+  // A zero byte would end the name for the kernel: "/run/x\0.sock", which is valid YAML, is not
+  // "/run/x".
   if (!value.starts_with('/') || value.ends_with('/') || value.contains('\0') ||
       value.size() > path.bytes_max)
     return fmt::format("the absolute path of a file, at most {} bytes", path.bytes_max);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of the config file's keys: what each is called, which values it takes, where it goes.
-// Knows no YAML. Pure, any thread.
+// The table of configuration keys: name, allowed values, field. Independent of YAML. Pure, any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -44,13 +44,13 @@ struct ConfigKey {
   std::string full_name() const;  // "section.name"
 };
 
-// Every key there is, sections together.
+// All keys, grouped by section.
 std::span<const ConfigKey> config_keys();
 
 // Nullptr: no such key.
 const ConfigKey* find_config_key(std::string_view section, std::string_view name);
 
-// Sets the key's field from the text of its value, or says what is allowed; names neither file nor
+// Sets the key's field from the text of its value. The error says what is allowed, without file and
 // line.
 std::expected<void, std::string> set_config_key(Config& config, const ConfigKey& key,
                                                 std::string_view value);

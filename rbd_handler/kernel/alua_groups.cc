@@ -64,8 +64,8 @@ std::expected<uint8_t, std::string> read_status(const std::string& path) {
   return static_cast<uint8_t>(found - kStatuses.begin());
 }
 
-// FABRIC/WWN/TPGT/LUN of a line of "members". Empty parts and ".." would lead elsewhere, control
-// characters would come up in messages.
+// FABRIC/WWN/TPGT/LUN of a line of "members". Empty parts and ".." would lead to another directory;
+// control characters would get into messages.
 std::optional<std::array<std::string, 4>> split_member(std::string_view line) {
   std::array<std::string, 4> parts;
   if (std::ranges::any_of(line, [](unsigned char c) { return std::iscntrl(c) != 0; }))
@@ -80,8 +80,8 @@ std::optional<std::array<std::string, 4>> split_member(std::string_view line) {
   return parts;
 }
 
-// 0: none is assigned. Since Linux 6.2 it belongs to the portal group and is given when that is
-// enabled, which a tcm_loop's never is.
+// 0: none is assigned. Since Linux 6.2 it belongs to the portal group and is assigned when that is
+// enabled, which never happens with tcm_loop.
 std::expected<uint16_t, std::string> read_relative_port(const std::string& target,
                                                         std::string_view member) {
   const auto parts = split_member(member);
@@ -121,7 +121,7 @@ std::expected<void, std::string> read_members(const std::string& target, const s
   return {};
 }
 
-// Empty: the group has no id yet, so it is none.
+// Empty: the group has no id yet and does not count.
 std::expected<std::optional<scsi::PortGroup>, std::string> read_group(const std::string& target,
                                                                       const std::string& path) {
   const auto id_text = read_small_file(path + "/tg_pt_gp_id");

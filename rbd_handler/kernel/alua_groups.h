@@ -10,10 +10,10 @@
 
 namespace tcmurbd::kernel {
 
-// `target` is configfs' directory "target", `device` the device's below it. By id. Left out: a
-// group with no id yet (just made), with garbage in it (a log line says what), and default_tg_pt_gp
-// if another group has ports. Relative port identifiers come from statistics/scsi_port/indx of each
-// member LUN; a LUN that just goes away has none.
+// `target` is configfs' directory "target", `device` the device's below it. By id. Skipped: groups
+// without an id yet (just created), invalid groups (logged), and default_tg_pt_gp if another group
+// has ports. Relative port identifiers come from statistics/scsi_port/indx of each member LUN; a
+// LUN that just goes away has none.
 std::vector<scsi::PortGroup> read_port_groups(const std::string& target, const std::string& device);
 
 }  // namespace tcmurbd::kernel

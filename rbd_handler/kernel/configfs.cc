@@ -18,11 +18,11 @@ namespace {
 constexpr std::string_view kCore = "/sys/kernel/config/target/core";
 constexpr std::string_view kParameters = "/sys/module/target_core_user/parameters";
 
-// Writing these on an enabled device asks the netlink listener, that is us, and waits for the
-// answer.
+// A write to these on an enabled device sends an event to the netlink listener, this daemon, and
+// waits for its reply.
 constexpr std::array<std::string_view, 3> kAskUs{"dev_config", "dev_size", "emulate_write_cache"};
 
-// TCMU_TIME_OUT. The kernel keeps milliseconds in 32 bits, so what is larger is no value of its.
+// TCMU_TIME_OUT. The kernel keeps milliseconds in 32 bits, so a larger value is invalid.
 constexpr std::chrono::seconds kLimitDefault{30};
 constexpr std::chrono::seconds kLimitMax{UINT32_MAX / 1000};
 
@@ -59,7 +59,7 @@ std::expected<void, std::string> ConfigfsDevice::block(bool blocked) const {
 }
 
 std::expected<void, std::string> ConfigfsDevice::reset_ring() const {
-  // 1: BUSY, which initiators repeat. 2 would be an error to them.
+  // 1: BUSY, which initiators retry. 2 would be an error for them.
   return write_small_file(path_ + "/action/reset_ring", "1");
 }
 
@@ -83,8 +83,8 @@ std::expected<void, std::string> block_netlink(bool blocked, const std::string& 
 }
 
 std::expected<void, std::string> release_netlink_waiters(const std::string& root) {
-  // The kernel takes a reset only while blocked. Unblock in every case: a leftover block would
-  // refuse all devices.
+  // The kernel accepts a reset only while blocked. Unblock in any case: otherwise all devices would
+  // be refused.
   if (auto blocked = block_netlink(true, root); !blocked) return blocked;
   const auto reset = write_small_file(parameter(root, "reset_netlink"), "1");
   const auto open_again = block_netlink(false, root);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A TCMU device's directory in configfs, core/user_N/DEVICE: attributes, actions and identity
-// (linux/drivers/target/target_core_configfs.c, target_core_user.c). Every file is read afresh, its
-// content is input: at most a page is read, and garbage is an error text.
+// (linux/drivers/target/target_core_configfs.c, target_core_user.c). Every file is read anew; its
+// content is untrusted input: at most a page is read, and invalid content is an error.
 //
 // Thread: any, one at a time. A call may wait in the kernel for the device's ring lock
-// (milliseconds); a write to dev_config, dev_size or emulate_write_cache would wait for a netlink
-// reply of our own and is not offered.
+// (milliseconds); a write to dev_config, dev_size or emulate_write_cache would wait for this
+// daemon's own netlink reply and is not offered.
 #pragma once
 
 #include <cstdint>
@@ -22,35 +22,33 @@ namespace tcmurbd::kernel {
 
 class ConfigfsDevice {
  public:
-  // `root` stands before /sys/kernel/config: "/" or a test's tree. Opens nothing; the directory may
-  // vanish at any time (rmdir), later calls say so.
+  // `root` is the prefix of /sys/kernel/config: "/" or a test tree. Opens nothing; if the directory
+  // is removed (rmdir), later calls fail.
   explicit ConfigfsDevice(const DeviceName& name, const std::string& root = "/");
 
   // attrib/NAME as a number: hw_block_size (bytes), hw_max_sectors (blocks), dev_size (bytes),
   // cmd_time_out (seconds, 0 = off), qfull_time_out, max_data_area_mb, emulate_write_cache, ...
   std::expected<int64_t, std::string> attribute(std::string_view name) const;
-  // attrib/cmd_time_out: the age at which the kernel itself answers a command; zero: never. It can
-  // change only while no LUN is mapped. What can't be read is taken for the kernel's default of 30
-  // s.
+  // attrib/cmd_time_out: the age at which the kernel itself completes a command; zero: never. It
+  // can change only while no LUN is mapped. If it cannot be read, the kernel's default of 30 s is
+  // assumed.
   Duration kernel_limit() const;
   // Allowed from within an ADDED event too. The kernel refuses cmd_time_out (EINVAL) while a LUN is
-  // mapped.
-  // REQUIRES: none of dev_config, dev_size, emulate_write_cache: the kernel would wait for our own
-  // reply to them.
+  // mapped. REQUIRES: none of dev_config, dev_size, emulate_write_cache: the kernel would wait for
+  // this daemon's own reply.
   std::expected<void, std::string> set_attribute(std::string_view name, int64_t value) const;
 
-  // action/*. REQUIRES of the kernel: the device is enabled (else they fail; not yet true during
-  // ADDED). Blocked: new commands are answered BUSY and those that wait for ring space fail with
-  // it.
+  // action/*. They fail unless the device is enabled, which is not the case during ADDED. Blocked:
+  // new commands, and those that wait for ring space, get BUSY.
   std::expected<void, std::string> block(bool blocked) const;
-  // Fails every command BUSY, frees all data blocks, kept ones included, and empties the ring:
-  // nothing of ours may use the data area any more. Attach a new Ring after it.
+  // Ends every command with BUSY, frees all data blocks including kept ones, and empties the ring.
+  // REQUIRES: no op uses the data area any more. Attach a new Ring afterwards.
   std::expected<void, std::string> reset_ring() const;
 
-  // Identity alone, now: the groups are left empty.
+  // Reads only the identity: the groups are empty.
   std::expected<scsi::TargetFacts, std::string> read_identity() const;
-  // Identity and ALUA groups, now. A file that is absent or empty gives the default of TargetFacts;
-  // garbage in one group leaves that group out, with a log line. Some ten files per group.
+  // Reads identity and ALUA groups. An absent or empty file gives the default of TargetFacts; an
+  // invalid group is skipped with a log line. About ten files per group.
   std::expected<scsi::TargetFacts, std::string> read_target_facts() const;
 
   const std::string& path() const { return path_; }
@@ -67,9 +65,9 @@ class KeptBuffers {
   static std::expected<KeptBuffers, std::string> open(const ConfigfsDevice& device);
 
   // REQUIRES: the doorbell for the completion that kept it has returned, and nobody uses the
-  // buffer. Frees blocks and runs the kernel's waiting commands. Fails for an id that isn't kept,
-  // and once the device is removed (then the kernel frees all with the mapping, and the error is
-  // harmless).
+  // buffer. Frees the blocks and lets the kernel queue waiting commands. Fails for an id that is
+  // not kept, and after the device was removed (then the kernel frees everything with the mapping,
+  // and the error is harmless).
   std::expected<void, std::string> free(uint16_t cmd_id);
 
  private:
@@ -77,9 +75,8 @@ class KeptBuffers {
   UniqueFd fd_;
 };
 
-// Releases everybody who waits in a configfs write for a netlink reply that a dead predecessor owed
-// them: they get EINTR. For the daemon's start, before it asks for events. Parameters of the module
-// target_core_user.
+// Releases the writers that wait in configfs for a netlink reply of a dead predecessor: they get
+// EINTR. Called at start, before events are requested. Parameters of the module target_core_user.
 std::expected<void, std::string> release_netlink_waiters(const std::string& root = "/");
 
 // block_netlink alone: while set, the kernel answers new events with EAGAIN instead of waiting for

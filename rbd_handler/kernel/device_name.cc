@@ -20,7 +20,7 @@ std::string_view take_part(std::string_view& rest) {
   return part;
 }
 
-// Without an end of line in the middle, as root may make one: it stands in log lines and paths.
+// No line end in the middle (root can create one): the name is used in log lines and paths.
 bool is_component(std::string_view text) {
   return !text.empty() && text != "." && text != ".." &&
          std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });

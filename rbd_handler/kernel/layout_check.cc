@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds our own descriptions of the kernel's interface against the kernel's header, when this is
-// compiled. Nothing else sees that header: it defines struct iovec once more, and its structs are
-// packed.
+// Compares our description of the kernel's interface with the kernel's header at compile time. No
+// other file includes that header: it redefines struct iovec, and its structs are packed.
 #include <linux/target_core_user.h>
 
 #include <cstddef>

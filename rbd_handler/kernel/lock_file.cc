@@ -14,7 +14,7 @@ namespace tcmurbd::kernel {
 namespace {
 
 std::string held_text(const std::string& path) {
-  // Empty in the moment between the holder's flock and its write.
+  // Empty between the holder's flock and its write.
   const auto pid = read_small_file(path);
   const bool known = pid && parse_number(*pid, "pid").has_value();
   return fmt::format("{} is locked: another daemon runs (pid {})", path, known ? *pid : "unknown");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One instance per host: two daemons would fight for UIO devices and answer each other's netlink
-// events. The lock is the kernel's (flock), so it ends with the process, however that ends.
-// Start-up thread.
+// One instance per host: two daemons would compete for UIO devices and answer each other's netlink
+// events. The lock is a flock, so it ends with the process. Start-up thread.
 #pragma once
 
 #include <expected>
@@ -13,8 +12,8 @@ namespace tcmurbd::kernel {
 
 class LockFile {
  public:
-  // Makes the file if it isn't there, locks it and writes our pid. The error names the path, and
-  // the pid of the process that holds it.
+  // Creates the file if necessary, locks it and writes the pid. The error names the path and the
+  // pid of the process that holds the lock.
   static std::expected<LockFile, std::string> acquire(const std::string& path);
 
  private:

@@ -12,12 +12,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Everybody of a fabric.
+// All initiators of a fabric.
 constexpr const char* kEverybody = "*";
 
 struct Reached {
   bool from = false;
-  bool to = false;  // As is asked for.
+  bool to = false;  // At least as required.
 };
 // By fabric and initiator.
 using ReachedBy = std::map<std::pair<std::string, std::string>, Reached>;
@@ -32,7 +32,7 @@ std::vector<fs::path> subdirectories(const fs::path& path) {
   return found;
 }
 
-// What the one symbolic link in `path` leads to: "PARENT/NAME" of its target; empty: nothing.
+// The target of the only symbolic link in `path`, as "PARENT/NAME"; empty: none.
 std::pair<std::string, std::string> linked(const fs::path& path) {
   std::error_code error;
   for (fs::directory_iterator entry(path, error); !error && entry != fs::directory_iterator();
@@ -44,7 +44,7 @@ std::pair<std::string, std::string> linked(const fs::path& path) {
   return {};
 }
 
-// An attribute that is not there, or not a number, is the cautious `otherwise`.
+// An attribute that is missing or not a number has the safe value `otherwise`.
 bool attribute(const fs::path& path, bool otherwise) {
   const auto text = read_small_file(path.string());
   if (!text) return otherwise;
@@ -65,7 +65,7 @@ class Walk {
                               .to = hba == to_.hba && device == to_.device};
     }
     const auto nodes = subdirectories(path / "acls");
-    // Fabrics without a demo mode are open to all (loopback, vhost) or go by ACLs alone (SRP).
+    // Fabrics without a demo mode are open to all (loopback, vhost) or use only ACLs (SRP).
     const fs::path demo = path / "attrib/generate_node_acls";
     std::error_code error;
     const bool has_demo = fs::exists(demo, error) || error;

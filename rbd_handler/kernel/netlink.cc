@@ -20,9 +20,9 @@
 namespace tcmurbd::kernel {
 namespace {
 
-// An event that doesn't fit is dropped, and whoever wrote it waits until he is released. A
-// gateway's start announces some hundred devices at once, each message under 1 KiB and charged by
-// the kernel with about 2 KiB: room for a thousand.
+// An event that does not fit is dropped, and its writer waits until it is released. At the start of
+// a gateway some hundred devices are announced at once; each message is below 1 KiB and is charged
+// with about 2 KiB: room for a thousand.
 constexpr int kReceiveBytes = 2 * 1024 * 1024;
 
 struct FreeMessage {
@@ -39,11 +39,11 @@ Log& netlink_log() {
   return log;
 }
 
-// What an event of one message became, on its way through libnl's callback.
+// The result of one message, passed through libnl's callback.
 struct Reader {
   const std::function<void(const Event&)>& on_event;
   int family;
-  // Thrown by on_event. It must not pass the C frames of libnl.
+  // Thrown by on_event; must not propagate through libnl's C frames.
   std::exception_ptr thrown;
 };
 
@@ -125,7 +125,7 @@ std::expected<NetlinkChannel, std::string> NetlinkChannel::open() {
     netlink_log().warning("cannot enlarge the receive buffer: {}",
                           std::generic_category().message(errno));
   }
-  // Events have no requests of ours that they could be numbered by.
+  // Events are not replies to requests, so they have no valid sequence numbers.
   nl_socket_disable_seq_check(events.get());
   if (const int error = nl_socket_set_nonblocking(events.get()); error < 0) {
     return failed("nonblocking", error);
@@ -154,8 +154,8 @@ std::expected<NetlinkChannel::Read, std::string> NetlinkChannel::read_events(
   Reader reader{on_event, family_, nullptr};
   nl_socket_modify_cb(events_.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &reader);
   Read result = Read::kDrained;
-  // One call of libnl takes one datagram; it tells an empty socket and an overrun apart only
-  // through errno, because it has one code for "no memory" of both sides.
+  // Each libnl call receives one datagram. Only errno distinguishes an empty socket from an
+  // overrun: libnl has one code for "no memory" of both sides.
   while (true) {
     errno = 0;
     const int error = nl_recvmsgs_default(events_.get());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The channel over which the kernel announces TCMU devices and waits, uninterruptibly and for ever,
-// for our answers. So: every event that read_events() hands out must be answered by one reply(),
-// also when serving it failed.
+// The channel over which the kernel announces TCMU devices. The kernel waits uninterruptibly and
+// without a timeout for the replies. So every event returned by read_events() must be answered with
+// one reply(), also if serving it failed.
 //
-// Thread: the control thread. No call waits for anything but the kernel's own acknowledgement.
+// Thread: the control thread. Calls wait only for the kernel's acknowledgement.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,12 @@ namespace tcmurbd::kernel {
 
 class NetlinkChannel {
  public:
-  // Joins the group "config" of the family TCM-USER. Events from here on are not lost, unless
-  // read_events says so; devices that were there before are found with scan_uio(). Needs
-  // CAP_NET_ADMIN and the module.
+  // Joins the group "config" of the family TCM-USER. From then on no event is lost unless
+  // read_events reports it; find older devices with scan_uio(). Needs CAP_NET_ADMIN and the module.
   static std::expected<NetlinkChannel, std::string> open();
 
   // True: the kernel waits for a reply to each event of every device that is enabled from now on
-  // (SET_FEATURES). Stays set after we are gone: the owner clears it on exit.
+  // (SET_FEATURES). Stays set after this process ends: the owner clears it on exit.
   std::expected<void, std::string> request_replies(bool wanted);
 
   // For the event loop: readable when there are events. Nonblocking.
@@ -34,18 +33,18 @@ class NetlinkChannel {
 
   enum class Read : uint8_t {
     kDrained,
-    // The kernel dropped events without telling their writers, who wait for our replies: release
-    // them (release_netlink_waiters(): they get EINTR), then compare the devices with scan_uio().
+    // The kernel dropped events whose writers wait for replies: fail them all
+    // (release_netlink_waiters(): they get EINTR), then rescan the devices with scan_uio().
     kOverrun,
   };
-  // Hands out all events that are there, in order. Malformed messages, and those that don't come
-  // from the kernel, are logged and left out. The error is the socket's: no events will come any
-  // more. What `on_event` throws comes out of here.
+  // Passes all pending events to `on_event`, in order. Malformed messages, and messages that are
+  // not from the kernel, are logged and skipped. An error is one of the socket: no more events will
+  // come. Exceptions of `on_event` are passed on.
   std::expected<Read, std::string> read_events(const std::function<void(const Event&)>& on_event);
 
   // Answers an event. `status`: 0, or a negative errno that the configfs writer gets. The kind must
-  // be the event's own: the kernel hangs its waiter for good on another. Error: the kernel didn't
-  // take it (nobody waits, or the device is gone); harmless, worth a log line. REQUIRES: status <=
+  // be the event's own: with another kind, the kernel's waiter hangs forever. Error: the kernel
+  // rejected it (no waiter, or the device was removed); harmless, but logged. REQUIRES: status <=
   // 0.
   std::expected<void, std::string> reply(Event::Kind kind, uint32_t device_id, int status);
 
@@ -57,8 +56,7 @@ class NetlinkChannel {
   NetlinkChannel(Socket events, Socket commands, int family)
       : events_(std::move(events)), commands_(std::move(commands)), family_(family) {}
 
-  Socket
-      events_;  // The multicast group, nothing else: an acknowledgement never hides behind events.
+  Socket events_;    // Only the multicast group: acknowledgements never queue behind events.
   Socket commands_;  // Requests with their acknowledgements.
   int family_;
 };

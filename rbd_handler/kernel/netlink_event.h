@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel tells over generic netlink about TCMU devices, family TCM-USER
-// (tcmu_netlink_event_* in linux/drivers/target/target_core_user.c). Pure, any thread.
+// The kernel's generic netlink events about TCMU devices, family TCM-USER (tcmu_netlink_event_* in
+// linux/drivers/target/target_core_user.c). Pure, any thread.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,9 @@ struct NewWriteCache {
 
 struct Event {
   enum class Kind : uint8_t {
-    kAdded,         // Not yet in configfs' sense enabled: actions fail until the reply is in.
+    kAdded,         // Not enabled in configfs yet: actions fail until the reply.
     kRemoved,       // UIO still works; unmap and close before the reply.
-    kReconfigured,  // `change` says what; exactly one thing.
+    kReconfigured,  // `change` has exactly one changed attribute.
   };
   Kind kind = Kind::kAdded;
   uint32_t minor = 0;      // The N of /dev/uioN.
@@ -38,8 +38,8 @@ struct Event {
   std::variant<std::monostate, NewDevConfig, NewDevSize, NewWriteCache> change;
 };
 
-// Decodes one netlink message, from its nlmsghdr on. Any bytes are accepted; what isn't a whole
-// event of a known kind gives a text that says why.
+// Decodes one netlink message, from its nlmsghdr on. Any bytes are accepted; anything but a
+// complete event of a known kind is an error.
 std::expected<Event, std::string> decode_event(std::span<const uint8_t> message);
 
 }  // namespace tcmurbd::kernel

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers of the generic netlink family TCM-USER, as linux/target_core_user.h has them;
-// layout_check.cc compares. Of our own because that header and the C library's both define struct
+// layout_check.cc compares. Defined again because that header and the C library both define struct
 // iovec.
 #pragma once
 
@@ -12,7 +12,7 @@ inline constexpr char kFamilyName[] = "TCM-USER";
 inline constexpr char kGroupName[] = "config";
 inline constexpr uint8_t kFamilyVersion = 2;
 
-// Commands. The first three are the kernel's events, the others are ours.
+// Commands. The first three are events of the kernel, the others are sent by the daemon.
 inline constexpr uint8_t kCmdAdded = 1;
 inline constexpr uint8_t kCmdRemoved = 2;
 inline constexpr uint8_t kCmdReconfigured = 3;

@@ -27,7 +27,7 @@ std::string below(const std::string& root, std::string_view path) {
 }
 
 std::expected<std::string, std::string> read_small_file(const std::string& path) {
-  // Nonblocking: on a pipe or a device in its place we would wait.
+  // Nonblocking: a pipe or a device in its place would block.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) return std::unexpected(errno_text(path, errno));
   std::array<char, kSmallFileBytesMax + 1> buffer;

@@ -10,7 +10,7 @@
 
 namespace tcmurbd::kernel {
 
-// sysfs and configfs show a page at most.
+// sysfs and configfs files have at most one page.
 inline constexpr size_t kSmallFileBytesMax = 4096;
 
 // The content without its trailing newline. More than kSmallFileBytesMax is an error.
@@ -26,7 +26,7 @@ std::expected<int64_t, std::string> parse_number(std::string_view text, std::str
 // "what: why" for an errno.
 std::string errno_text(std::string_view what, int error);
 
-// root + "/sys/..." with one slash between them.
+// root + "/sys/...", joined with one slash.
 std::string below(const std::string& root, std::string_view path);
 
 }  // namespace tcmurbd::kernel

@@ -21,13 +21,13 @@ void trim(std::string& text) {
   text.erase(text.begin(), std::ranges::find_if_not(text, blank));
 }
 
-// One value of wwn/. It goes out in INQUIRY data, which SPC-4 4.4.1 limits to printable ASCII.
+// One value of wwn/. It is sent in INQUIRY data, which SPC-4 4.4.1 limits to printable ASCII.
 std::expected<std::string, std::string> read_value(const std::string& path,
                                                    std::string_view prefix) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     if (error) return std::unexpected(errno_text(path, error.value()));
-    return "";  // Kernels before 5.0 have a serial only.
+    return "";  // Kernels before 5.0 have only the serial number.
   }
   auto text = read_small_file(path);
   if (!text) return text;

@@ -24,7 +24,7 @@ std::optional<uint32_t> parse_minor(std::string_view entry) {
   if (!entry.starts_with("uio")) return std::nullopt;
   const auto number = parse_number(entry.substr(3), "minor");
   if (!number || *number < 0 || *number > UINT32_MAX) return std::nullopt;
-  // "uio07" or "uio0x7" would name the same number as another directory.
+  // "uio07" or "uio0x7" would be parsed as the number of another directory.
   if (fmt::format("uio{}", *number) != entry) return std::nullopt;
   return static_cast<uint32_t>(*number);
 }
@@ -49,7 +49,7 @@ std::vector<UioEntry> scan_uio(const std::string& root) {
   std::vector<UioEntry> found;
   std::error_code error;
   std::filesystem::directory_iterator entries(below(root, kClass), error);
-  // Without the class there is no UIO, so no device. Incrementing with `error` never throws.
+  // Without the class there is no UIO device. Incrementing with `error` never throws.
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
     const auto minor = parse_minor(entries->path().filename().string());
     if (!minor) continue;
@@ -83,7 +83,7 @@ std::expected<UioDevice, std::string> UioDevice::open(uint32_t minor, const std:
     return std::unexpected(errno_text(fmt::format("mapping {} bytes of {}", *size, path), errno));
   }
   device.map_ = {static_cast<std::byte*>(map), *size};
-  // A child's copy would keep the kernel's device busy after we closed it.
+  // A child's copy would keep the device busy after this process closed it.
   if (::madvise(map, *size, MADV_DONTFORK) != 0) {
     return std::unexpected(errno_text(fmt::format("madvise for {}", path), errno));
   }
@@ -104,8 +104,7 @@ UioDevice::~UioDevice() {
 }
 
 UioState UioDevice::clear_events() {
-  // uio.c takes exactly 4 bytes: the number of events since the device began. Its value is of no
-  // use.
+  // uio.c returns exactly 4 bytes: the event count of the device, which is not needed.
   int32_t count = 0;
   ssize_t got;
   do {

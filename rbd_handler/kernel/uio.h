@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A TCMU device's ring as the kernel exports it: /dev/uioN and its mapping
-// (linux/drivers/uio/uio.c, target_core_user.c). Knows nothing of what is in the ring. Errors are
-// one plain line for the operator.
+// (linux/drivers/uio/uio.c, target_core_user.c). Does not interpret the ring. Errors are one line
+// for the operator.
 #pragma once
 
 #include <cstddef>
@@ -22,28 +22,28 @@ struct UioEntry {
   DeviceName name;
 };
 
-// All TCMU devices that /sys/class/uio lists, of every subtype, by minor. Other UIO devices, names
-// that can't be parsed and devices that vanish meanwhile are left out. `root` stands before /sys:
-// "/" or a test's tree. Control thread. Takes no lock of the kernel's.
+// All TCMU devices in /sys/class/uio, of every subtype, by minor. Other UIO devices, invalid names
+// and devices that vanish meanwhile are skipped. `root` is the prefix of /sys: "/" or a test tree.
+// Control thread. Takes no kernel lock.
 std::vector<UioEntry> scan_uio(const std::string& root = "/");
 
 // The name of one device, now (a reconfiguration changes it).
 std::expected<DeviceName, std::string> read_uio_name(uint32_t minor, const std::string& root = "/");
 
-// What clear_events found.
+// The result of clear_events.
 enum class UioState : uint8_t {
   kAlive,
-  kGone,  // The kernel has unregistered the device; the mapping stays valid until the UioDevice
-          // dies.
+  kGone,  // The kernel has unregistered the device; the mapping stays valid until the UioDevice is
+          // destroyed.
 };
 
 // Opened by the control thread, then used by the reactor that owns the LUN. Destroy it only when
-// nothing uses the mapping any more: librbd's pending reads included.
+// the mapping is no longer used, also not by pending reads of librbd.
 class UioDevice {
  public:
-  // Opens and maps it, whole. The kernel lets one process open a device at a time: another handler
-  // that has it is reported as that. What was queued before raises no event: read the ring once
-  // before the first wait.
+  // Opens and maps the whole device. Only one process can open a device at a time; an error reports
+  // another handler. Commands queued before raise no event: read the ring once before the first
+  // wait.
   static std::expected<UioDevice, std::string> open(uint32_t minor, const std::string& root = "/");
 
   UioDevice(UioDevice&& other) noexcept;
@@ -61,8 +61,8 @@ class UioDevice {
   // ring.
   UioState clear_events();
 
-  // Tells the kernel to take completions. Runs in the kernel synchronously, READ data is copied to
-  // the initiator and waiting commands are queued before it returns: once a batch. kGone as above.
+  // Makes the kernel process completions. Synchronous: READ data is copied and waiting commands are
+  // queued before it returns, so call it once per batch. kGone as above.
   UioState kick();
 
  private:

@@ -17,7 +17,7 @@ bool Gate::lets_through(bool changes_image) const {
       return true;
     case State::kStuck:
       return !changes_image || !unsure_;
-    case State::kReleasing:  // librbd's release waits for the reads before it.
+    case State::kReleasing:  // librbd's release waits for earlier reads.
       return !changes_image && slow_release_;
     case State::kDraining:
     case State::kFencing:
@@ -38,13 +38,13 @@ void Gate::apply(Event event) {
   if (state_ == before) return;
   slow_release_ = false;
   if (state_ == State::kFencing) {
-    // After a release, without the lock, or once a peer was told to break it, somebody else may own
-    // it when the fence is refused.
+    // After a release, without the lock, or once a peer may break it, another gateway may own the
+    // lock if the fence fails.
     unsure_ |= before == State::kReleasing || before == State::kUnowned || !asking_.empty();
   }
   if (state_ == State::kReopening) given_up_ = true;
   if (state_ == State::kFencing || state_ == State::kReopening) {
-    // A peer need not wait for our fence: its own breaking of the lock is one.
+    // A peer need not wait for this fence: it fences us itself when it breaks the lock.
     answer_all(PeerAnswer::kHoldsDetached);
     reset_ = false;
   }
@@ -70,8 +70,8 @@ void Gate::on_acquire_failed(AcquireFailure why, TimePoint now) {
 }
 
 void Gate::on_released(TimePoint now) {
-  if (state_ != State::kReleasing) return;  // Overtaken while this was on its way.
-  // Only who was asked lets the other go first.
+  if (state_ != State::kReleasing) return;  // Superseded by a fence meanwhile.
+  // Yield to the peer only if one requested the lock.
   not_before_ = asking_.empty() ? now : now + settings_.hold_min;
   reset_ = false;
   apply(Event::kReleased);
@@ -86,7 +86,7 @@ void Gate::on_fence_done() { apply(Event::kFenceDone); }
 
 void Gate::on_fence_failed(TimePoint now) {
   not_before_ = now + settings_.fence_retry;
-  refuses_ = unsure_;  // Else served, but over held ranges.
+  refuses_ = unsure_;  // Otherwise I/O is served, except over locked ranges.
   apply(Event::kFenceFailed);
 }
 
@@ -104,7 +104,7 @@ void Gate::on_reopen_failed(TimePoint now) {
 }
 
 void Gate::must_fence() {
-  if (state_ != State::kStuck) apply(Event::kFence);  // Stuck tries again by itself.
+  if (state_ != State::kStuck) apply(Event::kFence);  // kStuck retries by itself.
 }
 
 void Gate::on_lock_gone() {
@@ -133,11 +133,11 @@ void Gate::on_peer_asks(uint64_t request) {
     case State::kReopening:
       replies_.push_back({request, PeerAnswer::kHoldsDetached});
       return;
-    case State::kStuck:  // Who can't be fenced by us can't be by a peer either, most often.
+    case State::kStuck:  // If this gateway cannot fence, a peer usually cannot either.
       replies_.push_back({request, unsure_ ? PeerAnswer::kHoldsDetached : PeerAnswer::kWait});
       return;
     case State::kOwned:
-    case State::kAcquiring:  // Soon known.
+    case State::kAcquiring:  // Answered when the outcome is known.
     case State::kDraining:
     case State::kReleasing:
       asking_.push_back(request);
@@ -202,7 +202,7 @@ void Gate::go_on(TimePoint now, const Load& load) {
 // No command waits for RADOS without a bound.
 void Gate::watch_job(TimePoint now) {
   if (state_ == State::kReleasing) {
-    // Healthy, but librbd waits: who asks shall not break the lock.
+    // librbd is waiting, but this gateway is healthy: peers must not break the lock.
     slow_release_ = now - since_ >= settings_.drain_patience;
     if (slow_release_) answer_all(PeerAnswer::kWait);
     if (now - since_ >= settings_.release_patience) apply(Event::kFence);
@@ -219,8 +219,8 @@ bool Gate::too_old(TimePoint now, const Load& load) {
   return true;
 }
 
-// Two gateways whose hosts write to the same hung OSD would else fence each other in turn until
-// neither can open another instance. REQUIRES: the caller fences if it is so.
+// Otherwise, two gateways whose hosts write to the same hung OSD would fence each other in turn
+// until neither could open another instance. REQUIRES: the caller fences if it is so.
 bool Gate::may_force(TimePoint now) {
   const Duration passed = now - spaced_;
   if (passed >= settings_.fence_calm) spacing_ = settings_.fence_after;
@@ -234,7 +234,7 @@ void Gate::space_fences(TimePoint now) {
   spacing_ = std::min(2 * spacing_, 16 * settings_.fence_after);
 }
 
-// Somebody wants the lock, and what is under way does not end.
+// The lock is requested, but ops in flight do not end.
 void Gate::fence_or_keep(TimePoint now) {
   if (may_force(now)) {
     apply(Event::kFence);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decides whether commands may go to the image now, and when the lock is taken, given up or the
-// client instance fenced. It wraps the table of lock_state.h with what the table does not know:
-// time, the peers that ask, and how much is still with librbd. Pure: events and time come in, jobs
-// and answers are taken out.
+// Decides whether commands may be submitted to the image, and when to acquire or release the lock
+// or to fence the client instance. Adds to the table of lock_state.h: time, requests of peers, and
+// the number of ops in librbd. Pure: takes events and time, returns jobs and answers. If the
+// cluster cannot fence (kStuck), the gate stays open: locked ranges alone keep hung writes in
+// order, all other I/O is served, and the fence is retried until it works or all hung writes have
+// ended. Hung reads cause a fence only if they use up the 256 ops of an instance or block a
+// release, since librbd's release waits for reads too.
 //
 // Thread: the reactor that owns the LUN.
 #pragma once
@@ -15,20 +18,19 @@
 
 namespace tcmurbd::lock {
 
-// What a peer that asked for the lock is told.
+// The answer to a peer that requests the lock.
 enum class PeerAnswer : uint8_t {
   kReleased,
-  kHoldsDetached,  // Break the lock and blocklist its owner, do not wait.
-  kWait,           // Ops of the owner hang, and it was fenced for that a short time ago: do not
-                   // break it, ask again later.
+  kHoldsDetached,  // Blocklist the owner and break the lock without waiting.
+  kWait,  // The owner has hung ops and was fenced recently: do not break the lock, ask again later.
   kNotOwner,
 };
 
-// Why the lock could not be taken.
+// Why the lock could not be acquired.
 enum class AcquireFailure : uint8_t {
   kOther,
   kLost,     // This instance is blocklisted.
-  kDemoted,  // The image can't be written here: it was demoted.
+  kDemoted,  // The image was demoted and cannot be written here.
 };
 
 struct PeerReply {
@@ -38,40 +40,41 @@ struct PeerReply {
 };
 
 struct GateSettings {
-  // A detached write that has not ended after this long has its instance fenced, so that a gateway
-  // that sees the OSD can take over. ESXi gives a VMFS heartbeat up after about 8 s.
+  // A write that is detached for this long causes a fence, so that a gateway that can reach the OSD
+  // can take over. ESXi gives up a VMFS heartbeat after about 8 s.
   Duration fence_after = std::chrono::seconds(5);
-  // Each fence for age makes the whole LUN pause, and with an OSD that hangs on it brings less and
-  // less: the limit doubles each time, up to sixteenfold, until there was none for this long.
+  // Each fence for age pauses the whole LUN, and gains less and less while the OSD stays hung. So
+  // the limit doubles with each fence, up to sixteenfold, and is reset when there was none for this
+  // long.
   Duration fence_calm = std::chrono::minutes(2);
-  // After a LUN RESET: how long what was aborted may take to end by itself before it is fenced.
+  // After a LUN RESET: the time that aborted writes may take to end before the fence.
   Duration release_after = std::chrono::milliseconds(250);
-  // How long ops under way may keep a peer waiting. With hold_min below the second after which it
-  // breaks the lock. Fences that peers and LUN RESETs force are spaced with those for age: the
-  // first comes at once, the next not before fence_after, then twice that, ..., eightfold.
+  // The time that ops in flight may delay a peer. Together with hold_min it is less than the second
+  // after which the peer breaks the lock. Fences caused by peers and LUN RESETs are spaced together
+  // with those for age: the first is immediate, the next ones wait for fence_after, then twice
+  // that, up to eightfold.
   Duration drain_patience = std::chrono::milliseconds(700);
-  // Damps ping-pong: an owner keeps the lock for at least this long, and a gateway that has handed
-  // it over lets the taker have it for a while before it asks again.
+  // Limits ping-pong: an owner keeps the lock for at least this long, and a gateway that handed it
+  // over waits as long before it requests the lock again.
   Duration hold_min = std::chrono::milliseconds(200);
-  // Between attempts to fence or reopen after a failure, and to acquire.
+  // Delay before a failed fence, reopen or acquire is retried.
   Duration fence_retry = std::chrono::seconds(5);
   Duration acquire_retry = std::chrono::milliseconds(300);
-  // Then a release hangs and this instance is fenced. librbd's release waits for its notification
-  // of having acquired the lock, which takes 5 s (ImageWatcher, NOTIFY_TIMEOUT) while a gateway
-  // that died still watches the image; peers are told to wait meanwhile.
+  // A release that takes longer is hung, and this instance is fenced. librbd's release waits for
+  // its notification that it acquired the lock, which takes 5 s (ImageWatcher, NOTIFY_TIMEOUT)
+  // while a dead gateway still watches the image; peers get the answer kWait meanwhile.
   Duration release_patience = std::chrono::seconds(8);
-  // Commands wait this long for any other job (acquire, fence, reopen); then they get BUSY until it
-  // has ended. Breaking a dead owner's lock takes two seconds at the most when the monitors are
-  // well.
+  // Commands wait this long for any other job (acquire, fence, reopen), then they get BUSY until it
+  // has ended. Breaking a dead owner's lock takes at most two seconds with healthy monitors.
   Duration job_patience = std::chrono::seconds(5);
 };
 
-// What the device has under way, as the gate needs to know it.
+// The device's load, as far as the gate needs it.
 struct Load {
-  uint32_t waiting_changes = 0;   // Parked at the gate.
-  uint32_t in_librbd = 0;         // With librbd: reads and changes, answered or not.
-  uint32_t detached_changes = 0;  // Of these, the changes that were answered.
-  Duration oldest_detached{};     // Age of what should be fenced when it gets too old.
+  uint32_t waiting_changes = 0;   // Waiting at the gate.
+  uint32_t in_librbd = 0;         // In librbd: reads and changes, answered or not.
+  uint32_t detached_changes = 0;  // Of these, the detached changes.
+  Duration oldest_detached{};     // Age of the oldest op whose age can cause a fence.
 };
 
 class Gate {
@@ -79,47 +82,47 @@ class Gate {
   explicit Gate(const GateSettings& settings)
       : settings_(settings), spacing_(settings.fence_after) {}
 
-  // Whether an op may be given to the image now. What may not waits; see refuses().
+  // Whether an op may be submitted to the image now. Otherwise it waits, unless refuses().
   bool lets_through(bool changes_image) const;
-  // The wait has no foreseeable end: who waits, and who comes, gets BUSY.
+  // The wait may be long: waiting and new commands get BUSY.
   bool refuses() const { return refuses_; }
 
   // --- events ---
   void on_acquired(TimePoint now);
   void on_acquire_failed(AcquireFailure why, TimePoint now);
-  // Nothing if the release was overtaken, while its outcome was on its way.
+  // Ignored if a fence has superseded the release meanwhile.
   void on_released(TimePoint now);
   void on_release_failed();
   void on_fence_done();
   void on_fence_failed(TimePoint now);
   void on_reopened(TimePoint now);
-  // The reopening is tried again by itself.
+  // The reopen is retried automatically.
   void on_reopen_failed(TimePoint now);
-  // An op's outcome is not known.
+  // The outcome of an op is unknown.
   void must_fence();
-  // An op was refused for want of the lock: somebody has broken it.
+  // An op was refused because the lock was broken.
   void on_lock_gone();
-  // This instance is blocklisted, as an op's result tells, or is of no use any more. Who waits, and
-  // who comes before the fresh instance is open, gets BUSY.
+  // This instance is blocklisted, as the result of an op shows, or is not usable any more. Waiting
+  // commands, and new ones until the new instance is open, get BUSY.
   void on_lost();
-  // This gateway was away: the lock may be somebody else's by now.
+  // This gateway was away: another gateway may have the lock now.
   void on_away();
   void on_peer_asks(uint64_t request);
   void on_lun_reset(TimePoint now);
 
-  // Lets time and load have their effect. Called after each batch of events.
+  // Applies time and load. Called after each batch of events.
   void advance(TimePoint now, const Load& load);
 
   // --- effects ---
   // A job to start now, at most one at a time; its outcome comes back as one of the events above.
   Job take_job();
-  // Appends what peers are to be told.
+  // Appends the answers to peers.
   void take_replies(std::vector<PeerReply>& replies);
-  // True once after each time that an instance was given up: nothing of its ops matters any more.
+  // True once after an instance was given up: the results of its ops are irrelevant then.
   bool take_given_up();
 
   State state() const { return state_; }
-  // Whether advance() has something to do as time passes.
+  // Whether advance() must be called as time passes.
   bool needs_time() const;
 
  private:
@@ -140,21 +143,21 @@ class Gate {
   Job job_ = Job::kNone;
   bool refuses_ = false;
   bool given_up_ = false;
-  bool reset_ = false;  // A LUN RESET wants the lock given up.
+  bool reset_ = false;  // A LUN RESET requires a release.
   bool retry_reopen_ = false;
-  bool unsure_ = false;           // If the fence is refused: is the lock still ours?
-  bool slow_release_ = false;     // Reads wait for it no longer.
-  bool verify_again_ = false;     // It was away since the acquire under way began.
-  std::vector<uint64_t> asking_;  // Peers' requests that are not answered yet.
+  bool unsure_ = false;           // If the fence fails, another gateway may have the lock.
+  bool slow_release_ = false;     // Reads no longer wait for the release.
+  bool verify_again_ = false;     // This gateway was away during the current acquire.
+  std::vector<uint64_t> asking_;  // Requests of peers without an answer yet.
   std::vector<PeerReply> replies_;
-  // Fences for age, and those that peers and LUN RESETs force: how old an op may get now.
+  // The current limit for fences by age, by peers and by LUN RESETs.
   Duration spacing_;
   TimePoint spaced_{};             // The last such fence.
-  State timed_ = State::kUnowned;  // The state that began at `since_`, as last advanced.
+  State timed_ = State::kUnowned;  // The state since `since_`, as of the last advance().
   TimePoint since_{};
   TimePoint owned_since_{};
-  TimePoint yield_by_{};    // When draining turns into fencing.
-  TimePoint not_before_{};  // Of the next attempt at what is tried again.
+  TimePoint yield_by_{};    // When draining becomes fencing.
+  TimePoint not_before_{};  // Time of the next retry.
 };
 
 }  // namespace tcmurbd::lock

@@ -6,7 +6,7 @@
 namespace tcmurbd::lock {
 namespace {
 
-// The state that the event's job runs in, where the event is a job's outcome.
+// The state in which the event's job runs, if the event is the outcome of a job.
 bool comes_only_in(Event event, State& state) {
   switch (event) {
     case Event::kAcquired:
@@ -57,8 +57,7 @@ Step from_owned(State state, Event event) {
       return {State::kDraining};
     case Event::kKeep:
       return {State::kOwned};
-    case Event::kVerify:  // The lock that is being given up shows by its release whether it was
-                          // ours.
+    case Event::kVerify:  // While draining, the release will show whether the lock was still held.
       return state == State::kOwned ? Step{State::kAcquiring, Job::kAcquire} : Step{state};
     case Event::kDrained:
       return state == State::kDraining ? Step{State::kReleasing, Job::kRelease} : Step{state};
@@ -66,16 +65,16 @@ Step from_owned(State state, Event event) {
       return {State::kFencing, Job::kFence};
     case Event::kLost:
       return {State::kReopening, Job::kReopen};
-    default:  // Needed: in kOwned it is there, in kDraining it has to be taken anew afterwards.
+    default:  // kNeeded: the lock is held in kOwned, and acquired again after kDraining.
       return {state};
   }
 }
 
-// A job decides what comes next. What happens meanwhile is no news: the instance is not used, or
-// the job's own outcome will tell the same.
+// The job's outcome decides. Other events are ignored: the instance is not used, or the outcome
+// will report the same.
 Step from_job(State state, Event event) {
   if (state == State::kReleasing) {
-    // librbd's release may hang, and tells nothing then.
+    // librbd's release may hang without a result.
     if (event == Event::kFence) return {State::kFencing, Job::kFence};
     if (event == Event::kLost) return {State::kReopening, Job::kReopen};
   }
@@ -86,13 +85,14 @@ Step from_job(State state, Event event) {
     case Event::kReleased:
     case Event::kReopened:
       return {State::kUnowned};
-    case Event::kReleaseFailed:  // Nobody knows who owns it now: make sure that we do not.
+    case Event::kReleaseFailed:  // The owner is unknown now: make sure that it is not this
+                                 // instance.
       return {State::kFencing, Job::kFence};
     case Event::kFenceDone:
       return {State::kReopening, Job::kReopen};
     case Event::kFenceFailed:
       return {State::kStuck};
-    default:  // kReopenFailed too: it is tried again, until it works.
+    default:  // Includes kReopenFailed: the gate retries until it works.
       return {state};
   }
 }
@@ -103,9 +103,10 @@ Step from_stuck(Event event) {
       return {State::kFencing, Job::kFence};
     case Event::kSettled:
       return {State::kOwned};
-    case Event::kLost:  // Somebody else has fenced us: just as good.
+    case Event::kLost:  // Fenced by another gateway: equivalent.
       return {State::kReopening, Job::kReopen};
-    default:  // The lock can't be given up while detached writes may land; a peer breaks it.
+    default:  // The lock cannot be released while detached writes may be applied; a peer may break
+              // it.
       return {State::kStuck};
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The exclusive lock of one image, and the life of the client instance that may hold it, as one
-// table: (state, event) -> (state, job). Pure, any thread.
+// The exclusive lock of one image and the client instance that may hold it, as one table: (state,
+// event) -> (state, job). Pure, any thread.
 //
 //            Needed            Acquired           Yield            Drained
 //   Unowned --------> Acquiring -------> Owned ---------> Draining --------> Releasing
@@ -16,9 +16,9 @@
 // Beside these: Owned goes to Acquiring on Verify, Draining back to Owned on Keep, and Releasing to
 // Fencing on Fence, when the release takes too long.
 //
-// Jobs are the blocking parts, run elsewhere; each ends with exactly one event. One is under way at
-// a time, but for a release that is overtaken by Fence or Lost: it may hang for as long as an OSD
-// does, and its outcome counts no more.
+// Jobs are the blocking parts, run elsewhere; each ends with exactly one event. Only one runs at a
+// time, except for a release superseded by Fence or Lost: it may hang as long as an OSD does, and
+// its outcome is ignored.
 #pragma once
 
 #include <cstdint>
@@ -30,32 +30,32 @@ enum class State : uint8_t {
   kUnowned,
   kAcquiring,
   kOwned,
-  kDraining,   // Being given up: no new changes, those with librbd are waited for.
-  kReleasing,  // Nothing of ours is under way in RADOS; librbd releases the lock. Bounded: see
+  kDraining,   // Before a release: no new changes, waits for those in librbd.
+  kReleasing,  // No ops in flight; librbd releases the lock. Bounded, see
                // GateSettings::release_patience.
-  kFencing,    // The control client has this instance blocklisted. Nothing is given to it any more.
-  kReopening,  // The instance is blocklisted: whoever comes next is ordered after it. A fresh one
-               // waits for the blocklist's map and opens.
-  kStuck,      // The cluster can't fence. The lock is still ours and detached writes keep their
-               // ranges, so what does not overlap them is served; tried again from time to time.
+  kFencing,    // The control client blocklists this instance. No new ops are submitted to it.
+  kReopening,  // The instance is blocklisted: the ops of all later owners are ordered after its
+               // ops. A new instance waits for the OSD map with the entry and opens the image.
+  kStuck,  // The cluster cannot fence. This instance still has the lock, and detached writes keep
+           // their ranges locked, so all other I/O is served. The fence is retried.
 };
 
 enum class Event : uint8_t {
-  kNeeded,  // A command that changes the image waits.
+  kNeeded,  // A command that changes the image is waiting.
   kAcquired,
   kAcquireFailed,
-  kYield,    // A peer asks, or a LUN RESET came.
-  kKeep,     // Not given up after all: what is under way does not end, and a fence would come too
-             // soon after the last one.
-  kVerify,   // This gateway was away: ask the cluster whether the lock is still ours.
-  kDrained,  // Nothing is with librbd, live or detached: reads hold up a release too.
+  kYield,    // A peer requests the lock, or a LUN RESET came.
+  kKeep,     // The release is cancelled: ops in flight do not end, and it is too early for another
+             // fence.
+  kVerify,   // This gateway was away: verify that it still has the lock.
+  kDrained,  // No op is in librbd, live or detached: reads delay a release too.
   kReleased,
   kReleaseFailed,
-  kFence,  // An op has been hanging for too long, its outcome is not known, or the lock is gone.
+  kFence,  // An op hangs for too long, its outcome is unknown, or the lock was broken.
   kFenceDone,
   kFenceFailed,
-  kSettled,  // All detached writes have really ended.
-  kLost,     // An op was refused since this instance is on the blocklist already.
+  kSettled,  // All detached writes have ended.
+  kLost,     // An op was refused because this instance is blocklisted.
   kReopened,
   kReopenFailed,
 };
@@ -68,8 +68,8 @@ struct Step {
   bool operator==(const Step&) const = default;
 };
 
-// Every pair is decided; a pair that changes nothing returns `state` and no job, and says why where
-// it stands. CHECKs that a job's outcome comes only in the state that runs the job.
+// Every pair is defined; a pair without effect returns `state` and no job. CHECKs that the outcome
+// of a job comes only in the state that runs the job.
 Step step(State state, Event event);
 
 // "owned", "stuck", ...: for status and logs.

@@ -11,7 +11,7 @@ LadderStep of_waiting(LadderEvent event) {
     case LadderEvent::kAborted:
     case LadderEvent::kDeadline:
       return LadderStep::kDrop;
-    case LadderEvent::kGivenUp:  // It goes to the next instance.
+    case LadderEvent::kGivenUp:  // It will be submitted to the next instance.
       return LadderStep::kNothing;
     case LadderEvent::kEnded:
       break;
@@ -32,7 +32,7 @@ LadderStep of_running(LadderEvent event) {
   UNREACHABLE();
 }
 
-// What a copy has with librbd are tasks of their own, so nothing but its end concerns it.
+// The copy's ops are separate tasks, so only its cancellation matters here.
 LadderStep of_copying(TaskState state, LadderEvent event) {
   switch (event) {
     case LadderEvent::kAborted:
@@ -46,13 +46,13 @@ LadderStep of_copying(TaskState state, LadderEvent event) {
   UNREACHABLE();
 }
 
-// The kernel knows it no more: an abort can't mean it, and its deadline is met.
+// The kernel has released its id: an abort cannot name it, and it was answered within its deadline.
 LadderStep of_answered(TaskState state, LadderEvent event) {
   switch (event) {
     case LadderEvent::kAborted:
     case LadderEvent::kDeadline:
       return LadderStep::kNothing;
-    case LadderEvent::kGivenUp:  // An orphan's instance is an earlier one.
+    case LadderEvent::kGivenUp:  // An orphan belongs to an earlier instance.
       return state == TaskState::kDetached ? LadderStep::kOrphan : LadderStep::kNothing;
     case LadderEvent::kEnded:
       return LadderStep::kForget;

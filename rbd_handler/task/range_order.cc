@@ -56,8 +56,7 @@ void RangeOrder::leave(uint32_t owner, std::vector<uint32_t>& ready) {
     }
   }
   if (waiting_.empty()) return;
-  // Given up while waiting: nobody counts on it any more once its claims' conflicts are taken back
-  // below.
+  // Dropped while waiting: the conflicts of its claims are subtracted below.
   std::erase_if(waiting_, [&](const Waiter& waiter) { return waiter.owner == owner; });
   for (Waiter& waiter : waiting_) {
     for (const Claim& gone : leaving_) {

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// librbd does not order overlapping ops, not even back-to-back writes of one block on one handle:
-// it posts each to a pool of threads. Without the order kept here the older of two queued writes
-// can be what stays. An op runs when no op that came before it and overlaps it is still there,
-// where at least one of the two changes the image. Reads pass each other; everything else that
-// touches the same blocks goes first come, first served.
+// librbd does not order overlapping ops, not even consecutive writes of one block on one handle: it
+// posts each to a thread pool. Without this order, the older of two queued writes may be applied
+// last. An op starts when no earlier overlapping op is left, if at least one of the two changes the
+// image. Reads pass each other; all other overlapping ops run in order of arrival.
 //
 // A claim's life:
-//   1. enter: it runs at once (true), or waits for the earlier claims that it conflicts with.
-//   2. leave of the last of these: it is reported as ready.
-//   3. leave: when the op really ended, or when it is given up while it waits.
+//   1. enter: it runs at once (true), or waits for earlier conflicting claims.
+//   2. leave of the last of those: it is reported as ready.
+//   3. leave: when the op has ended, or when it is dropped while waiting.
 //
-// Reactor thread. Allocates only while its high-water mark grows. A scan of a dense array beats a
-// tree here: at most a few hundred claims are in it, and most ops conflict with none.
+// Reactor thread. Allocates only while its high-water mark grows. A dense array is faster than a
+// tree here: it has at most a few hundred claims, and most ops have no conflict.
 #pragma once
 
 #include <cstddef>
@@ -25,26 +24,26 @@ namespace tcmurbd::task {
 
 enum class Access : uint8_t {
   kRead,
-  kGlance,  // As a read waits for what is before it; but nothing waits for it.
-  kWrite,   // Anything that changes the image.
-  kFlush,   // Waits for every live write before it, whatever its range; nothing waits for it.
+  kGlance,  // Waits for earlier ops like a read, but no op waits for it.
+  kWrite,   // Any change of the image.
+  kFlush,   // Waits for every earlier live write, whatever its range; no op waits for it.
 };
 
 class RangeOrder {
  public:
-  // `owner` names the claim; one claim (of any number of ranges, which don't conflict with each
-  // other) each. True: it may run now; a flush that may run now leaves no claim behind. REQUIRES:
-  // owner has no claim; ranges is empty for kFlush.
+  // `owner` identifies the claim: one claim per owner, with any number of ranges, which do not
+  // conflict with each other. True: it may run now; a flush that may run now leaves no claim.
+  // REQUIRES: owner has no claim; ranges is empty for kFlush.
   bool enter(uint32_t owner, std::span<const ByteRange> ranges, Access access);
 
-  // Removes the claim and appends to `ready` the owners that may run now, oldest first.
-  // REQUIRES: owner has a claim.
+  // Removes the claim, and appends to `ready` the owners that may run now, oldest first. REQUIRES:
+  // owner has a claim.
   void leave(uint32_t owner, std::vector<uint32_t>& ready);
 
-  // The claim of a change that runs is held from now on: it was answered without its end being
-  // known. Nothing else changes for who overlaps it, but flushes wait for it no longer, and those
-  // that may run now are appended to `ready`: what was never acknowledged need not be durable.
-  // REQUIRES: owner has a kWrite claim, and is not waiting.
+  // Marks the claim of a running change as held: it was answered before its end. Overlapping ops
+  // still wait for it, but flushes do not: a write that was not acknowledged need not be durable.
+  // Appends the flushes that may run now to `ready`. REQUIRES: owner has a kWrite claim, and is not
+  // waiting.
   void hold(uint32_t owner, std::vector<uint32_t>& ready);
 
   bool empty() const { return claims_.empty() && waiting_.empty(); }
@@ -63,7 +62,7 @@ class RangeOrder {
   struct Waiter {
     uint64_t sequence;
     uint32_t owner;
-    uint32_t blockers;  // Earlier claims (counted per pair of ranges) that conflict with it.
+    uint32_t blockers;  // Earlier conflicting claims, counted per pair of ranges.
     Access access;
   };
   uint32_t blockers_of(uint64_t sequence, const ByteRange& range, Access access) const;

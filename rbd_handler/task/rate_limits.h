@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An image's QoS limits, as its rbd_qos_* settings have them. Plain values.
+// An image's QoS limits (rbd_qos_*). Plain values.
 #pragma once
 
 #include <cstdint>

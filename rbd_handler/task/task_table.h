@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A task is our record of one command that the kernel queued, from the ring until both its SCSI
-// side is answered and its image ops have really ended. Tasks live in slots that are reused, so
-// that a task outlives its cmd_id (the kernel hands the id out again as soon as it is completed)
-// and the steady state allocates nothing.
+// A task is the record of one command from the ring, until it is answered and all its image ops
+// have ended. Tasks live in reused slots, so that a task may outlive its cmd_id (the kernel reuses
+// the id as soon as the command is completed) and the steady state allocates nothing.
 //
 // Reactor thread.
 #pragma once
@@ -23,31 +22,31 @@ struct Task {
   ring::CommandEntry entry;
   scsi::Command command{};
   scsi::ImageOps plan;
-  int32_t error = 0;             // The first negative errno of its ops, for people.
+  int32_t error = 0;             // The first negative errno of its ops, for the log.
   scsi::Result result;           // The first error of its ops so far, else GOOD.
-  uint64_t sequence = 0;         // Its place among all commands of the LUN.
+  uint64_t sequence = 0;         // Its number among all commands of the LUN.
   TimePoint queued{};            // When it was taken off the ring,
-  TimePoint admitted{};          // let pass by the QoS limits,
-  TimePoint submitted{};         // given to librbd,
-  TimePoint answered{};          // and, if detached, answered without its op.
-  uint32_t ops_pending = 0;      // Of plan.ops, those whose OpDone is still to come.
+  TimePoint admitted{};          // admitted by the QoS limits,
+  TimePoint submitted{};         // submitted to librbd,
+  TimePoint answered{};          // and, if detached, answered before its op ended.
+  uint32_t ops_pending = 0;      // The ops of plan.ops without an OpDone yet.
   bool outcome_unknown = false;  // An op ended with an error after which it may still be applied.
-  bool timed_out = false;        // RADOS gave up on an op of it that changes the image.
-  uint32_t instance = 0;         // The client instance that has its ops, counted by the Device.
+  bool timed_out = false;        // librados timed out one of its ops that changes the image.
+  uint32_t instance = 0;  // The number of the client instance of its ops, as counted by the Device.
   bool instance_closed = false;  // That instance's connections are closed.
-  bool abandoned = false;    // The ring that it came from was reset: the kernel has answered it.
-  bool buffer_kept = false;  // Answered with KEEP_BUF: its id and memory wait to be freed.
+  bool abandoned = false;        // Its ring was reset: the kernel has answered it.
+  bool buffer_kept = false;      // Answered with KEEP_BUF: its id and memory are not freed yet.
   bool hang_told = false;
-  // Where a read lands if the kernel can't keep a buffer beyond the answer; else not used.
+  // The read buffer if the kernel has no KEEP_BUF; else unused.
   std::vector<uint8_t> own_buffer;
   iovec own_iov{};
-  std::vector<ByteRange> mapped{};  // What its kBlockStatus finds.
-  // A read or write of a copy: nothing of it is known to the kernel, and its end is told through
-  // Device::take_copy_ops_done(). 0: a command.
+  std::vector<ByteRange> mapped{};  // The result of its kBlockStatus.
+  // The copy to which this read or write belongs: the kernel does not know it, and its end is
+  // reported by Device::take_copy_ops_done(). 0: a command.
   uint64_t copy = 0;
   uint32_t copy_token = 0;
-  std::shared_ptr<void> copy_memory;  // What entry.iov points to then.
-  // Of a command in kCopying: when it has to be answered, and what it has written.
+  std::shared_ptr<void> copy_memory;  // The memory that entry.iov points to then.
+  // For a command in kCopying: when it must be answered, and how much it has written.
   TimePoint copy_by{};
   uint64_t copied_bytes = 0;
   TaskState state = TaskState::kFree;
@@ -57,18 +56,18 @@ class TaskTable {
  public:
   // A slot for the next ring entry; not admitted yet.
   uint32_t acquire();
-  // Makes the slot known under its entry's cmd_id. False: that id is taken, the kernel and we
-  // disagree.
+  // Registers the slot under its entry's cmd_id. False: the id is in use, which the kernel must not
+  // do.
   bool admit(uint32_t index);
-  // The command was completed on the ring: its id may come again.
+  // The command was completed on the ring: the kernel may reuse its id.
   void forget_id(uint32_t index);
-  // REQUIRES: its id is forgotten or was never admitted.
+  // REQUIRES: its id is forgotten, or it was never admitted.
   void release(uint32_t index);
 
   Task& operator[](uint32_t index);
   std::optional<uint32_t> find(uint16_t cmd_id) const;
-  // Calls fn(index) for each slot in use, in no order. fn may change tasks and release the one it
-  // is called for, and acquires none.
+  // Calls fn(index) for each slot in use, in no particular order. fn may change tasks and release
+  // its own one, but must not acquire one.
   template <typename Fn>
   void for_each(Fn fn) {
     for (uint32_t index = 0; index < tasks_.size(); ++index) {
@@ -80,8 +79,8 @@ class TaskTable {
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
-  std::deque<Task>
-      tasks_;  // A deque: librbd holds pointers into a task's iovec array while it grows.
+  std::deque<Task> tasks_;  // A deque, since librbd keeps pointers into a task's iovec array while
+                            // the table grows.
   std::vector<uint32_t> free_;
   std::vector<uint32_t> by_id_ = std::vector<uint32_t>(65536, kNone);
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Admits ops by the image's QoS limits before they are given to librbd. librbd has the same limits,
-// but an op that waits inside of it can't be taken back, and looks from outside like one that an
-// OSD hangs. What waits here is dropped like every command that has not begun.
+// Applies the image's QoS limits before ops are submitted to librbd. librbd has the same limits,
+// but an op that waits inside librbd cannot be cancelled, and cannot be told apart from an op on a
+// hung OSD. An op that waits here can be dropped like any command that has not started.
 //
-// A token bucket for each limit. An op is admitted when no bucket is in debt, and may put it into
-// debt: so the rate holds on average and an op larger than a second's worth passes too.
+// A token bucket for each limit. An op is admitted if no bucket is in debt, and may put buckets
+// into debt: the average rate is kept, and an op larger than a second's worth passes too.
 //
 // Pure; time comes in as an argument. Reactor thread.
 #pragma once
@@ -17,8 +17,7 @@
 
 namespace tcmurbd::task {
 
-// How long so many ops that change so many bytes take at these limits. Zero: there is none for
-// them.
+// The time that `ops` changes of `bytes` in total take with these limits. Zero: no limit applies.
 Duration time_at(const RateLimits& limits, uint64_t ops, uint64_t bytes);
 
 class Throttle {
@@ -26,17 +25,17 @@ class Throttle {
   void set(const RateLimits& limits, TimePoint now);
   bool limited() const { return limited_; }
 
-  // Whether an op may begin now.
+  // Whether an op may start now.
   bool admits(bool changes, TimePoint now);
-  // It begins. REQUIRES: admits() said so at this time.
+  // The op starts. REQUIRES: admits() returned true at this time.
   void take(bool changes, uint64_t bytes);
 
  private:
-  // librbd has the same limits. With all of a limit an op waits there for 50 ms at the median, with
-  // this share of it 1 ms (measured, 16.2).
+  // Share of the limits that is used here. librbd has the same limits: with the full limit, an op
+  // waits in librbd for 50 ms (median), with this share 1 ms (measured, 16.2).
   static constexpr double kShare = 0.95;
-  // How much may come at once after a pause: a tenth of a second's worth. librbd's own buckets hold
-  // at least as much, so that what is admitted here does not wait there.
+  // The burst after a pause: a tenth of a second's worth. librbd's buckets hold at least as much,
+  // so admitted ops do not wait there.
   static constexpr double kBurstSeconds = 0.1;
 
   struct Bucket {
