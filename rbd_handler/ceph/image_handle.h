@@ -41,8 +41,8 @@ class ImageHandle {
   // The round trip detects that the handle was fenced, in which case its cached size is old.
   std::expected<uint64_t, int> fetch_size();
 
-  // The exclusive lock, in librbd's explicit mode; negative errnos. take_free_lock REQUIRES that
-  // nobody has it: librbd requests it from a live owner (-EROFS if that refuses) and waits for a
+  // The exclusive lock, in librbd's explicit mode; negative errnos. take_free_lock REQUIRES a free
+  // lock: otherwise librbd requests it from a live owner (-EROFS if that refuses) and waits for a
   // frozen one. kNotPrimary: the image cannot be written in this cluster. Success if this handle
   // has the lock already. release_lock waits for every write in flight, and succeeds if there is
   // nothing to release.

@@ -69,7 +69,7 @@ class LockCluster {
   virtual std::expected<void, LockFailure> reach_header() = 0;
   // See Client::wait_for_latest_map; of the instance.
   virtual std::expected<void, LockFailure> wait_for_latest_map() = 0;
-  // REQUIRES: nobody has it. -EROFS, -EBUSY, -EAGAIN: another was quicker.
+  // REQUIRES: the lock is free. -EROFS, -EBUSY, -EAGAIN: another gateway acquired it first.
   virtual std::expected<void, LockFailure> take_free_lock() = 0;
 };
 

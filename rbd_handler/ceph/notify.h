@@ -36,7 +36,7 @@ class Notify {
   bool ended();
 
   struct Reply {
-    uint64_t client;  // As rados_get_instance_id tells it.
+    uint64_t client;  // As returned by rados_get_instance_id.
     uint64_t cookie;
     std::optional<char> byte;  // If it acknowledged with one byte.
     std::string text;          // If with more.
@@ -46,7 +46,7 @@ class Notify {
     std::optional<char> heard;
     bool ended = false;
     int result = 0;  // Once ended; -ETIMEDOUT: some were silent. A negative errno.
-    // Of each watcher, if `known`: the OSD has told.
+    // The state of each watcher, if `known`: the OSD has returned it.
     bool known = false;
     std::vector<Reply> replies;
   };

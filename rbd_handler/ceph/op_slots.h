@@ -21,9 +21,9 @@ struct OpSlot {
   // A contiguous copy of the op's data, if it is not contiguous or must outlive submit(), followed
   // by a piece of read data that is not for the caller. Rare, therefore allocated.
   std::unique_ptr<uint8_t[]> bounce;
-  iovec own_iov{};  // What op.data is then, but for a read: the data in `bounce`.
-  // Where the first difference is: from the data's begin if we found it. librbd writes it before
-  // the callback, and only its place within the block can be trusted, see finish().
+  iovec own_iov{};  // The value of op.data then, except for a read: the data in `bounce`.
+  // The offset of the first difference: from the begin of the data if found by this program. librbd
+  // writes it before the callback, and only the offset within the block is reliable, see finish().
   uint64_t mismatch = 0;
   size_t part = 0;    // The index in parts_of(op) of the current part.
   uint64_t read = 0;  // How much of the range was read and processed.

@@ -64,10 +64,10 @@ class KeptBuffers {
  public:
   static std::expected<KeptBuffers, std::string> open(const ConfigfsDevice& device);
 
-  // REQUIRES: the doorbell for the completion that kept it has returned, and nobody uses the
-  // buffer. Frees the blocks and lets the kernel queue waiting commands. Fails for an id that is
-  // not kept, and after the device was removed (then the kernel frees everything with the mapping,
-  // and the error is harmless).
+  // REQUIRES: the doorbell for the completion that kept it has returned, and the buffer is not in
+  // use. Frees the blocks and lets the kernel queue waiting commands. Fails for an id that is not
+  // kept, and after the device was removed (then the kernel frees everything with the mapping, and
+  // the error is harmless).
   std::expected<void, std::string> free(uint16_t cmd_id);
 
  private:

@@ -11,7 +11,7 @@
 
 namespace tcmurbd::kernel {
 
-// What a RECONFIG event changes. The kernel stores the value only if the reply says 0.
+// The change of a RECONFIG event. The kernel stores the value only if the reply says 0.
 struct NewDevConfig {
   std::string dev_config;
   bool operator==(const NewDevConfig&) const = default;

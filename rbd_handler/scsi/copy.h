@@ -2,7 +2,7 @@
 // EXTENDED COPY (LID1) as values: the request of the parameter list, its extents on known disks,
 // and the limits that RECEIVE COPY RESULTS and VPD 8F report. Any thread.
 //
-//   read_copy_list:  parameter list -> CopyRequest (who is named, which blocks)
+//   read_copy_list:  parameter list -> CopyRequest (CSCDs and blocks)
 //   names:           whether a descriptor names a logical unit
 //   plan_copy:       CopyRequest + the disks -> CopyExtents in bytes, all within their disks
 //

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A device's directory with files that say anything. What the input does not name says what a
-// kernel would.
+// A device's directory with arbitrary file contents. Files that are not in the input have normal
+// contents.
 #include <array>
 #include <filesystem>
 #include <string_view>
@@ -81,8 +81,7 @@ void configfs(Bytes bytes) {
   static const bool written = (write_good(root), true);
   CHECK(written);
 
-  // Each record: which file, how long (from 240 on in larger steps), what; 255: the file is
-  // missing.
+  // Each record: file, length (from 240 on in larger steps), content; 255: the file is missing.
   Input input(bytes);
   std::vector<std::pair<std::string, std::string>> before;
   while (!input.empty() && before.size() < files.size()) {

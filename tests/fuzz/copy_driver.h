@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies of a Device, played by a fuzzer's input: reads and writes that came from copies of other
-// LUNs, and EXTENDED COPY commands that came to this one, with all disks that they name being this
-// one. Watches that each op is told of once, and that its memory lives as long as it is used.
+// Copies of a Device, controlled by a fuzzer's input: reads and writes from copies of other LUNs,
+// and EXTENDED COPY commands to this one, with this one as source and destination. Checks that each
+// op is reported once, and that its memory lives as long as it is used.
 #pragma once
 
 #include <map>
@@ -41,7 +41,7 @@ class CopyDriver {
   size_t ops_of(uint64_t id) const;
 
   Device& device_;
-  std::multiset<std::pair<uint64_t, uint32_t>> ops_;  // Copy and token of what is under way.
+  std::multiset<std::pair<uint64_t, uint32_t>> ops_;  // Copy and token of ops in flight.
   std::map<uint32_t, Own> own_;                       // By the task.
   uint64_t last_id_ = kOthers;
   uint32_t last_token_ = 0;

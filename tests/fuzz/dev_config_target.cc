@@ -22,7 +22,7 @@ void dev_config(Bytes input) {
   CHECK(spec->conf_path.empty() || spec->conf_path.starts_with('/'));
   if (spec->command_deadline)
     CHECK(spec->command_deadline->count() >= 0 && spec->command_deadline->count() <= 600);
-  // What people are shown names the same image.
+  // The text for messages names the same image.
   const auto again = parse_dev_config("rbd/" + spec->to_string());
   CHECK(again && again->to_string() == spec->to_string() && again->pool == spec->pool &&
         again->image == spec->image);

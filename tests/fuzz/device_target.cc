@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole LUN over a kernel that keeps its protocol, and initiators that keep none: any CDB with
-// any data in either direction, aborts, resets, timeouts, while the image and the lock do what the
-// input says.
+// A whole LUN with a kernel that follows the protocol and initiators that do not: any CDB with any
+// data in either direction, aborts, resets, timeouts; image and lock are controlled by the input.
 #include <array>
 #include <optional>
 #include <set>
@@ -21,9 +20,9 @@ using testing::FakeResult;
 
 constexpr uint32_t kDataBytesMax = 16 * 1024;
 constexpr size_t kOpenMax = 200;
-// Operation codes whose data goes to the disk. The ring does not tell a command's direction: one of
-// these that comes with room for Data-In instead puts what an earlier command left there onto the
-// disk, where reads find it; its own answer must not hold any of that.
+// Operation codes whose data goes to the disk. The ring does not contain a command's direction: one
+// of these that comes with a Data-In buffer writes the data of an earlier command from that buffer
+// to the disk, where reads find it; its own answer must not contain any of it.
 constexpr std::array<uint8_t, 24> kTakesDataOut{0x0a, 0x15, 0x2a, 0x2e, 0x2f, 0x3b, 0x41, 0x42,
                                                 0x50, 0x51, 0x53, 0x55, 0x7f, 0x83, 0x89, 0x8a,
                                                 0x8b, 0x8e, 0x8f, 0x93, 0x9c, 0xaa, 0xae, 0xaf};
@@ -56,7 +55,7 @@ class Initiators {
     }
   }
 
-  // Every command has exactly one result, which keeps what every answer promises.
+  // Every command has exactly one result, which satisfies the rules for answers.
   void collect() {
     CHECK(!kernel_.broken());
     std::erase_if(open_, [this](const Open& open) {
@@ -90,8 +89,7 @@ class Initiators {
     return open_[input.below(static_cast<uint32_t>(open_.size()))].tag;
   }
 
-  // What initiators send never holds the byte by which the fake kernel marks what an earlier
-  // command left in the data area.
+  // Data from initiators never contains the byte with which the fake kernel marks stale data.
   static std::vector<uint8_t> clean(std::span<const uint8_t> bytes) {
     std::vector<uint8_t> copy(bytes.begin(), bytes.end());
     std::ranges::replace(copy, kStale, uint8_t{0x5a});
@@ -186,7 +184,7 @@ void device(Bytes bytes) {
     initiators.collect();
     CHECK(lun->device().broken_reason().empty());
   }
-  // What waits for room comes once what is before it has been taken.
+  // Commands that wait for space come after the earlier ones were taken.
   const auto left = [&] { return kernel.on_ring() + kernel.waiting() + kernel.waiting_tmrs(); };
   for (int turn = 0; turn == 0 || (left() != 0 && turn < 300); ++turn) lun->settle();
   initiators.check_all_answered();

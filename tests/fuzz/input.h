@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fuzzer's bytes, taken from the front one decision at a time. When they are used up everything
-// is zero, so each input means something.
+// A fuzzer's bytes, consumed from the front for each decision. After the end all values are zero,
+// so each input is valid.
 #pragma once
 
 #include <algorithm>
@@ -47,7 +47,7 @@ class Input {
   std::span<const uint8_t> rest_;
 };
 
-// A message for people: not empty, one line, printable.
+// A valid message: not empty, one line, printable.
 inline bool is_message(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7f; });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer's door to the target that the build names.
+// libFuzzer's entry point for the target selected by the build.
 #include <cstddef>
 #include <cstdint>
 

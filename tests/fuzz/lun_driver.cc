@@ -85,7 +85,8 @@ void LunDriver::finish_op(Input& input) {
   const auto [instance, index] = pending[input.below(static_cast<uint32_t>(pending.size()))];
   const int32_t result = instance->fenced ? -ESHUTDOWN : kResults[input.below(std::size(kResults))];
   OpDone done = instance->image.finish(index, std::min(result, 0));
-  if (done.result == 0) done.result = std::max(result, 0);  // librbd tells bytes read.
+  if (done.result == 0)
+    done.result = std::max(result, 0);  // librbd returns the number of bytes read.
   device_.on_done(done, now_);
   after_event();
 }
@@ -117,7 +118,7 @@ void LunDriver::end_job(bool good, bool lost) {
 }
 
 void LunDriver::reopen() {
-  // Whoever lost its instance was fenced by somebody else.
+  // A lost instance was fenced by another gateway.
   instances_.back().fenced = true;
   Instance fresh{.image = testing::FakeImage(0)};
   fresh.image.content = instances_.back().image.content;
@@ -146,7 +147,7 @@ void LunDriver::after_event() {
   copies_.run(now_);
   kernel_();
   if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) {
-    CHECK(job_ == lock::Job::kNone || job_ == lock::Job::kRelease);  // That is overtaken.
+    CHECK(job_ == lock::Job::kNone || job_ == lock::Job::kRelease);  // That is superseded.
     job_ = job;
   }
   device_.take_reports(reports_);
@@ -160,7 +161,7 @@ void LunDriver::after_event() {
 
 void LunDriver::settle() {
   constexpr uint8_t kGoodOp[] = {0, 0};
-  // A fence that failed, or an attempt to reopen, is tried again after seconds; the deadline is 15.
+  // A failed fence or reopen is retried after seconds; the deadline is 15.
   ring();
   const auto settled = [this] { return device_.idle() && copies_.idle() && peers_waiting_ == 0; };
   for (int turn = 0; turn < 400 && !settled(); ++turn) {

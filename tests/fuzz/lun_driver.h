@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What surrounds a Device besides the kernel, played by a fuzzer's input: the image's ops end in
-// any order, late, with any result; the lock's jobs succeed or fail; peers ask; time passes.
+// The environment of a Device except for the kernel, controlled by a fuzzer's input: the image's
+// ops end in any order, late, with any result; the lock's jobs succeed or fail; peers request the
+// lock; time passes.
 #pragma once
 
 #include <deque>
@@ -19,17 +20,17 @@ class LunDriver {
   static constexpr uint32_t kBlockBytes = 512;
   static constexpr uint64_t kBlocks = 96;  // At most; see resize.
 
-  // `kernel` is called after each event: publishes what the device has completed.
+  // `kernel` is called after each event: publishes the device's completions.
   LunDriver(ring::Ring ring, const DeviceSettings& settings, std::function<void()> kernel);
 
   Device& device() { return device_; }
   TimePoint now() const { return now_; }
   const testing::FakeImage& image() const { return instances_.back().image; }
 
-  // One event, whichever the input says.
+  // One event, selected by the input.
   void event(Input& input);
   void ring();
-  // Lets everything end well until the device is idle; aborts if it never is.
+  // Lets everything succeed until the device is idle; aborts if it never is.
   void settle();
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every input of the corpus, once: the seeds, and what fuzzing has found, in every build.
+// Every input of the corpus once, in every build: the seeds and the findings of fuzzing.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -25,7 +25,7 @@ TEST_P(FuzzReplay, KeepsItsPromises) {
       std::filesystem::path(FUZZ_CORPUS) / std::string(GetParam().name);
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
-    // A broken promise aborts: the last line tells with which input.
+    // A violation aborts: the last line names the input.
     std::fprintf(stderr, "%s\n", entry.path().c_str());
     std::ifstream file(entry.path(), std::ios::binary);
     // Of exactly this size, so that ASan sees a read beyond it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's side of the ring as an enemy: the mailbox, the entries and the data area change
-// between any two calls. First the Ring alone, or a whole Device over it, as the first byte says.
+// A hostile kernel: the mailbox, the entries and the data area change between any two calls. The
+// first byte selects the Ring alone or a whole Device over it.
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -62,7 +62,7 @@ class EnemyMemory {
         return;
     }
   }
-  // As somebody who resets the ring, or maps it anew for us.
+  // Another process resets the ring, or maps it again.
   void reset() {
     poke<uint32_t>(12, 0);
     poke<uint32_t>(64, 0);
@@ -170,7 +170,7 @@ void fuzz_ring_alone(EnemyMemory& memory, Input& input) {
 
 void fuzz_device(EnemyMemory& memory, Input& input) {
   auto ring = ring::Ring::attach(memory.map());
-  CHECK(ring.has_value());  // Nobody has changed anything yet.
+  CHECK(ring.has_value());  // Nothing was changed yet.
   std::optional<LunDriver> lun;
   lun.emplace(std::move(*ring), DeviceSettings{.reads_need_lock = input.flag()}, [&] {
     check_tail(memory, lun->device().publish());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is fuzzed: each target takes any bytes and aborts if a promise is broken. Run by libFuzzer
-// (-DTCMU_RBD_FUZZ=ON, clang) and, over the kept corpus, by a unit test of every build.
+// The fuzz targets: each takes any bytes and aborts if an invariant is violated. Run by libFuzzer
+// (-DTCMU_RBD_FUZZ=ON, clang), and over the stored corpus by a unit test of every build.
 #pragma once
 
 #include <array>
@@ -12,9 +12,9 @@ namespace tcmurbd::fuzz {
 
 using Bytes = std::span<const uint8_t>;
 
-// A kernel that writes anything anywhere into the shared memory, at any time.
+// A kernel that writes arbitrary data anywhere in the shared memory, at any time.
 void ring(Bytes input);
-// Initiators: any CDBs with any data, task management; an image and a lock that do what they like.
+// Initiators: any CDBs with any data, task management; with random behaviour of image and lock.
 void device(Bytes input);
 // The YAML file.
 void config(Bytes input);

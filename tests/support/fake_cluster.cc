@@ -26,15 +26,15 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
   const bool changes = changes_image(op.kind);
   for (const auto* list : {&pending_, &gave_up_}) {
     for (const Op& other : *list) {
-      if (other.token == token && list == &pending_) continue;  // Of one command.
-      // A read may be one that nobody waits for any more.
+      if (other.token == token && list == &pending_)
+        continue;  // Of one command. A read may be detached.
       if (!changes || !changes_image(other.op.kind)) continue;
       cluster_.overlap_seen |= other.op.range.overlaps(op.range);
     }
   }
   Op entry{op, token, 0, 0, changes && cluster_.lock_owner != this};
-  // A lock that was broken, or whose release told nothing, is found out by the refusal; one that
-  // was never there is a defect.
+  // A lost lock, or one with an unknown release, is detected by the refusal; a change without ever
+  // having the lock is a defect.
   cluster_.unlocked_change |= entry.refused && !blocklisted() && !released_;
   if (changes || op.kind == OpKind::kCompare) {
     const bool both = op.kind == OpKind::kCompareAndWrite;
@@ -46,7 +46,7 @@ void FakeInstance::submit(const ImageOp& op, OpToken token) {
   }
   entry.when_listed = blocklisted();
   entry.cut = op.range.end() > uint64_t{cluster_.blocks()} * kBlockBytes;
-  // librbd refuses it itself, unless it has not heard yet that the lock is gone.
+  // librbd refuses it itself, unless it does not know yet that the lock was lost.
   if (blocklisted() && !released_) entry.refused = false;
   pending_.push_back(entry);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One image in a model of RADOS, shared by any number of client instances, for tests of what
-// happens to ops that hang. What it models is what librbd and RADOS were seen to do:
+// One image in a model of RADOS, shared by any number of client instances, for tests with hung ops.
+// It models the observed behaviour of librbd and RADOS:
 //
 //  - an op ends when the test says, in any order, late or never, well or with an error;
 //  - an instance can be blocklisted, which makes a new map epoch. That stops nothing by itself: a
@@ -33,11 +33,11 @@ inline constexpr uint32_t kBlockBytes = 512;
 
 class FakeCluster;
 
-// Under which conditions a placement group executes an instance's ops.
+// The state that decides whether a placement group executes an instance's ops.
 struct FakeStanding {
   uint64_t epoch = 0;           // Of the instance's map.
   uint64_t blocklisted_at = 0;  // The first epoch that has it; 0: it never was.
-  uint64_t removed_at = 0;      // The first epoch that has it no more; 0: it was not removed.
+  uint64_t removed_at = 0;      // The first epoch without it; 0: it was not removed.
 };
 
 class FakeInstance final : public Image {
@@ -54,13 +54,14 @@ class FakeInstance final : public Image {
   bool changes_pending() const;
   // Whether a change of it that touches the block may still be applied.
   bool may_change(uint32_t block) const;
-  // Executes the first of the two parts of pending op `index`; nothing if it has but one, or did.
+  // Executes the first of two parts of pending op `index`; no effect if it has only one part, or
+  // was called before.
   void do_first_part(size_t index);
   bool first_part_left(size_t index) const;
-  // Whether it was given up before anything of it began.
+  // Whether it was given up before any part of it started.
   bool may_cancel(size_t index) const;
-  // Executes pending op `index`, or what is left of it, and reports it. A blocklisted instance may
-  // be told -ESHUTDOWN for what was applied.
+  // Executes pending op `index`, or the rest of it, and reports it. A blocklisted instance may get
+  // -ESHUTDOWN for an op that was applied.
   OpDone finish(size_t index, bool may_lie);
   // Reports `error` for it; `partly`: its first block was changed before.
   OpDone fail(size_t index, int32_t error, bool partly);
@@ -68,23 +69,23 @@ class FakeInstance final : public Image {
   OpDone time_out(size_t index);
   // Executes one that was timed out.
   void late(size_t index);
-  // Its process died: nothing is reported any more, and its changes may come late.
+  // Its process died: no op is reported any more, and its changes may be applied late.
   void die();
   bool dead() const { return dead_; }
-  // Its connections are closed: what was timed out is not executed any more.
-  // REQUIRES: pending() == 0
+  // Its connections are closed: ops that timed out are not executed any more. REQUIRES: pending()
+  // == 0
   void close();
 
-  // The image has been cut to `blocks`: what is under way beyond them ends -ERANGE.
+  // The image was shrunk to `blocks`: ops in flight beyond them end with -ERANGE.
   void cut(uint32_t blocks);
 
-  // Has the lock now, and the newest map.
+  // Gets the lock and the latest map.
   void take_lock();
-  // Gives the lock up. REQUIRES: it has it.
+  // Releases the lock. REQUIRES: it has it.
   void release();
   void take_newest_map();
   const FakeStanding& standing() const { return standing_; }
-  // Whether a change that may still be applied was given to it when it was blocklisted.
+  // Whether a change that may still be applied was submitted to it after it was blocklisted.
   bool changed_when_listed() const;
   bool blocklisted() const { return standing_.blocklisted_at != 0; }
   bool removed() const { return standing_.removed_at != 0; }
@@ -97,12 +98,12 @@ class FakeInstance final : public Image {
     OpToken token;
     uint32_t id;                    // What it writes, or compares with.
     uint32_t expected;              // Of kCompareAndWrite.
-    bool refused;                   // It came without the lock.
-    std::vector<uint32_t> found{};  // What its first part found, or left, in each block.
+    bool refused;                   // Submitted without the lock.
+    std::vector<uint32_t> found{};  // The content of each block that its first part read or wrote.
     bool failed = false;            // Its first part was refused by a placement group.
-    bool cut = false;               // The image has become too small for it.
+    bool cut = false;               // The image became too small for it.
     bool given_up = false;
-    bool when_listed = false;  // It was blocklisted when it was given this.
+    bool when_listed = false;  // The instance was blocklisted when this was submitted.
 
     uint32_t first() const { return static_cast<uint32_t>(op.range.offset / kBlockBytes); }
     uint32_t blocks() const { return static_cast<uint32_t>(op.range.length / kBlockBytes); }
@@ -118,7 +119,7 @@ class FakeInstance final : public Image {
   FakeCluster& cluster_;
   FakeStanding standing_;
   bool dead_ = false;
-  bool released_ = false;  // librbd knows that it has the lock no more.
+  bool released_ = false;  // librbd knows that it lost the lock.
   std::vector<Op> pending_;
   std::vector<Op> gave_up_;
 };
@@ -135,9 +136,9 @@ class FakeCluster {
   void blocklist(FakeInstance& instance);
   // REQUIRES: it was blocklisted.
   void remove_entry(FakeInstance& instance);
-  // Every placement group hears of the newest map.
+  // Every placement group gets the latest map.
   void spread_map();
-  // The image's size; what is cut off is gone, what is added reads as zeroes.
+  // The image's size; removed blocks lose their content, new ones read as zeroes.
   void resize(uint32_t blocks);
   uint32_t blocks() const { return blocks_; }
   uint64_t epoch() const { return epoch_; }
@@ -152,8 +153,8 @@ class FakeCluster {
   FakeInstance* lock_owner = nullptr;
   bool primary = true;
   bool overlap_seen = false;     // Two changes of one instance overlapped.
-  bool unlocked_change = false;  // A change was given to an instance that never had the lock.
-  bool torn = false;             // Something came between the parts of an op that ended well.
+  bool unlocked_change = false;  // A change was submitted to an instance that never had the lock.
+  bool torn = false;             // Another change came between the parts of a successful op.
 
  private:
   bool reach(uint32_t block, const FakeStanding& standing);
@@ -162,7 +163,7 @@ class FakeCluster {
   std::vector<uint32_t> content_;
   uint32_t blocks_;
   const uint32_t per_group_;
-  std::vector<uint64_t> groups_;  // The newest epoch that each placement group knows of.
+  std::vector<uint64_t> groups_;  // The latest epoch known to each placement group.
   std::deque<FakeInstance> instances_;
 };
 

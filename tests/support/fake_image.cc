@@ -73,7 +73,7 @@ OpDone FakeImage::finish(size_t index, int32_t result) {
   return apply(entry);
 }
 
-// What is left to do behind the first part.
+// The remaining work after the first part.
 OpDone FakeImage::apply(const Pending& entry) {
   const auto [offset, length] = entry.op.range;
   uint8_t* const target = content.data() + offset;

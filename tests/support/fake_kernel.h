@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's side of one TCMU device, for tests: a model of what
-// linux/drivers/target/target_core_user.c does with the shared memory, over a plain buffer. A test
-// plays the initiator (queue, abort, lun_reset), the code under test plays the daemon on map(), and
-// doorbell() plays what the kernel does when it is kicked:
+// The kernel's side of one TCMU device, for tests: a model of the shared memory handling of
+// linux/drivers/target/target_core_user.c, over a plain buffer. A test acts as the initiator
+// (queue, abort, lun_reset), the code under test acts as the daemon on map(), and doorbell() does
+// what the kernel does when it is notified:
 //
 //   FakeKernel kernel;
 //   auto ring = Ring::attach(kernel.map());
@@ -12,26 +12,23 @@
 //   const FakeResult result = kernel.take_result(tag).value();
 //
 // Like the kernel it
-//  - gives the lowest free id from 1 on, so ids return at once;
-//  - puts a PAD entry before the ring's end when an entry doesn't fit there;
-//  - lets a command wait if ring or data area are full, and everything behind it too (qfull queue);
-//  TMRs wait apart, and
-//    are put on the ring first;
-//  - takes completions by the id that stands in the slot at its own position, and calls the ring
-//  broken for an unknown
-//    one: then no doorbell does anything until reset_ring();
+//  - uses the lowest free id from 1 on, so ids are reused at once;
+//  - puts a PAD entry before the ring's end when an entry does not fit there;
+//  - queues a command if ring or data area are full, and all commands after it (qfull queue); TMRs
+//    have their own queue and are put on the ring first;
+//  - takes completions by the id in the slot at its own position; an unknown id breaks the ring:
+//    then doorbells have no effect until reset_ring();
 //  - discards the status of an aborted or expired command, and keeps its id and blocks until it is
-//  completed;
-//  - reads READ_LEN and KEEP_BUF as the kernel does; a kept id is free again only after
-//  free_kept_buf().
+//    completed;
+//  - handles READ_LEN and KEEP_BUF; a kept id is free again only after free_kept_buf().
 //
-// Beyond the kernel it watches memory: a block is filled with kStaleByte when a command gets it
-// (what an earlier command left there) and with kFreedByte when it is freed. Whoever writes to
-// freed memory is found at the next allocation or by violations(). kStaleByte in a result's data
-// means that somebody else's data leaked.
+// In addition it checks memory: a block is filled with kStaleByte when a command gets it (data of
+// an earlier command) and with kFreedByte when it is freed. A write to freed memory is detected at
+// the next allocation or by violations(). kStaleByte in the data of a result means that data of
+// another command leaked.
 //
 // Not modelled: BIDI, command timers (see expire()), block_dev, page reclaim. Not thread safe: with
-// a threaded daemon the test takes care that nobody is in the ring while it calls in here.
+// a threaded daemon the test ensures that the ring is not in use during its calls.
 #pragma once
 
 #include <array>
@@ -54,15 +51,15 @@ struct FakeCommand {
   std::vector<uint8_t> cdb{};
   std::vector<uint8_t> data_out{};
   uint32_t data_in_bytes = 0;  // Expected length of a command that reads.
-  bool scattered = false;      // Never two neighbouring blocks: an iovec per block.
+  bool scattered = false;      // No adjacent blocks: one iovec per block.
 };
 
-// What became of a command.
+// The result of a command.
 struct FakeResult {
   enum class How : uint8_t {
-    kAnswered,  // The initiator gets status, sense and data.
+    kAnswered,  // The initiator got status, sense and data.
     kAborted,   // Ended after an abort; the daemon's status was discarded.
-    kExpired,   // The kernel's timer ended it; there will be no other result for it.
+    kExpired,   // The kernel's timer ended it; there is no other result.
     kReset,     // Ended by reset_ring or refused by a blocked device, BUSY.
   };
   How how = How::kAnswered;
@@ -70,7 +67,7 @@ struct FakeResult {
   uint8_t status = 0;
   std::array<uint8_t, 96> sense{};  // Only with CHECK CONDITION (02h).
   std::vector<uint8_t>
-      data_in{};  // What was copied to the initiator, as many bytes as the kernel would.
+      data_in{};  // The data for the initiator, with the length that the kernel would copy.
   bool kept = false;
 };
 
@@ -95,17 +92,17 @@ class FakeKernel {
 
   // --- the initiator ---
 
-  // Submits a command; the tag names it from now on. It may wait for room, see cmd_id().
+  // Submits a command and returns its tag. It may wait for space, see cmd_id().
   uint64_t queue(FakeCommand command);
-  // ABORT TASK: the command's result will be kAborted. A waiting one ends at once. Notifies with no
-  // id if the command has ended or is unknown.
+  // ABORT TASK: the command's result will be kAborted. A waiting one ends at once. Sends a TMR
+  // without ids if the command has ended or is unknown.
   void abort(uint64_t tag);
-  // LUN RESET: aborts all that is outstanding and not aborted already, with one notification.
+  // LUN RESET: aborts all outstanding commands that are not aborted yet, with one TMR.
   void lun_reset();
-  // A notification alone, with any ids.
+  // Only a TMR, with any ids.
   void notify(uint8_t type, std::vector<uint16_t> ids);
-  // An entry of an op that this kernel doesn't have, `length` bytes (a multiple of 8). It must be
-  // marked UNKNOWN_OP when the tail passes it. False: no room.
+  // An entry with an unknown op, `length` bytes (a multiple of 8). It must be marked UNKNOWN_OP
+  // when the tail passes it. False: no space.
   bool queue_unknown(uint32_t op, uint32_t length);
 
   // The result, once; nothing if the command is still outstanding.
@@ -115,22 +112,23 @@ class FakeKernel {
 
   // --- the kernel ---
 
-  // What the write() to /dev/uioN does: takes completions up to the tail, then moves waiting TMRs
-  // and commands to the ring.
+  // The write() to /dev/uioN: takes completions up to the tail, then moves waiting TMRs and
+  // commands to the ring.
   void doorbell();
-  // cmd_time_out has passed: the initiator is answered, id and blocks stay.
+  // cmd_time_out has passed: the initiator gets an answer; id and blocks stay in use.
   void expire(uint64_t tag);
-  // block_dev. While blocked a new command ends BUSY at once, and one that waits for room ends too.
+  // block_dev. While blocked, new commands and those waiting for space end with BUSY.
   void set_blocked(bool blocked);
-  // Writes to the action files. False where the kernel says EINVAL.
+  // Writes to the action files. False: the kernel would return EINVAL.
   bool free_kept_buf(uint16_t cmd_id);
-  // All that is outstanding ends, both ends of the ring go to 0, the ring isn't broken any more.
+  // All outstanding commands end, head and tail become 0, and the ring is not broken any more.
   void reset_ring();
 
   // --- looking inside ---
 
-  std::optional<uint16_t> cmd_id(uint64_t tag) const;  // Nothing: ended, or waits for room.
-  size_t on_ring() const;  // Commands that the daemon owes a completion.
+  std::optional<uint16_t> cmd_id(
+      uint64_t tag) const;  // No value: it has ended, or waits for space.
+  size_t on_ring() const;   // Commands without a completion by the daemon.
   size_t waiting() const { return waiting_.size(); }
   bool waits(uint64_t tag) const;  // For room.
   size_t waiting_tmrs() const { return waiting_tmrs_.size(); }
@@ -142,10 +140,10 @@ class FakeKernel {
   uint32_t events() const { return events_; }
   bool broken() const { return !broken_reason_.empty(); }
   const std::string& broken_reason() const { return broken_reason_; }
-  // What the daemon did wrong without breaking the ring. Looks at all freed memory now.
+  // Protocol violations of the daemon that did not break the ring. Checks all freed memory now.
   std::vector<std::string> violations();
 
-  // Plain access, to write what no kernel writes.
+  // Raw access, to write values that no kernel writes.
   template <typename T>
   void poke(uint64_t offset, T value) {
     std::memcpy(memory_.get() + offset, &value, sizeof(value));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A LUN between a fake kernel, a fake cluster and a second gateway, each of which does what it
-// likes next; and what must hold all the same: the promise of seen_model.h, that every command is
-// answered once and in time, and that nothing is left over. See tests/unit/device_sim_test.cc.
+// A LUN between a fake kernel, a fake cluster and a second gateway, which act at random. Checks
+// that the guarantee of seen_model.h holds, that every command is answered once and in time, and
+// that no state is left over. See tests/unit/device_sim_test.cc.
 //
-// Of time there are two kinds: now_ is what the daemon and its kernel see, world_now() what
-// everybody else does. They differ once a machine stood still and its clock with it.
+// There are two clocks: now_ of the daemon and its kernel, world_now() of all others. They differ
+// after the machine, and with it its clock, was frozen.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
@@ -25,7 +25,7 @@
 
 namespace tcmurbd::testing {
 
-// What came about in a life, or in many.
+// Events of one life or many.
 struct SimCounts {
   uint64_t steps = 0;
   uint64_t fences = 0;
@@ -51,7 +51,7 @@ class LunSim {
 
   // One event. Failures are gtest's.
   void step();
-  // The cluster is well from now on: everything ends, and what must hold then is checked.
+  // The cluster is healthy from now on: everything ends, and the final state is checked.
   void heal();
 
   SimCounts counts() const;
@@ -60,27 +60,26 @@ class LunSim {
   static constexpr uint32_t kBlocks = 64;
   static constexpr uint32_t kBlocksPerGroup = 8;
   static constexpr OpToken kPeersOp = UINT32_MAX;
-  // A host gives a session up that is silent for this long.
+  // A host gives up a session that is silent for this long.
   static constexpr Duration kHostPatience = std::chrono::milliseconds(2500);
-  // The cluster ends a watch that is silent for this long.
+  // The cluster removes a watch that is silent for this long.
   static constexpr Duration kWatchTimeout = std::chrono::milliseconds(4000);
-  // And a peer breaks the lock of who does not answer for this long.
+  // A peer breaks the lock of an owner that does not answer for this long.
   static constexpr Duration kPeerPatience = std::chrono::milliseconds(1000);
 
   struct Pending {
-    boost::container::small_vector<BlockRun, 1> runs{};  // What it touches; none: a flush.
+    boost::container::small_vector<BlockRun, 1> runs{};  // Its range; empty: a flush.
     uint32_t id = 0;                                     // Of a write; 0: it changes nothing.
     bool status = false;                                 // GET LBA STATUS.
-    std::optional<uint32_t> shown{};                 // VERIFY, COMPARE AND WRITE: what GOOD says
-                                                     // was there.
-    std::vector<uint64_t> newest{};                  // Of what reads, for each block.
-    std::shared_ptr<std::vector<uint8_t>> memory{};  // Of a copy's read or write.
+    std::optional<uint32_t> shown{};  // VERIFY, COMPARE AND WRITE: the content that GOOD confirms.
+    std::vector<uint64_t> newest{};   // For commands that read, for each block.
+    std::shared_ptr<std::vector<uint8_t>> memory{};  // For a read or write of a copy.
     TimePoint since{};                               // When the kernel put it on the ring.
-    uint32_t size_max = kBlocks;                     // The image's largest size meanwhile.
+    uint32_t size_max = kBlocks;                     // The image's maximum size during the command.
   };
 
-  // In turn: much at once; much, and hardly anything ends; little, so that what needs a moment of
-  // peace happens too (the lock handed over).
+  // In turn: high load; high load with few completions; low load, which allows events that need
+  // calm (a hand-over of the lock).
   enum class Weather : uint8_t { kBad, kStuck, kCalm };
   Weather weather() const;
 
@@ -102,7 +101,7 @@ class LunSim {
   void reset_lun();
   void remember_newest(Pending& command) const;
 
-  // --- what it gets (lun_sim_answers.cc) ---
+  // --- its answers (lun_sim_answers.cc) ---
   void collect();
   void collect_of_copies();
   void answered(uint64_t tag, const Pending& command, const FakeResult& result);
@@ -170,27 +169,28 @@ class LunSim {
   bool peer_alive_ = true;
   std::optional<uint64_t> peer_asks_;   // Its request that is not answered yet,
   FakeInstance* peer_asked_ = nullptr;  // of whom,
-  bool peer_unheard_ = false;           // and that a frozen daemon has not heard.
+  bool peer_unheard_ = false;           // that a frozen daemon has not received.
   TimePoint peer_gives_up_{};
   uint64_t last_request_ = 0;
   std::unique_ptr<Device> device_;             // None: it has crashed.
-  std::map<FakeInstance*, uint32_t> numbers_;  // Of earlier instances that are not closed.
-  bool frozen_ = false;                        // Nothing reaches the device.
-  TimePoint frozen_since_{};                   // In the world's time.
-  std::vector<OpDone> inbox_;                  // What ended meanwhile.
+  std::map<FakeInstance*, uint32_t> numbers_;  // Earlier instances that are not closed.
+  bool frozen_ = false;                        // The device gets no events.
+  TimePoint frozen_since_{};                   // In world time.
+  std::vector<OpDone> inbox_;                  // Ops that ended meanwhile.
   lock::Job job_ = lock::Job::kNone;
   TimePoint now_{std::chrono::hours(1)};
   Duration skew_{};
   TimePoint awake_since_{};
   std::optional<TimePoint> releasing_since_;
-  bool watch_lost_ = false;  // And the daemon has not been told.
+  bool watch_lost_ = false;  // The daemon does not know it.
   uint64_t clock_ = 0;       // Of the model: counts events.
   uint32_t device_blocks_ = kBlocks;
-  std::map<uint64_t, Pending> open_;    // Commands by the kernel's tag.
-  std::set<uint64_t> given_up_;         // Commands of sessions that are gone.
-  std::vector<FakeCommand> late_;       // Of such sessions, what the kernel has not got yet.
+  std::map<uint64_t, Pending> open_;  // Commands by the kernel's tag.
+  std::set<uint64_t> given_up_;       // Commands of lost sessions.
+  std::vector<FakeCommand>
+      late_;  // Commands of such sessions that the kernel has not received yet.
   std::vector<uint64_t> aborted_;       // To be answered at once.
-  std::map<uint64_t, Pending> copies_;  // Reads and writes of copies, by the copy; it has just one.
+  std::map<uint64_t, Pending> copies_;  // Reads and writes of copies, by copy; each has only one.
   uint64_t last_copy_ = 0;
   SimCounts counts_;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What initiators get, and what that must not be.
+// The answers to initiators, and their checks.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -83,10 +83,10 @@ void LunSim::check_sense(const Pending& command, const FakeResult& result) const
   EXPECT_TRUE(miscompare || error || full || resized || demoted) << "sense " << std::hex << code;
 }
 
-// What overlaps is served first come, first served, and a flush is GOOD only if no write before it
+// Overlapping commands are served in order of arrival, and a flush is GOOD only if no earlier write
 // can still be lost.
 void LunSim::check_order(uint64_t tag, const Pending& command) const {
-  // How far that one looked depends on the device's size then.
+  // How far that one reached depends on the device's size then.
   if (command.status && life_.knows(Fault::kResize)) return;
   for (const auto& [earlier, other] : open_) {
     if (earlier > tag) return;
@@ -96,7 +96,7 @@ void LunSim::check_order(uint64_t tag, const Pending& command) const {
       continue;
     }
     if (command.id == 0 && other.id == 0) continue;
-    if (other.status) continue;  // What it finds may be older than a change that comes after it.
+    if (other.status) continue;  // Its result may be older than a later change.
     for (const BlockRun& run : command.runs) {
       for (const BlockRun& before : other.runs) {
         EXPECT_FALSE(overlap(run, before))
@@ -123,7 +123,7 @@ void LunSim::good(const Pending& command, const std::vector<uint8_t>& data_in) {
   }
 }
 
-// A block that is told to be deallocated is one that reads as zeroes.
+// A block that is reported as deallocated reads as zeroes.
 void LunSim::check_status(const Pending& command, const std::vector<uint8_t>& data) const {
   const uint32_t first = command.runs.front().first;
   uint32_t block = first;
@@ -137,7 +137,7 @@ void LunSim::check_status(const Pending& command, const std::vector<uint8_t>& da
   EXPECT_TRUE(block == kBlocks || life_.knows(Fault::kResize)) << block;
 }
 
-// An abort is answered at once, whatever the cluster does.
+// An abort is answered at once, in any state of the cluster.
 void LunSim::check_aborted() {
   if (device_->broken_reason().empty() && kernel_.waiting_tmrs() == 0) {
     for (const uint64_t tag : aborted_)
@@ -146,7 +146,7 @@ void LunSim::check_aborted() {
   aborted_.clear();
 }
 
-// And every command in time, as far as the daemon was there.
+// And every command in time, if the daemon was running.
 void LunSim::check_overdue() {
   if (!device_->broken_reason().empty()) return;
   Duration limit = life_.kernel_deadline - device_->away_limit();

@@ -8,7 +8,7 @@
 
 namespace tcmurbd::testing {
 
-// Of any instance; those that were given up have to live with it.
+// Of any instance, including those given up.
 void LunSim::end_some_op() {
   std::vector<FakeInstance*> busy;
   for (FakeInstance& instance : cluster_.instances()) {
@@ -18,7 +18,7 @@ void LunSim::end_some_op() {
   const bool mine_first = weather() == Weather::kCalm && mine_->pending() != 0;
   FakeInstance& instance = mine_first ? *mine_ : *busy[below(static_cast<uint32_t>(busy.size()))];
   if (&instance == mine_ && weather() == Weather::kStuck && !chance(64)) return;
-  // What others left behind comes late: that is what it is feared for.
+  // Leftover ops of others are applied late, which is the dangerous case.
   if (&instance != mine_ && !chance(16)) return;
   const auto which = below(static_cast<uint32_t>(instance.pending() + instance.gave_up()));
   if (which >= instance.pending()) return instance.late(which - instance.pending());
@@ -41,7 +41,7 @@ void LunSim::end_op(FakeInstance& instance, size_t index) {
   report_done(instance.finish(index, chance(2)));
 }
 
-// One of ours that was given up, once its last op has ended.
+// A given up instance of this gateway, once its last op has ended.
 void LunSim::close_some_instance() {
   if (!device_ || frozen_ || numbers_.empty()) return;
   auto chosen = numbers_.begin();
@@ -84,7 +84,7 @@ void LunSim::acquire(bool friendly) {
   if (!cluster_.primary) return device_->on_acquire_failed(kDemoted, now_);
   FakeInstance* const owner = cluster_.lock_owner;
   if (owner == peer_ && (!peer_alive_ || peer_->changes_pending() || chance(8))) {
-    cluster_.blocklist(*peer_);  // It did not answer, or said that writes of its own hang.
+    cluster_.blocklist(*peer_);  // It did not answer, or has hung writes.
     peer_ = &cluster_.open();
   } else if (owner != nullptr && owner != mine_ && owner != peer_) {
     cluster_.blocklist(*owner);
@@ -101,7 +101,7 @@ void LunSim::release(bool friendly) {
 
 void LunSim::fence(bool friendly) {
   const bool works = friendly || !chance(4);
-  // One that was not confirmed may have been committed all the same.
+  // An unconfirmed one may have been committed anyway.
   if (works || chance(3)) cluster_.blocklist(*mine_);
   device_->on_fenced(works, now_);
 }

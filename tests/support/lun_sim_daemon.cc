@@ -8,7 +8,7 @@ namespace tcmurbd::testing {
 
 using std::chrono::milliseconds;
 
-// What is long in life is shorter, so that it happens often.
+// Long times are shortened, so that events happen often.
 DeviceSettings LunSim::settings() const {
   return {.gate = {.fence_after = milliseconds(1500),
                    .fence_calm = milliseconds(5000),
@@ -56,11 +56,11 @@ void LunSim::take_effects() {
 void LunSim::take_job() {
   const lock::Job job = device_->take_job();
   if (job == lock::Job::kNone) return;
-  // A release that hangs is overtaken; it may succeed all the same.
+  // A hung release is superseded; it may succeed anyway.
   EXPECT_TRUE(job_ == lock::Job::kNone || job_ == lock::Job::kRelease) << "two jobs at a time";
   if (job_ == lock::Job::kRelease && cluster_.lock_owner == mine_ && chance(3)) mine_->release();
   job_ = job;
-  // librbd's release waits for all that is under way; the device has to have waited before.
+  // librbd's release waits for all ops in flight; the device must have waited before.
   if (job == lock::Job::kRelease) {
     EXPECT_EQ(mine_->pending(), 0u) << "released with ops under way";
     EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
@@ -78,7 +78,7 @@ void LunSim::pass_time() {
   }
   if (!device_) return;
   check_overdue();
-  // A job that waits for what hangs must not be waited for.
+  // Do not wait for a job that waits for a hung op.
   if (device_->lock_state() != lock::State::kReleasing) {
     releasing_since_.reset();
   } else if (!releasing_since_ || *releasing_since_ < awake_since_) {
@@ -88,8 +88,8 @@ void LunSim::pass_time() {
       << "the lock has been being released for too long; now " << clock_;
 }
 
-// The kernel answers what is older than cmd_time_out; a command that waits for room is not on the
-// ring, and its time has not begun.
+// The kernel answers commands older than cmd_time_out; a command that waits for space is not on the
+// ring, and its time has not started.
 void LunSim::expire() {
   for (auto& [tag, command] : open_) {
     if (now_ - command.since < life_.kernel_deadline) continue;
@@ -111,7 +111,7 @@ void LunSim::report_done(const OpDone& done) {
   }
 }
 
-// As the daemon does it on a ring that can't be followed any more, some time later.
+// Like the daemon with a broken ring, some time later.
 void LunSim::restart_ring() {
   if (!device_->ring_unused() || !chance(4)) return;
   kernel_.set_blocked(true);
@@ -126,7 +126,7 @@ void LunSim::tell_watch_lost() {
   device_->on_away(AwayCause::kWatchLost, {}, now_);
 }
 
-// The daemon is there again after `gap`: what ended and was asked meanwhile reaches it now.
+// The daemon runs again after `gap`: events of the meantime reach it now.
 void LunSim::thaw(Duration gap) {
   frozen_ = false;
   awake_since_ = now_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What befalls the daemon, its machine and its hosts from outside.
+// External faults of the daemon, its machine and its hosts.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -43,7 +43,8 @@ void LunSim::inject() {
   }
 }
 
-// Its kernel queues and expires, ops end, the peer asks; nothing of it reaches the daemon.
+// Its kernel queues and expires commands, ops end, the peer sends requests; none of it reaches the
+// daemon.
 void LunSim::freeze_daemon() {
   ++counts_.freezes;
   frozen_ = true;
@@ -66,9 +67,9 @@ void LunSim::freeze_daemon() {
   thaw(gap);
 }
 
-// The kernel stands still too: what hosts send waits in the network, and comes when it goes on,
-// also if nobody waits for it any more. The clock may have stood still as well; then only the
-// cluster knows, if it was long enough.
+// The kernel is frozen too: commands of hosts wait in the network and arrive when it resumes, even
+// if no host waits for them any more. The clock may have stopped as well; then only the cluster can
+// detect it, if it was long enough.
 void LunSim::freeze_machine() {
   ++counts_.freezes;
   frozen_ = true;
@@ -106,9 +107,9 @@ void LunSim::freeze_machine() {
     watch_lost_ = true;
     cluster_.spread_map();
   }
-  // What was sent before the kernel stood still is in the network's buffers, first in, first out.
-  // If the clock stood still as well, the lost watch is told a moment later: until then only the
-  // order helps, in which the kernel reads its sockets and ends the old session for a new one.
+  // Commands sent before the kernel was frozen are in the network's buffers, first in, first out.
+  // If the clock stopped as well, the lost watch is reported a moment later: until then, only the
+  // order helps in which the kernel reads its sockets and ends the old session for a new one.
   if (dropped && (clock_stops || chance(2))) deliver_late();
   if (!dropped) {
     for (auto& [command, request] : unsent) {
@@ -119,7 +120,7 @@ void LunSim::freeze_machine() {
   thaw(clock_stops ? Duration{} : gap);
 }
 
-// The host has given up all that it sent, and will use another path or session.
+// The host has given up all its commands, and will use another path or session.
 void LunSim::drop_session() {
   ++counts_.dropped_sessions;
   for (auto& [tag, command] : open_) {
@@ -130,7 +131,7 @@ void LunSim::drop_session() {
   aborted_.clear();
 }
 
-// Its network has failed: nothing came for as long as a host waits before it looks elsewhere.
+// Its network has failed: no answer came for as long as a host waits before it uses another path.
 void LunSim::drop_silent_session() {
   const auto silent = [this](const auto& entry) {
     return now_ - entry.second.since >= kHostPatience;
@@ -143,7 +144,7 @@ void LunSim::deliver_late() {
     given_up_.insert(kernel_.queue(std::move(request)));
 }
 
-// targetcli or an operator. With the tail at 0 nothing in the shared memory tells.
+// By targetcli or an operator. With the tail at 0 it cannot be detected in the shared memory.
 void LunSim::reset_ring() {
   if (kernel_.tail() == 0 || kernel_.on_ring() == 0) return;
   ++counts_.outside_resets;
@@ -152,10 +153,10 @@ void LunSim::reset_ring() {
   collect();
 }
 
-// By who starts a gateway on this host, or by an operator. That of what serves is not touched: see
-// acquire(). Nor is one of which nobody here knows any more: of a process that died, of the peer's.
-// And what was given to an instance that somebody had fenced before is younger than what that one
-// wrote meanwhile: for both there is whoever puts entries back.
+// By the start of a gateway on this host, or by an operator. Not the entry of the serving instance:
+// see acquire(). Nor entries that this process does not know: of a dead process, or of the peer.
+// Nor that of an instance that was fenced by the peer before an op was submitted to it, since that
+// op is newer than the peer's writes. The guards restore those entries.
 void LunSim::remove_entry() {
   for (const auto& [instance, number] : numbers_) {
     if (instance->removed() || !instance->changes_pending()) continue;
@@ -182,7 +183,7 @@ void LunSim::resize() {
   device_->on_resized(uint64_t{blocks} * kBlockBytes);
 }
 
-// Demoted images are promoted again; the daemon hears of it now, or by what it tries.
+// Demoted images are promoted again; the daemon detects it now, or by its next attempt.
 void LunSim::change_role() {
   cluster_.primary = !cluster_.primary;
   if (cluster_.primary || chance(2)) device_->on_primary(cluster_.primary, now_);
@@ -219,12 +220,12 @@ void LunSim::crash() {
   device_.reset();
 }
 
-// As the daemon does it at its start: the device is blocked, what was open ends, the predecessor is
+// Like the daemon at its start: the device is blocked, open commands end, the predecessor is
 // fenced, then it is served.
 void LunSim::start_successor() {
   kernel_.set_blocked(true);
   kernel_.reset_ring();
-  deliver_late();  // To open takes longer than what a network still had.
+  deliver_late();  // Opening takes longer than the delivery of commands left in the network.
   collect();
   cluster_.blocklist(*mine_);
   if (cluster_.lock_owner == mine_) cluster_.lock_owner = nullptr;

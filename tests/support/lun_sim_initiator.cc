@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What initiators send.
+// The commands of initiators.
 #include <array>
 #include <cstring>
 
@@ -123,7 +123,7 @@ FakeCommand LunSim::compose_unmap(Pending& command) {
           .data_out = std::move(data)};
 }
 
-// It expects what is there now, more often than not.
+// It usually expects the current content.
 FakeCommand LunSim::compose_compare_and_write(Pending& command) {
   const uint32_t block = below(kBlocks);
   command.runs = {{block, 1}};
@@ -141,8 +141,7 @@ void LunSim::remember_newest(Pending& command) const {
   }
 }
 
-// A read or write for an EXTENDED COPY of some LUN: the same promises, and the kernel knows nothing
-// of it.
+// A read or write for an EXTENDED COPY of some LUN: the same guarantees, unknown to the kernel.
 void LunSim::issue_for_a_copy() {
   Pending command{};
   const uint32_t first = below(kBlocks);

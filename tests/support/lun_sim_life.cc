@@ -14,8 +14,8 @@ Life Life::draw(uint32_t seed, std::optional<Fault> sure, const FaultSet& possib
   for (size_t i = 0; i < kFaults; ++i) life.faults[i] = possible[i] && below(3) == 0;
   if (sure) life.faults.set(static_cast<size_t>(*sure));
 
-  // Data of a command that an outside reset has ended is read into memory of others: nothing that a
-  // daemon could help. Without kept buffers the Device reads into its own.
+  // After an external reset, data of an ended command is read into memory of other commands, which
+  // a daemon cannot prevent. Without kept buffers, the Device reads into its own memory.
   life.keep_buffer = !life.knows(Fault::kResetRing) && below(4) != 0;
   life.reads_need_lock = below(4) == 0;
   life.open_max = life.knows(Fault::kCrowd) ? 400 : 8 + below(40);

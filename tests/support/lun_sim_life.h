@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one simulated life is like: drawn from its seed alone, so that a seed repeats it. Not every
-// life knows every fault: rare faults meet in more ways if some lives are spared the others.
+// The parameters of one simulated life, derived from its seed only, so that it can be repeated. Not
+// every life has every fault: rare faults combine in more ways if some lives do not have the
+// others.
 #pragma once
 
 #include <array>
@@ -14,24 +15,24 @@
 
 namespace tcmurbd::testing {
 
-// Beyond what every life knows: ops that end late or never, aborts and resets, fences and jobs that
-// fail, a peer that asks, takes and breaks the lock.
+// Additional faults. Every life has ops that end late or never, aborts and resets, failed fences
+// and jobs, and a peer that requests, acquires and breaks the lock.
 enum class Fault : uint8_t {
   kExpiry,         // Deadlines that do not keep commands below the kernel's cmd_time_out.
-  kFrozenDaemon,   // The kernel goes on, the daemon does not.
-  kFrozenMachine,  // Both stand still; hosts drop their sessions, whose commands come later.
-  kResetRing,      // Somebody else resets the ring.
+  kFrozenDaemon,   // The kernel runs, the daemon is stopped.
+  kFrozenMachine,  // Both are frozen; hosts drop their sessions, whose commands arrive later.
+  kResetRing,      // Another process resets the ring.
   kRemovedEntry,   // Blocklist entries of fenced instances are removed.
-  kResize,         // Of image and device, in either order.
-  kCrash,          // The daemon dies, and a successor serves.
+  kResize,         // Resizes of image and device, in either order.
+  kCrash,          // The daemon dies, and a successor takes over.
   kErrors,         // Ops that end with -EIO, partly applied.
   kFull,           // The pool has no space.
   kCrowd,          // More ops than kImageOpsMax.
   kReleaseHangs,   // A release of the lock waits for the image's header.
-  kPeerBehind,     // The peer acts with the map of its acquire, however old.
+  kPeerBehind,     // The peer uses the map of its acquire, even if it is old.
   kDemoted,        // The image is demoted and promoted.
   kLimits,         // The image has QoS limits, which change.
-  kDrop,           // A host drops its session, of which nothing was heard for a while.
+  kDrop,           // A host drops its session after a silence.
 };
 inline constexpr std::array<std::string_view, 15> kFaultNames{
     "expiry",        "frozen_daemon", "frozen_machine", "reset_ring", "removed_entry",
@@ -42,7 +43,7 @@ inline constexpr size_t kFaults = kFaultNames.size();
 using FaultSet = std::bitset<kFaults>;
 
 struct Life {
-  // `sure` is one that it knows; of `possible` it knows some.
+  // `sure` is a fault that it has; it also has some of `possible`.
   static Life draw(uint32_t seed, std::optional<Fault> sure, const FaultSet& possible);
 
   // Its faults' names.
@@ -54,7 +55,7 @@ struct Life {
   bool keep_buffer = true;
   bool reads_need_lock = false;
   uint32_t open_max = 40;      // Commands at a time.
-  uint32_t season = 512;       // Events that the weather lasts.
+  uint32_t season = 512;       // Duration of a weather, in events.
   uint32_t patience = 1;       // How rarely initiators abort.
   uint32_t slowness = 1;       // How rarely a job of the lock ends.
   Duration deadline{};         // Zero: none.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The other gateway: it asks for the lock, takes and breaks it, and serves while it has it.
+// The other gateway: it requests, acquires and breaks the lock, and serves while it has it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ void LunSim::peer_turn() {
   if (peer_asks_) {
     if (world_now() >= peer_gives_up_) {
       peer_asks_.reset();
-      // Another instance has it now: that one has not been asked.
+      // Another instance has it now, to which no request was sent.
       if (cluster_.lock_owner == peer_asked_) peer_breaks_unanswered();
     }
   } else if (chance(30)) {
@@ -40,10 +40,10 @@ void LunSim::peer_breaks() {
   peer_takes();
 }
 
-// An owner that is alive, was too slow and does not know goes on where no placement group has heard
-// of the new map yet. If the peer's own writes hang on their way to such a group, are aborted, and
-// the host goes back to us, they are what it sees in the end: nothing that an owner could help, and
-// what blocklists rest on. Maps spread in less time than a host needs for that.
+// A live owner that was too slow and does not know that it is fenced continues in placement groups
+// without the new map. If the peer's writes to such a group hang and are aborted, and the host
+// returns to the old owner, they may be applied last. An owner cannot prevent that; it is a
+// property of blocklists. Maps spread faster than a host does this.
 void LunSim::peer_breaks_unanswered() {
   const bool away = !device_ || (frozen_ && world_now() - frozen_since_ > device_->away_limit());
   peer_breaks();
@@ -51,14 +51,13 @@ void LunSim::peer_breaks_unanswered() {
 }
 
 void LunSim::peer_takes() {
-  // Somebody else may have been quicker; then this one fails and asks again.
+  // Another gateway may have been first; then this one fails and retries.
   if (cluster_.lock_owner != nullptr && !cluster_.lock_owner->blocklisted()) return;
   peer_->take_lock();
 }
 
-// It holds what it left behind, as we do. And where entries of the blocklist are removed, it does
-// not know what a fenced instance of ours left behind: that is for the gateways that put the entry
-// back.
+// It keeps the ranges of its detached writes locked, too. If blocklist entries are removed, it does
+// not know the leftover writes of a fenced instance of this gateway: the guards restore the entry.
 bool LunSim::peer_keeps_off(uint32_t block) {
   if (block >= cluster_.blocks() || peer_->may_change(block)) return true;
   if (!life_.knows(Fault::kRemovedEntry)) return false;
@@ -67,7 +66,7 @@ bool LunSim::peer_keeps_off(uint32_t block) {
   });
 }
 
-// Its commands run at once and one after the other: it needs no order of its own.
+// Its commands run at once and sequentially: it needs no RangeOrder.
 void LunSim::peer_works() {
   const uint32_t block = below(kBlocks);
   if (peer_keeps_off(block)) return;
@@ -82,7 +81,7 @@ void LunSim::peer_works() {
   model_.acknowledge(id, {block, 1});
 }
 
-// Aborted at once, and on its way for as long as the cluster likes.
+// Aborted at once, and in flight for any time.
 void LunSim::peer_leaves_a_write_behind(uint32_t block) {
   if (peer_->pending() == kImageOpsMax) return;
   const uint32_t id = model_.submit(clock_);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The promise of this program, as initiators see it. Each write has an id. It is older than another
-// if it was answered, in whatever way and by whomever (the daemon, the kernel's timer, a host that
-// dropped its session), before the other was submitted. Once a write was acknowledged, no read that
-// is submitted after that, through whichever gateway, returns one that is older than it.
+// The guarantee to initiators. Each write has an id. A write is older than another if it ended in
+// any way (an answer of the daemon or of the kernel's timer, or the host dropped its session)
+// before the other was submitted. Once a write was acknowledged, no later read through any gateway
+// returns an older one.
 //
-// Zeroes have no id of their own: what zeroes a block writes 0, as which the image was made.
+// Zeroing has no separate id: it writes 0, the initial content of the image.
 #pragma once
 
 #include <cstdint>
@@ -25,21 +25,21 @@ class SeenModel {
  public:
   explicit SeenModel(uint32_t blocks) : blocks_(blocks) {}
 
-  // A write is submitted at `clock`; its id, which is the content of the blocks that it wrote.
+  // A write is submitted at `clock`; returns its id, which is the content of the written blocks.
   uint32_t submit(uint64_t clock);
-  // One that zeroes. Its id names it; the blocks read as 0.
+  // A zeroing command. Returns its id; the blocks read as 0.
   uint32_t submit_zeroes(std::span<const BlockRun> runs, uint64_t clock);
-  // The first answer counts.
+  // Only the first answer counts.
   void answer(uint32_t id, uint64_t clock);
   // It was answered GOOD.
   void acknowledge(uint32_t id, const BlockRun& run);
-  // The block was cut off: what it held may be gone.
+  // The block was cut off and may have lost its content.
   void forget(uint32_t block, uint64_t clock);
 
   // When the newest acknowledged write of the block was submitted.
   uint64_t newest(uint32_t block) const { return blocks_[block].newest; }
-  // Whether the block may show the content `id` to who submitted a read when newest() was `newest`.
-  // What is wrong; nothing: it may.
+  // Checks whether a read that was submitted when newest() was `newest` may return the content
+  // `id`. Returns the violation, or no value.
   std::optional<std::string> look(uint32_t block, uint32_t id, uint64_t newest) const;
   uint32_t last_id() const { return static_cast<uint32_t>(writes_.size()) - 1; }
 
@@ -52,10 +52,10 @@ class SeenModel {
   struct Block {
     uint64_t newest = 0;
     uint64_t forgotten = 0;
-    uint32_t zeroes_open = 0;      // Those that zero it and are not answered.
-    uint64_t zeroes_answered = 0;  // When the last other one was.
+    uint32_t zeroes_open = 0;      // Unanswered commands that zero it.
+    uint64_t zeroes_answered = 0;  // When the last other one was submitted.
   };
-  std::vector<Write> writes_{{0, 0}};  // By id; 0 is the image as it was made.
+  std::vector<Write> writes_{{0, 0}};  // By id; 0 is the initial image.
   std::vector<Block> blocks_;
   std::map<uint32_t, std::vector<BlockRun>> zeroes_;  // That are not answered.
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The monitors' answer about the blocklist, and addresses: input, whatever it looks like.
+// The monitors' reply to `osd blocklist ls`, and addresses: untrusted input.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

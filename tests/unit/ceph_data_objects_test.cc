@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the sizes of objects to what of a range may hold data.
+// From the sizes of objects to the parts of a range that may hold data.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -44,7 +44,7 @@ TEST(MappedRuns, AnObjectHoldsNothingBeyondItsSize) {
   EXPECT_THAT(mapped_runs(layout(), {0, 1000}, Objects{1}), ElementsAre(ByteRange{0, 1}));
   EXPECT_THAT(mapped_runs(layout(), {500, 100}, Objects{500}), IsEmpty());
   EXPECT_THAT(mapped_runs(layout(), {500, 100}, Objects{501}), ElementsAre(ByteRange{500, 1}));
-  // Larger than an object can be: not of our making, and no reason to tell of its neighbour.
+  // Larger than an object can be: must not affect its neighbour.
   EXPECT_THAT(mapped_runs(layout(), {0, 2000}, Objects{5000, kNone}),
               ElementsAre(ByteRange{0, 1000}));
 }

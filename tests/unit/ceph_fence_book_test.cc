@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a gateway knows of the fenced instances of an image, from its own fences and the ledger.
+// The fenced instances of an image known to a gateway, from its own fences and the ledger.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -51,7 +51,7 @@ TEST_F(Book, AReadThatBeganBeforeTheSaveTellsNothingOfIt) {
   book.saved(kA);
   book.stored(reading, {}, kNow);
   EXPECT_TRUE(book.contains(kA, kNow));
-  read({});  // One that began after it: its owner has removed it.
+  read({});  // A read that started after it: its owner has removed it.
   EXPECT_FALSE(book.contains(kA, kNow));
 }
 
@@ -61,7 +61,7 @@ TEST_F(Book, AReadThatBeganBeforeARemovalDoesNotBringItBack) {
   book.remove(kA);
   book.stored(reading, {{kA, ledger_value(kNow + 60)}}, kNow);
   EXPECT_FALSE(book.contains(kA, kNow));
-  read({{kA, ledger_value(kNow + 60)}});  // Somebody has added it again.
+  read({{kA, ledger_value(kNow + 60)}});  // Another gateway has added it again.
   EXPECT_TRUE(book.contains(kA, kNow));
 }
 

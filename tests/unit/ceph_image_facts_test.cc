@@ -41,7 +41,7 @@ TEST(ImageFacts, JournalingIsUnsafeUntilItIsGone) {
   EXPECT_TRUE(bad.unsafe);
   EXPECT_THAT(bad.warnings,
               ElementsAre(StartsWith("image 'rbd/a' now has the feature journaling: ")));
-  // Told once.
+  // Reported once.
   EXPECT_THAT(news(journal, journal).warnings, IsEmpty());
   EXPECT_TRUE(news(journal, journal).unsafe);
   const ImageNews good = news(journal, kOpened);

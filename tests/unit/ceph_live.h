@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of rbd_handler/ceph against a real cluster: TCMU_RBD_TEST_CEPH_CONF names its
-// ceph.conf, whose client.admin may do everything, and which has a pool "rbd". Without it these
-// tests are skipped.
+// For tests of rbd_handler/ceph against a real cluster: TCMU_RBD_TEST_CEPH_CONF names its ceph.conf
+// with a privileged client.admin; it has a pool "rbd". Without it these tests are skipped.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,7 +36,7 @@ class Completions {
   // REQUIRES: no other thread waits for `token`.
   int32_t wait(OpToken token) { return wait_done(token).result; }
   OpDone wait_done(OpToken token);
-  // False: none came within the time; the op goes on.
+  // False: timeout; the op continues.
   bool wait_for(OpToken token, std::chrono::milliseconds limit);
 
  private:
@@ -49,7 +48,7 @@ class Completions {
 // The image under test with one op at a time.
 class Target {
  public:
-  // With the exclusive lock, if the image has one; nobody else may hold it.
+  // With the exclusive lock, if the image has one; it must be free.
   static std::unique_ptr<Target> open(const std::string& dev_config);
   static std::unique_ptr<Target> open_unlocked(const std::string& dev_config);
   int32_t read(uint64_t offset, Bytes& into);
@@ -60,7 +59,7 @@ class Target {
   OpDone compare_and_write(uint64_t offset, const Bytes& data);
   int32_t run(const ImageOp& op) { return run_done(op).result; }
   OpDone run_done(const ImageOp& op);
-  // With its data in `pieces` pieces. Both are spoiled as soon as submit() returns.
+  // With its data in `pieces` pieces. Data and iovecs are overwritten as soon as submit() returns.
   void submit_spoiled(ImageOp op, Bytes data, size_t pieces, OpToken token);
 
   Completions completions;
@@ -68,7 +67,7 @@ class Target {
   OpToken next_token = 0;
 
  private:
-  std::deque<std::vector<iovec>> spoiled_;  // Kept, so that nothing valid takes their place.
+  std::deque<std::vector<iovec>> spoiled_;  // Kept, so that their memory is not reused.
 };
 
 // Skips without a cluster. Holds an independent connection, and removes the images that it made.
@@ -87,13 +86,13 @@ class LiveTest : public testing::Test {
   // Returns the name of a new image.
   std::string make_image(const ImageOptions& options);
   std::string make_image() { return make_image(ImageOptions{}); }
-  // Of what `parent` holds now. Objects of 1 MiB.
+  // A clone of the current content of `parent`. Objects of 1 MiB.
   std::string make_clone(const std::string& parent);
   // Another client's handle on an image; closed by the caller.
   rbd_image_t open_other(const std::string& image, const char* snapshot = nullptr);
   void resize(const std::string& image, uint64_t bytes);
   void snapshot(const std::string& image, const std::string& snapshot);
-  // What `rbd export` says the image holds.
+  // The image's content from `rbd export`.
   Bytes exported(const std::string& image);
   // "rbd/rbd/IMAGE[...];conf=CONF"
   std::string dev_config(const std::string& image) const;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// COMPARE AND WRITE on a real image: by librbd for blocks of 512 bytes, by us for larger ones.
+// COMPARE AND WRITE on a real image: by librbd for blocks of 512 bytes, by ceph/op_parts.h for
+// larger ones.
 #include <algorithm>
 #include <cerrno>
 #include <thread>
@@ -146,8 +147,8 @@ TEST_P(ImageCompare, ASnapshotIsReadOnly) {
   EXPECT_EQ(read(*target, 0), block(0));
 }
 
-// Two clients count in one sector; of each value just one makes the next. Without the exclusive
-// lock, which only one of them could have: the OSD alone makes it one step.
+// Two clients increment a counter in one sector; exactly one succeeds for each value. Without the
+// exclusive lock, which only one of them could have: the OSD alone makes it atomic.
 TEST_F(LiveTest, OfTwoClientsOneWinsEachSector) {
   constexpr uint8_t kRounds = 60;
   const std::string name = make_image({.features = RBD_FEATURE_LAYERING});
@@ -165,7 +166,7 @@ TEST_F(LiveTest, OfTwoClientsOneWinsEachSector) {
         ADD_FAILURE() << "result " << done.result << " at " << done.mismatch_at;
         return;
       }
-      ++value;  // It, or a later one, is there.
+      ++value;  // It, or a later one, is present.
     }
   };
   std::thread other([&] { count(1); });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control client and the lock channel: permissions, where objects lie, and what a channel
-// survives.
+// The control client and the lock channel: permissions, locations of objects, and failures of a
+// channel.
 #include <gmock/gmock.h>
 
 #include <fstream>
@@ -65,7 +65,7 @@ class Control : public LiveTest {
     return std::move(*opened);
   }
 
-  // Asks again and again until the answer is `wanted`; returns after how many seconds.
+  // Repeats the request until the answer is `wanted`; returns the seconds it took.
   double seconds_until(LockChannel& asker, const std::string& holder, Asked wanted, double limit) {
     const auto begin = steady_clock::now();
     double passed = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A full cluster, and a pool that has reached its quota: what needs space is refused at once, and
-// all else is served. The quotas need a manager, which tells the monitors how much is used.
+// A full cluster, and a pool that has reached its quota: ops that need space are refused at once,
+// all others are served. The quotas need a manager, which reports the usage to the monitors.
 #include <array>
 #include <chrono>
 #include <iostream>
@@ -58,7 +58,7 @@ class ImageFull : public LiveTest, public testing::WithParamInterface<std::strin
               0)
         << text;
   }
-  // Full by what the test is about, or no longer.
+  // Makes the pool full in the way of the test, or frees it.
   void set_full(bool full) const {
     if (GetParam() == "ratio") {
       // 16.2 knows no `osd set full`. The OSDs take the greatest of the three.
@@ -84,7 +84,7 @@ class ImageFull : public LiveTest, public testing::WithParamInterface<std::strin
     }
     return result;
   }
-  // Until it is refused, or is no longer; nobody tells when the last daemon knows. 1: it was
+  // Until it is refused, or served again: there is no sign that all daemons have the map. 1: it was
   // paused.
   template <typename Write>
   int32_t write_until(bool good, Write write) const {
@@ -126,7 +126,7 @@ TEST_P(ImageFull, IsToldAtOnceAndServedOn) {
   set_full(true);
   const int32_t expected = GetParam() == "ratio" ? -ENOSPC : -EDQUOT;
   if (GetParam() == "quota") {
-    // Of the pool without data: stops no write, but all that makes an object there.
+    // The pool without data: blocks no write, except those that create an object there.
     int serial = 0;
     EXPECT_EQ(write_until(false,
                           [&] {

@@ -89,7 +89,7 @@ bool all_stopped(pid_t pid) {
 
 // A signal stops a process's threads one by one, and not at once: until then it may still serve.
 Frozen::Frozen(pid_t pid) : pid_(pid) {
-  if (pid_ <= 0) return;  // kill(-1) would stop everybody.
+  if (pid_ <= 0) return;  // kill(-1) would stop all processes.
   EXPECT_EQ(::kill(pid_, SIGSTOP), 0);
   const auto begin = steady_clock::now();
   while (!all_stopped(pid_) && seconds_since(begin) < 10)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gateway as far as the exclusive lock goes: an image, a control client and a lock channel, with
-// one of the ways to answer a request. Several in one process are as several processes to the
-// cluster.
+// The parts of a gateway for the exclusive lock: an image, a control client and a lock channel,
+// with one way to answer requests. For the cluster, several in one process are like several
+// processes.
 #pragma once
 
 #include <chrono>
@@ -33,13 +33,13 @@ class Gateway {
     kSilent,
   };
 
-  // `conf` is a path of its own for each gateway, so that each has its own control client.
+  // `conf` must be a different path for each gateway, so that each has its own control client.
   Gateway(const std::string& conf, const std::string& image, Manner manner);
   ~Gateway();
 
   std::expected<LockTaken, LockFailure> acquire(std::span<const std::string> fenced = {});
   int32_t write(uint8_t fill) { return target->write(0, Bytes(4096, fill)); }
-  // How many requests for the lock came in.
+  // The number of requests for the lock.
   uint32_t asked();
 
   std::unique_ptr<Target> target;

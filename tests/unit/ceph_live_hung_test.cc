@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ops that are given up while the only OSD hangs: what of them has not begun never does.
+// Ops that are given up while the only OSD hangs: parts that have not started are never started.
 #include <cstdlib>
 
 #include "ceph_live_gateway.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the image's ops do to a real image, against what `rbd export` reads back.
+// The effect of the image's ops on a real image, compared with `rbd export`.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -83,7 +83,7 @@ TEST_F(ImageIo, AWritesMemoryIsFreeWhenSubmitReturns) {
   }
 }
 
-// What lies beyond the end that is known waits for the newest size before librbd gets it.
+// An op beyond the cached size waits for the current size before librbd gets it.
 TEST_F(ImageIo, SoItIsOfALateWrite) {
   const std::string name = make_image({.bytes = 8 * kMiB, .order = 20});
   const auto target = Target::open(dev_config(name));
@@ -245,7 +245,7 @@ TEST_F(ImageIo, ShrinkingMakesWhatLiesBeyondAnError) {
   EXPECT_EQ(target->write(8 * kMiB - 8192, data), 0);
 }
 
-// Whoever asks the header knows of the change then; the ops have to know the size as well.
+// Any read of the header detects the change; the ops must use the new size as well.
 TEST_F(ImageIo, NobodyElsesLookAtTheHeaderHidesThatItBecameSmaller) {
   const std::string name = make_image({.bytes = 12 * kMiB});
   const auto target = Target::open(dev_config(name));

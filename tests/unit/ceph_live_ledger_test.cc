@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ledger of fenced instances, and who sees to it that they stay on the blocklist.
+// The ledger of fenced instances, and the guard that keeps them on the blocklist.
 #include <gmock/gmock.h>
 
 #include <functional>
@@ -22,14 +22,14 @@ class Ledger : public LiveTest {
     return std::make_unique<Gateway>(conf, image, Gateway::Manner::kReleases);
   }
 
-  // Of nobody, another for each test.
+  // Not of an instance; different for each test.
   static std::string new_address() {
     static int nonce = 4711;
     return "10.1.2.3:0/" + std::to_string(nonce++);
   }
   const std::string fenced_ = new_address();
 
-  // Returns after how many seconds it is so.
+  // Returns the seconds until it is true.
   static double seconds_until(const std::function<bool()>& so, double limit = 10) {
     const auto begin = steady_clock::now();
     while (!so() && seconds_since(begin) < limit)
@@ -80,7 +80,7 @@ TEST_F(Ledger, AnEntryThatSomebodyRemovesIsPutBack) {
     std::cout << who
               << ", put back after s: " << seconds_until([&] { return listed(*b, fenced_); }, 5)
               << std::endl;
-    a.reset();  // Who fenced it is gone; the other looks after it.
+    a.reset();  // The fencing gateway is gone; the other one maintains it.
   }
   b->ledger->remove(fenced_);
 }
@@ -96,7 +96,7 @@ TEST_F(Ledger, AnAcquireThatBreaksAPeerLooksAfterItsEntry) {
   ASSERT_TRUE(b->acquire().has_value());
   EXPECT_TRUE(b->ledger->contains(broken));
   seconds_until([&] { return c->ledger->contains(broken); });
-  // Its lock would be broken again without a question, and its entry put back.
+  // Its lock would be broken without a request, and its entry restored.
   remove_entry(broken);
   seconds_until([&] { return listed(*b, broken); }, 5);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Depth and size: as much in flight as the core may ask for, and what huge ranges of zeroes cost.
+// Depth and size: the maximum number of ops in flight, and the cost of huge ranges of zeroes.
 #include <chrono>
 #include <filesystem>
 #include <iostream>

@@ -172,7 +172,7 @@ TEST_F(Lock, OneThatDoesNotAnswerIsBroken) {
   EXPECT_THAT(story_, HasSubstr("the owner did not answer"));
   EXPECT_EQ(b->write(2), 0);
   EXPECT_THAT(a->write(1), AnyOf(-ESHUTDOWN, -EROFS));
-  // The broken one learns it from its next acquire as well, and does not disturb.
+  // The previous owner detects it at its next acquire as well, and does not disturb others.
   const auto again = a->acquire();
   ASSERT_FALSE(again.has_value());
   EXPECT_EQ(again.error().error, -ESHUTDOWN) << again.error().text;
@@ -235,8 +235,8 @@ TEST_F(Lock, AnImageWithoutTheFeature) {
   EXPECT_TRUE(a->target->image->release_lock().has_value());
 }
 
-// What Lock.AProcessThatEnds and its like start: this program again, as a gateway that takes the
-// lock, says so, writes, and stays until it is killed. Nothing in a usual run.
+// Started by Lock.AProcessThatEnds and similar tests: this program again, as a gateway that
+// acquires the lock, reports it, writes, and runs until it is killed. No effect in a normal run.
 TEST_F(Lock, TheOtherProcess) {
   const char* image = std::getenv("TCMU_RBD_TEST_PEER");
   if (image == nullptr) return;
@@ -320,12 +320,13 @@ TEST_F(Lock, AProcessThatIsFrozenIsBroken) {
     EXPECT_LT(ms_since(begin), 300);
     EXPECT_EQ(acquired(*b, "handed back beside a frozen one"), Acquired::kHandedOver);
   }
-  // Awake again, it is refused, and does not answer for what is not its any more.
+  // When it runs again, its ops are refused, and it does not answer requests for a lock that it
+  // lost.
   const auto c = gateway(image);
   EXPECT_EQ(acquired(*c, "handed over beside one that is awake again"), Acquired::kHandedOver);
 }
 
-// Every round both want it; each must get it in the end, and neither may be fenced.
+// In each round both request the lock; each must get it, and neither may be fenced.
 TEST_F(Lock, TwoTakersAtOnce) {
   const std::string image = make_image();
   const auto a = gateway(image);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What changes behind the back of an open image: it is told, and known before the next op.
+// Changes of an open image by other clients: reported, and known before the next op.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -39,7 +39,7 @@ class ImageNewsTest : public LiveTest {
     target_.image.reset();
     LiveTest::TearDown();
   }
-  // The warnings since the last call, once `wanted` is told.
+  // The warnings since the last call, once `wanted` is among them.
   std::vector<std::string> told(const std::function<bool(const ImageNews&)>& wanted) {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(arrived_.wait_for(lock, std::chrono::seconds(10), [&] { return wanted(news_); }));
@@ -57,7 +57,7 @@ class ImageNewsTest : public LiveTest {
 
   Target target_;
   std::string name_;
-  std::mutex gate_;  // Who has it keeps the image's own thread waiting when it has news.
+  std::mutex gate_;  // Its holder blocks the image's own thread when there are news.
   std::atomic<int> telling_{0};
 
  private:
@@ -125,8 +125,8 @@ TEST_F(ImageNewsTest, AnOpThatWaitsForTheHeaderCanBeGivenUp) {
   EXPECT_EQ(back, Bytes(4096, 2));
 }
 
-// The header is looked at only after the image has grown again, which shows nothing. Without the
-// wait for that look librbd cuts the write, unless it comes to it as late as after the growth.
+// The header is read only after the image was enlarged again, which hides the shrink. Without
+// waiting for that read, librbd truncates the write, unless it processes it after the enlargement.
 TEST_F(ImageNewsTest, AWriteAcrossAnEndThatMovesIsNotCut) {
   open(make_image({.bytes = 8 * kMiB}));
   lock();
@@ -148,7 +148,7 @@ TEST_F(ImageNewsTest, AWriteAcrossAnEndThatMovesIsNotCut) {
   EXPECT_EQ(back, data);
 }
 
-// An open handle does not get a cache: each write is there for others as soon as it has ended.
+// An open handle does not get a cache: each completed write is visible to others.
 TEST_F(ImageNewsTest, ACacheThatIsSetCountsOnlyForTheNextOpen) {
   open(make_image({.bytes = 8 * kMiB}));
   lock();
@@ -157,7 +157,7 @@ TEST_F(ImageNewsTest, ACacheThatIsSetCountsOnlyForTheNextOpen) {
   std::vector<std::string> warnings;
   while (warnings.empty()) warnings = told([](const ImageNews&) { return true; });
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("rbd_cache='true'")));
-  // A lock taken anew makes librbd's layers anew.
+  // A new acquire recreates librbd's layers.
   EXPECT_TRUE(target_.image->release_lock());
   lock();
   const std::string object = target_.image->place_of({0, 512}).object;

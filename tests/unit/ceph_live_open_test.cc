@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each way an open fails, and what the operator reads then.
+// All failures of an open, and their messages.
 #include <gmock/gmock.h>
 
 #include <chrono>
@@ -116,7 +116,7 @@ TEST_F(ImageOpen, JournalingIsRefusedWithTheReason) {
               StartsWith("client.admin: image 'rbd/" + name + "' has the feature journaling: "));
 }
 
-// ceph.conf is overruled; what the image's or the pool's metadata says can't be, so it is refused.
+// ceph.conf is overridden; the metadata of the image or pool cannot be, so it is refused.
 TEST_F(ImageOpen, ACacheSetBehindOurBackIsRefused) {
   const std::string name = make_image();
   EXPECT_TRUE(Target::open("rbd/rbd/" + name + ";conf=" + conf_with("rbd cache = true")));
@@ -142,7 +142,7 @@ TEST_F(ImageOpen, ManyInstancesHaveAddressesOfTheirOwn) {
   EXPECT_NE(first->image->address(), second->image->address());
 }
 
-// A fenced handle whose watch has not told it yet must not insist on an old size.
+// A fenced handle that its watch has not notified yet must not return an old size.
 TEST_F(ImageOpen, AFencedHandleDoesNotTellAnOldSize) {
   const std::string name = make_image({.bytes = 8 * kMiB});
   const auto target = Target::open(dev_config(name));

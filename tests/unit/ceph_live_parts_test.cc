@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ops that are read, looked at and written by us, on a real image.
+// Ops with separate reads and writes (ceph/op_parts.h), on a real image.
 #include <algorithm>
 #include <random>
 
@@ -112,7 +112,7 @@ TEST_F(ImageParts, ReadsInMoreThanOnePiece) {
   EXPECT_EQ(run(*target, OpKind::kCompare, range, Bytes(512, 7)).mismatch_at, 0u);
 }
 
-// Explicit lock: what writes is refused, and nothing is written; what only compares is not.
+// Explicit lock: ops that write are refused and write nothing; ops that only compare are not.
 TEST_F(ImageParts, WithoutTheLockNothingIsWritten) {
   const std::string name = make_image({.bytes = 4 * kMiB, .order = 20});
   const auto owner = Target::open(dev_config(name));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an op that librbd has no call for comes to, and what is done between its parts.
+// The parts of an op without a librbd call, and the processing between them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,7 +30,7 @@ TEST(OpParts, TheOthersReadAndWriteInTurn) {
   EXPECT_THAT(parts(kWriteAndCompare, 512), ElementsAre(Part::kWrite, Part::kRead));
 }
 
-// The result, and where the first difference is.
+// The result and the offset of the first difference.
 std::pair<int32_t, uint64_t> look(OpKind kind, Bytes data, const Bytes& found, uint64_t at = 0) {
   uint64_t mismatch = 0;
   const int32_t result = look_at(kind, data, found, at, mismatch);

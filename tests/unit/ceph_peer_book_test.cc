@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who of the other gateways is taken for dead.
+// Which gateways are considered dead.
 #include <gtest/gtest.h>
 
 #include "rbd_handler/ceph/peer_book.h"

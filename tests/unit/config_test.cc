@@ -266,7 +266,7 @@ TEST(SampleConfig, IsTheDefaultsAndHasEveryKey) {
   EXPECT_EQ(found, known);
 }
 
-// Limits that the comments name are the ones that hold.
+// The ranges in the comments match those of the keys.
 TEST(SampleConfig, NamesEachRange) {
   std::ifstream file(SAMPLE_CONFIG);
   const std::string text{std::istreambuf_iterator<char>(file), {}};

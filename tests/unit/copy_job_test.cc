@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CopyJob between disks that are vectors and end ops in any order, beside the model: segments one
+// CopyJob with in-memory disks that end ops in any order, compared with the model: segments one
 // after the other, each by memmove.
 #include "rbd_handler/copy/copy_job.h"
 
@@ -164,7 +164,7 @@ TEST(CopyJob, SegmentsThatDoNotTouchRunSideBySide) {
               nullptr);
   disks.take(job);
   EXPECT_EQ(disks.pending.size(), 3u);
-  // One that reads what the first writes does not, nor does what comes behind it.
+  // A segment that reads data that the first one writes does not, nor do later ones.
   CopyJob other({{0, 1, 0, 0, kMib}, {1, 0, 0, 9 * kMib, kMib}, {0, 1, 4 * kMib, 4 * kMib, kMib}},
                 nullptr);
   disks.pending.clear();
@@ -222,7 +222,7 @@ TEST(CopyJob, TheFirstErrorOfAnyOpStopsItThere) {
     const uint16_t segments = job.segments_done();
     disks.end_one(job, 0, Result::check(changes ? scsi::kWriteError : scsi::kReadError));
     const uint64_t begun = disks.begun;
-    disks.run(job);  // What runs ends, and nothing else begins.
+    disks.run(job);  // Ops in flight end, and no others are started.
     EXPECT_EQ(disks.begun, begun);
     ASSERT_TRUE(job.finished());
     EXPECT_LE(job.segments_done(), segments);
@@ -286,7 +286,7 @@ TEST(CopyJob, MemoryOutlivesTheJobAndHoldsTheBudget) {
   }
   ASSERT_EQ(ops.size(), 1u);
   EXPECT_GT(budget.use_count(), 1);
-  std::ranges::fill(ops[0].data, uint8_t{1});  // ASan looks.
+  std::ranges::fill(ops[0].data, uint8_t{1});  // Checked by ASan.
   ops.clear();
   EXPECT_EQ(budget.use_count(), 1);
 }

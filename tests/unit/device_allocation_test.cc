@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A command's way allocates nothing once the LUN has seen its load, and a batch costs one doorbell.
+// The path of a command does not allocate in the steady state, and a batch costs one doorbell.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -35,7 +35,7 @@ using testing::FakeKernel;
 constexpr uint64_t kBlocks = 1 << 20;
 constexpr uint32_t kDepth = 32;
 
-// Keeps the tokens of the ops that it was given, and nothing else.
+// Keeps only the tokens of its ops.
 class NumbImage final : public Image {
  public:
   void submit(const ImageOp&, OpToken token) override { tokens_[count_++] = token; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What leaves with an answer: the command's own bytes, as many as were asked for, and never one of
-// an earlier command, whose data lay in the same memory. And every command is answered, once. A
-// failure prints the seed; TCMU_RBD_TEST_SEED runs it again.
+// The data of an answer: the command's own bytes with the requested length, never data of an
+// earlier command from the same memory. And every command is answered once. A failure prints the
+// seed; TCMU_RBD_TEST_SEED runs it again.
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -33,7 +33,7 @@ class Answers {
                      {.id = 2, .supported_states = 0x0f, .relative_ports = {3}}};
   }
 
-  // Sends a command, plays all that it needs, and takes the one answer that it must get.
+  // Sends a command, completes everything it needs, and returns its only answer.
   FakeResult ask(FakeCommand command) {
     const uint64_t tag = lun.send(std::move(command));
     if (lun.device.wants_target_facts()) lun.device.on_target_facts(facts_, lun.now);
@@ -66,8 +66,8 @@ struct Question {
   }
 };
 
-// Every answer that the disk makes itself: commands, pages, formats. What it does not serve is
-// refused and is no loss: EveryRow goes through the table.
+// Every answer that the disk generates itself: commands, pages, formats. EveryRow covers the whole
+// table.
 std::vector<Question> questions() {
   std::vector<Question> all = {
       {"REQUEST SENSE, fixed", {0x03, 0, 0, 0, 0, 0}, 4, 1},
@@ -99,8 +99,8 @@ std::vector<Question> questions() {
   return all;
 }
 
-// The first min(allocation, expected, whole) bytes of the whole answer; then nothing if the kernel
-// can be told so, else zeroes.
+// The first min(allocation, expected, whole) bytes of the whole answer, then nothing with READ_LEN,
+// else zeroes.
 void expect_cut(Answers& disk, bool tells_length, const Question& question, const Bytes& whole,
                 size_t allocation, size_t expected) {
   const FakeResult result = disk.ask({.cdb = question.with_allocation(allocation),
@@ -166,7 +166,7 @@ TEST(DeviceAnswers, OfAWriteFlaggedAsAReadHaveNothingOfOthers) {
   for (const uint16_t flags : {kOldKernel, kNewKernel}) {
     for (const Bytes& cdb : cdbs) {
       Answers disk(flags);
-      // As much as is written before is compared.
+      // Compares as much as was written before.
       disk.lun.image.content.assign(disk.lun.image.content.size(), 0xa5);
       const FakeResult result =
           disk.ask({.cdb = cdb, .data_in_bytes = cdb[0] == 0x41 ? 512u : 1024u});
@@ -183,8 +183,8 @@ bool has_stale_bytes(const FakeResult& result) {
          result.data_in.end();
 }
 
-// Every row of the table, with whatever fields, answered with whatever status: the medium is all
-// zero, and no answer has the stale byte in it, so wherever it turns up it is somebody else's.
+// Every row of the table, with any fields and any status: the medium is all zero, and no answer
+// contains the stale byte, so its presence means data of another command.
 TEST(DeviceAnswers, OfEveryRowHaveNothingOfOthers) {
   const uint64_t seed = seed_of_run();
   std::mt19937_64 random(seed);
@@ -206,8 +206,8 @@ TEST(DeviceAnswers, OfEveryRowHaveNothingOfOthers) {
         const uint32_t expected = kExpected[random() % kExpected.size()];
         const FakeResult result = disk.ask({.cdb = cdb, .data_in_bytes = expected});
         ASSERT_LE(result.data_in.size(), expected);
-        // A write that is flagged as a read puts them on the medium, and nobody here can know: the
-        // ring does not tell which way the data goes.
+        // A write that is flagged as a read puts them on the medium, which cannot be detected: the
+        // ring does not contain the direction of the data.
         std::ranges::fill(disk.lun.image.content, uint8_t{0});
         ASSERT_TRUE(!has_stale_bytes(result))
             << row.name << ' ' << ::testing::PrintToString(cdb) << " expected " << expected

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// COMPARE AND WRITE through the device: what the initiator gets, and its order among other writes.
+// COMPARE AND WRITE through the device: its answer and its order among other writes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

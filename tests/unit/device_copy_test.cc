@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies at the Device: their reads and writes go the way of commands, but the kernel hears nothing
-// of them; an EXTENDED COPY is answered when its copy has ended.
+// Copies at the Device: their reads and writes are processed like commands, but are unknown to the
+// kernel; an EXTENDED COPY is answered when its copy has ended.
 #include <gmock/gmock.h>
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// A copy's read or write, with memory that tells when it is let go.
+// A copy's read or write, with memory whose release can be observed.
 struct Piece {
   explicit Piece(size_t bytes) : memory(std::make_shared<Bytes>(bytes)) {}
   std::shared_ptr<Bytes> memory;
@@ -132,7 +132,7 @@ TEST_F(DeviceCopy, ACancelDropsWhatWaitsAndDetachesWhatRuns) {
   EXPECT_EQ(device.detached(), 2u);
   EXPECT_EQ(waiting.memory.use_count(), 1);
   EXPECT_EQ(read.memory.use_count(), 2) << "it may still be written to";
-  // What is newer waits for the real end of the write, and not for the read.
+  // Newer ops wait for the end of the write, but not for the read.
   const uint64_t newer = write(2, Bytes(512, 6));
   const uint64_t beside = write(0, Bytes(512, 6));
   EXPECT_EQ(image.pending.size(), 4u);
@@ -249,7 +249,7 @@ TEST_F(DeviceCopy, ReportsTellWhatItIs) {
   EXPECT_EQ(reports.back().command, "piece of EXTENDED COPY");
 }
 
-// A kernel that can't keep buffers: reads of commands go to memory of their own there.
+// A kernel without KEEP_BUF: commands read into separate buffers.
 class DeviceCopyOldKernel : public DeviceCopy {
  protected:
   DeviceCopyOldKernel() : DeviceCopy({.flags = 0x7}) {}

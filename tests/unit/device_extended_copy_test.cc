@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXTENDED COPY at the Device: begun, answered, aborted, past its time, remembered. The test plays
-// what carries the copy out.
+// EXTENDED COPY at the Device: started, answered, aborted, past its deadline, recorded. The test
+// acts as the executor of the copy.
 #include "tests/unit/device_fixture.h"
 #include "tests/unit/scsi_copy_fixture.h"
 

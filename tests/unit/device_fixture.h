@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Device between a kernel and an image that the test plays: a small language for both sides.
+// A Device between a fake kernel and a fake image, with helpers for both sides.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -33,7 +33,7 @@ class DeviceFixture {
         device(ring::Ring::attach(kernel.map()).value(), image,
                scsi::DiskFacts{.block_size = 512, .blocks = blocks}, settings) {}
 
-  // Lets the device see the ring, and the kernel what the device completed.
+  // Lets the device read the ring, and the kernel take completions.
   void run() {
     while (device.on_ring(now)) {
     }
@@ -48,7 +48,7 @@ class DeviceFixture {
     device.take_reports(reports);
     device.take_peer_replies(replies);
   }
-  // Time passes in steps as small as a reactor's.
+  // Time advances in steps like those of a reactor.
   void wait(Duration duration) {
     for (const TimePoint end = now + duration; now < end;) {
       now += Device::kTick;
@@ -56,12 +56,12 @@ class DeviceFixture {
       ring();
     }
   }
-  // Ends an image op and lets the device and the kernel go on.
+  // Ends an image op and lets device and kernel continue.
   void finish(size_t index, int32_t result = 0) {
     device.on_done(image.finish(index, result), now);
     ring();
   }
-  // The lock's jobs succeed at once, unless the test plays them.
+  // The lock's jobs succeed at once, unless the test runs them.
   void take_jobs() {
     for (;;) {
       const lock::Job taken = device.take_job();
@@ -74,12 +74,12 @@ class DeviceFixture {
       taken == lock::Job::kAcquire ? device.on_acquired(now) : device.on_released(true, now);
     }
   }
-  // The job that waits for the test.
+  // The job that the test has to run.
   lock::Job take_job() { return std::exchange(job, lock::Job::kNone); }
   void finish_all() {
     while (!image.pending.empty()) finish(0);
   }
-  // Queues a command and lets the device see it.
+  // Queues a command and lets the device read it.
   uint64_t send(FakeCommand command) {
     const uint64_t tag = kernel.queue(std::move(command));
     run();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two overlapping writes, and every order of what can happen to them: aborts and resets, ops that
-// end well, refused, late or never, fences that work, fail or work without anybody knowing. Where
-// device_sim_test.cc rolls dice over a long life, nothing is left to chance here: each case's paths
-// are walked to their end, all of them.
+// Two overlapping writes and every order of the events that can affect them: aborts and resets, ops
+// that succeed, are refused, late or never end, fences that succeed, fail or succeed unnoticed.
+// device_sim_test.cc tests random orders over a long life; here all paths of each case are
+// executed.
 //
 // A path is a list of choices. It is replayed from the start for each, and the next path differs in
 // the last choice that has an alternative left.
@@ -44,14 +44,14 @@ class Choices {
   size_t at_ = 0;
 };
 
-// How often what comes from outside may happen on one path.
+// How often external events may happen on one path.
 struct Budget {
   std::string_view name;
   size_t paths = 0;  // How many there are.
   int aborts = 0;    // Of the first write.
   int resets = 0;
   int blocklistings = 0;  // By somebody else.
-  int pauses = 0;         // Of five seconds: what is detached is old, what failed is tried again.
+  int pauses = 0;         // Of five seconds: detached ops are old, failures are retried.
   int time_outs = 0;
   int fence_failures = 0;
   // The first write's CDB as far as it is not WRITE(10)'s; others come in two parts.
@@ -67,14 +67,14 @@ enum class Kind : uint8_t {
   kPause,
   kFirstPart,     // Of an op that has two.
   kEnds,          // As it does.
-  kEndsDisowned,  // Applied if the placement group has not heard, and -ESHUTDOWN all the same.
-  kEndsRefused,   // The placement group has heard of the blocklisting before.
+  kEndsDisowned,  // Applied if the placement group does not have the map, and -ESHUTDOWN anyway.
+  kEndsRefused,   // The placement group has the blocklist entry before.
   kTimesOut,      // -ETIMEDOUT,
   kLands,         // and applied after that,
   kNeverLands,    // or not.
   kFenced,
   kFenceFails,
-  kFenceUnconfirmed,  // It is told that it failed.
+  kFenceUnconfirmed,  // The daemon gets a failure.
   kReopened,
 };
 
@@ -109,7 +109,7 @@ class Path {
     check();
   }
   const std::string& story() const { return story_; }
-  // The promise was put to the test.
+  // The guarantee was tested.
   bool second_counts() const { return second_is_younger_ && good(1); }
 
  private:
@@ -223,7 +223,7 @@ class Path {
     device_.on_reopened(*mine_, now_);
   }
 
-  // The device acts, and the jobs that are of no interest succeed at once.
+  // The device runs, and irrelevant jobs succeed at once.
   void run_device() {
     for (;;) {
       while (device_.on_ring(now_)) {
@@ -252,7 +252,7 @@ class Path {
     }
   }
 
-  // What is still to come comes, and well; what timed out and has not landed never does.
+  // All pending events come and succeed; ops that timed out and are not applied never are.
   void heal() {
     for (int round = 0; round < 20 && !(device_.idle() && job_ == lock::Job::kNone); ++round) {
       for (FakeInstance& instance : cluster_.instances()) {
@@ -282,7 +282,7 @@ class Path {
     EXPECT_EQ(results_[1].size(), 1u) << "not answered once";
     const uint32_t content = cluster_.content()[kShared];
     EXPECT_TRUE(!second_counts() || content == 2u) << "an acknowledged write was undone";
-    // More than was promised: the first came first, so it never undoes the second.
+    // More than guaranteed: the first write arrived first, so it never overwrites the second.
     EXPECT_TRUE(!good(1) || content == 2u);
     EXPECT_TRUE(!good(0) || content != 0u) << "an acknowledged write is not there";
     EXPECT_FALSE(cluster_.torn) << "something came between the parts of one that ended well";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The abort ladder on a whole LUN: what the kernel's task managements, deadlines and lost instances
-// do to commands in every state.
+// The abort ladder on a whole LUN: the effect of task management functions, deadlines and lost
+// instances on commands in every state.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -40,7 +40,7 @@ TEST(Ladder, AnAbortedWriteIsAnsweredAtOnceAndHoldsItsRange) {
   ASSERT_EQ(lun.image.pending.size(), 2u) << "only what does not touch the range may run";
   lun.finish(1);
   lun.expect(elsewhere, kGood);
-  lun.finish(0);  // The aborted one lands at last,
+  lun.finish(0);  // The aborted one is applied late,
   lun.finish_all();
   lun.expect(newer, kGood);
   EXPECT_EQ(lun.image.content[512], 2) << "and the newer one stays";

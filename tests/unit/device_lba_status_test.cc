@@ -81,7 +81,7 @@ TEST_F(DeviceLbaStatus, ComesAfterTheWritesBeforeItAndHoldsUpNone) {
                                      0, 0, 0, 0,  0, 0, 0, 4, 0, 0, 0, 60, 1, 0, 0, 0}));
 }
 
-// What the image finds late goes to memory of the task's own; the data area is free at once.
+// A late result of the image goes to the task's own memory; the data area is free at once.
 TEST_F(DeviceLbaStatus, AbortedItKeepsNothingOfTheKernels) {
   const uint64_t tag = ask(lun, 2);
   lun.kernel.abort(tag);

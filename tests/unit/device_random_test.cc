@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole LUN against a model: commands at random over few blocks, image ops that end in any order.
-// What must hold: the image sees no two overlapping ops at once; a read returns what the writes
-// before it left; all is answered.
+// Checks: no two overlapping ops are in the image at once; a read returns the data of earlier
+// writes; all commands are answered.
 #include <gtest/gtest.h>
 
 #include <map>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the ring, the pool or the image's role take away: a ring that somebody else resets, a pool
-// that is full, an image that is demoted.
+// Refusals: a ring that another process resets, a full pool, a demoted image.
 #include <gtest/gtest.h>
 
 #include <cerrno>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A LUN for many short and bad lives: its ops end late, twice as late or never, its instance is
-// fenced by itself and by a peer, jobs fail, initiators abort and reset; and in each life some of
-// what tests/support/lun_sim_life.h lists. What must hold is the promise that the program exists
-// for: once a newer write is acknowledged, nothing older is ever seen again; and that every command
-// is answered once, in time, and nothing is left over.
+// A LUN in many short lives with faults: its ops end late, very late or never, its instance is
+// fenced by itself and by a peer, jobs fail, initiators abort and reset; each life has some of the
+// faults of tests/support/lun_sim_life.h. Checks the main guarantee: once a newer write is
+// acknowledged, older data is never read again; and that every command is answered once and in
+// time, and no state is left over.
 //
 // SIM_LIVES: how many lives for each test (a night: 80000). SIM_SEED: the first life's seed, the
 // others follow; a failure prints its own: SIM_SEED=that SIM_LIVES=1 repeats it, in the same test.

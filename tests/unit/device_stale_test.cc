@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes that the kernel or a host may have given up while they waited: none of them begins.
+// Changes that the kernel or a host may have given up while they waited: none of them is started.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -39,15 +39,15 @@ struct StaleTest : ::testing::Test {
   DeviceFixture lun;
 };
 
-// Whatever cmd_time_out is, and with a deadline of none: the daemon answers before the kernel does,
-// with as much to spare as a gap may last that it does not notice.
+// With any cmd_time_out, and without a deadline: the daemon answers before the kernel does, with a
+// margin of the longest gap that it does not detect.
 TEST(Stale, AWriteIsAnsweredBeforeTheKernelAnswersIt) {
   for (const int limit : {1, 2, 4, 10, 30, 120}) {
     DeviceFixture lun(2048, {}, {.deadline = Duration{}, .kernel_limit = seconds(limit)});
     lun.play_jobs = false;
     const uint64_t write = lun.write(0, Bytes(512, 1));
     ASSERT_EQ(lun.take_job(), Job::kAcquire);
-    // The gate lets nobody wait that long; without that rule, the deadline alone counts.
+    // The gate does not let commands wait that long; without that rule, only the deadline applies.
     lun.wait(seconds(limit) - lun.device.away_limit() - milliseconds(60));
     lun.expect(write, kBusy);
     lun.device.on_acquired(lun.now);
@@ -141,8 +141,8 @@ TEST_F(StaleTest, AnAwayGatewaySaysSoInOneLine) {
   lun.expect(running, kGood);
 }
 
-// A session that is gone sends no task management: what it left waits here while its host writes
-// through the other gateway.
+// A lost session sends no task management: its commands wait here while its host writes through the
+// other gateway.
 TEST_F(StaleTest, WhatWaitedForSecondsWhileTheLockChangedHandsDoesNotBegin) {
   lun.play_jobs = false;
   const uint64_t old = lun.write(0, Bytes(512, 1));
@@ -170,7 +170,7 @@ TEST_F(StaleTest, OfALostInstanceWhatWaitsAndWhatComesIsBusy) {
   ASSERT_EQ(lun.take_job(), Job::kReopen);
   lun.device.on_reopened(fresh, lun.now);
   lun.ring();
-  lun.expect(lun.write(16, Bytes(512, 4)), kBusy);  // Who took the lock may have written.
+  lun.expect(lun.write(16, Bytes(512, 4)), kBusy);  // The new owner may have written.
   const uint64_t read = lun.read(16, 1);
   lun.device.on_done(fresh.finish(0), lun.now);
   lun.ring();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// VERIFY, WRITE AND VERIFY and ORWRITE through the device: what the initiator gets, and what may
-// come between their parts.
+// VERIFY, WRITE AND VERIFY and ORWRITE through the device: their answers, and events between their
+// parts.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -96,7 +96,7 @@ TEST_F(DeviceVerify, PassesReadsAndComesAfterWrites) {
   lun.expect(verify, {});
 }
 
-// Its data is the image's own by then, and what is read goes nowhere.
+// The image has a copy of its data by then, and the data read is dropped.
 TEST_F(DeviceVerify, AbortedItKeepsNothingOfTheKernels) {
   const uint64_t tag = send10(0x2f, 0x02, 4, 1, Bytes(512));
   lun.kernel.abort(tag);
@@ -190,14 +190,14 @@ TEST_F(DeviceVerify, TheLockLostBetweenReadAndWriteIsNeverGood) {
   EXPECT_EQ(content(4), Bytes(512, 0));
 }
 
-// The instance is given up between the read and the write: the write, whenever it comes, is
-// refused or ordered before what is newer; the initiator has had BUSY.
+// The instance is given up between the read and the write: the write is refused or ordered before
+// newer ones; the initiator has got BUSY.
 TEST_F(DeviceVerify, TheInstanceGivenUpBetweenReadAndWriteIsNeverGood) {
   put(9, Bytes(512, 1));
   const uint64_t tag = orwrite(4, Bytes(512, 0x01));
   const uint64_t hung = lun.write(20, Bytes(512, 1));
   lun.image.do_first_part(0);
-  lun.finish(1, -108);  // -ESHUTDOWN: blocklisted by somebody.
+  lun.finish(1, -108);  // -ESHUTDOWN: blocklisted by another gateway.
   lun.expect(hung, {0x08});
   lun.expect(tag, {0x08});
   EXPECT_EQ(lun.take_job(), lock::Job::kReopen);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an ESXi host asks a disk when it finds it, and what it tries before it calls a primitive of
-// VAAI 'supported', with the answers byte for byte: as from a gateway that ceph-iscsi set up, two
-// port groups, this gateway's one active.
+// The commands of an ESXi host that detects a disk and probes the VAAI primitives, with the exact
+// answers of a gateway configured by ceph-iscsi: two port groups, this gateway's one active.
 #include <algorithm>
 #include <string_view>
 
@@ -221,7 +220,7 @@ TEST_F(EsxiProbe, TestsAndSetsABlockAtOnce) {
     return send({.cdb = at16(0x89, 7, 1), .data_out = was + is});
   };
   lun.expect(set(free, mine), {});
-  // The host that lost the race is told where the block differs: INFORMATION, valid.
+  // The host that lost the race gets the offset of the difference: INFORMATION, valid.
   const auto lost = lun.kernel.take_result(set(free, other));
   ASSERT_TRUE(lost);
   EXPECT_EQ(Bytes(lost->sense.begin(), lost->sense.begin() + 18),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What bounds the gate: jobs that hang, fences that others force, and having been away.
+// Limits of the gate: hung jobs, forced fences, and having been away.
 #include <string>
 
 #include "tests/unit/gate_fixture.h"
@@ -38,7 +38,7 @@ TEST_F(GateTest, TheOutcomeOfAnOvertakenReleaseIsNoNews) {
   enter(State::kReleasing);
   gate_.on_lost();
   ASSERT_EQ(gate_.take_job(), Job::kReopen);
-  gate_.on_released(now_);  // It was on its way.
+  gate_.on_released(now_);  // It was in flight.
   EXPECT_EQ(gate_.state(), State::kReopening);
   gate_.on_release_failed();
   EXPECT_EQ(gate_.state(), State::kReopening);

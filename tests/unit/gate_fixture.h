@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gate whose time, peers and load the test plays. The times are those of GateSettings as it
-// stands.
+// A gate; the test controls time, peers and load. Uses the default GateSettings.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,7 +22,7 @@ inline constexpr Load kDetached{.in_librbd = 1, .detached_changes = 1};
 
 class GateTest : public ::testing::Test {
  protected:
-  // Time passes, and what the gate wants done then.
+  // Advances the time and returns the gate's job.
   Job after(Duration duration, const Load& load) {
     now_ += duration;
     return advance(load);
@@ -42,7 +41,7 @@ class GateTest : public ::testing::Test {
     gate_.on_acquired(now_);
     ASSERT_EQ(gate_.state(), State::kOwned);
   }
-  // For so long that hold_min matters no more.
+  // Long enough for hold_min to pass.
   void own_for_long() {
     own();
     now_ += seconds(1);
@@ -53,7 +52,7 @@ class GateTest : public ::testing::Test {
     gate_.on_reopened(now_);
     ASSERT_EQ(gate_.state(), State::kUnowned);
   }
-  // From a fresh gate.
+  // For a new gate.
   void enter(State state) {
     if (state == State::kUnowned) return;
     if (state == State::kAcquiring) {

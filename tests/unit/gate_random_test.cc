@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A long life of one gate: anything that can happen, in any order.
+// A long life of one gate: all events, in any order.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -62,7 +62,7 @@ class GateRandom : public ::testing::Test {
   }
   void collect() {
     if (const Job job = gate_.take_job(); job != Job::kNone) {
-      // Only a release is overtaken, by a fence or a reopening; its outcome is dropped then.
+      // Only a release can be superseded, by a fence or a reopen; its outcome is dropped then.
       ASSERT_TRUE(job_ == Job::kNone || (job_ == Job::kRelease && job != Job::kAcquire));
       job_ = job;
     }

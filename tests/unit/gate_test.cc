@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gate with time, peers and load: when the lock is taken, handed over and fenced, and what
-// peers are told. The times are those of GateSettings as it stands.
+// The gate with time, peers and load: when the lock is acquired, handed over and fenced, and the
+// answers to peers. Uses the default GateSettings.
 #include <map>
 #include <string>
 #include <utility>
@@ -122,7 +122,7 @@ TEST_F(GateTest, LiveWritesThatDoNotEndAreFenced) {
 }
 
 TEST_F(GateTest, WithADetachedWriteThePeerIsToldAtOnce) {
-  own();  // Not even hold_min counts.
+  own();  // Not even hold_min applies.
   gate_.on_peer_asks(7);
   EXPECT_EQ(advance(kDetached), Job::kFence);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
@@ -201,7 +201,7 @@ TEST_F(GateTest, ALunResetFencesWhatDoesNotEnd) {
   EXPECT_EQ(advance(kDetached), Job::kNone);
   EXPECT_EQ(gate_.state(), State::kDraining);
   now_ += milliseconds(100);
-  gate_.on_lun_reset(now_);  // Does not start the wait anew.
+  gate_.on_lun_reset(now_);  // Does not restart the wait.
   EXPECT_EQ(after(milliseconds(149), kDetached), Job::kNone);
   EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
   fence_well();

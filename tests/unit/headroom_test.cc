@@ -124,7 +124,7 @@ TEST_F(HeadroomTest, ProcessesOfAUserWhoIsNotExempt) {
   EXPECT_EQ(refusal(), "") << "CAP_SYS_RESOURCE";
 }
 
-// Two opens at the same time: what the first will take is not there to be seen yet.
+// Two concurrent opens: the first has not allocated its resources yet.
 TEST_F(HeadroomTest, TheLastRoomIsTakenOnce) {
   limits("unlimited", std::to_string(20 + kPerInstance.descriptors + kSpare.descriptors));
   Headroom headroom(root_.path());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The heartbeat with times of the test's own: what it tells of a reactor that did not run.
+// The heartbeat with simulated times: its result for a reactor that did not run.
 #include "rbd_handler/reactor/heartbeat.h"
 
 #include <gtest/gtest.h>

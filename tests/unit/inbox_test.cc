@@ -40,8 +40,8 @@ TEST(Inbox, WakesAgainAfterADrainWithoutTheEvent) {
   EXPECT_EQ(inbox.drain([](OpDone) {}), 1u);
 }
 
-// Two pushers (librbd's threads may change) against one drain that only looks when it was woken:
-// nothing may be lost, or this waits for ever.
+// Two pushers (librbd's threads may change) against one reader that only drains when it was woken:
+// if an item is lost, this waits forever.
 TEST(Inbox, LosesNothingBetweenThreads) {
   constexpr uint32_t kEach = 20000;
   Inbox inbox;

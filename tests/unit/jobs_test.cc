@@ -68,7 +68,7 @@ TEST(Jobs, AReportMayStartTheNextJob) {
   EXPECT_EQ(runs, 2);
 }
 
-// The thread limit is reached for some time: nothing is lost, nothing overtakes, nobody dies.
+// The thread limit is reached for some time: no job is lost or reordered, and the process survives.
 TEST(Jobs, WaitForAThreadThatCantBeStarted) {
   boost::asio::io_context control;
   auto busy = boost::asio::make_work_guard(control);

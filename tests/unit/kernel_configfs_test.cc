@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files as a 6.1 kernel shows them, and as it never should.
+// Files as in a 6.1 kernel, and invalid ones.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

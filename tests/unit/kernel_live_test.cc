@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edge against a real kernel. It makes and removes TCMU devices, so it runs only where
-// TCMU_RBD_LIVE_KERNEL=1 says that this kernel may be played with (a guest of the lab): with
+// The edge against a real kernel. It makes and removes TCMU devices, so it runs only if
+// TCMU_RBD_LIVE_KERNEL=1 marks the kernel as a test kernel (a guest of the lab): with
 // target_core_user and tcm_loop loaded, as root.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -30,7 +30,7 @@ using ::testing::HasSubstr;
 const std::string kTarget = "/sys/kernel/config/target";
 const std::string kHba = kTarget + "/core/user_77";
 
-// What a configfs call came to: 0, or its errno.
+// The result of a configfs call: 0, or its errno.
 using Outcome = std::future<int>;
 
 int write_file(const std::string& path, const std::string& text) {
@@ -269,7 +269,7 @@ TEST_F(LiveKernel, AnOverrunIsTold) {
   ASSERT_TRUE(channel_->request_replies(false).has_value());
   const int small = 1;  // The kernel makes it its minimum, room for one or two events.
   ASSERT_EQ(::setsockopt(channel_->fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-  // The kernel tells the sender nothing of it: the device is there and nobody knows.
+  // The kernel does not report it to the sender: the device exists, but no daemon knows it.
   for (int i = 0; i < 10; ++i) EXPECT_EQ(enable(fmt::format("d{}", i)).get(), 0);
   int events = 0;
   EXPECT_EQ(channel_->read_events([&](const Event&) { ++events; }), NetlinkChannel::Read::kOverrun);

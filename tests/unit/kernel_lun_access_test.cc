@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who reaches which device, in trees as LIO lays them out.
+// Which initiators have access to which device, with configfs trees as made by LIO.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A directory that stands for "/": a test puts sysfs and configfs files into it.
+// A directory that replaces "/": a test creates sysfs and configfs files in it.
 #pragma once
 
 #include <cstdlib>
@@ -24,7 +24,7 @@ class FakeRoot {
 
   const std::string& path() const { return path_; }
 
-  // Makes the directories on the way too.
+  // Creates missing directories.
   void write(std::string_view file, std::string_view content) {
     const auto path = std::filesystem::path(path_ + std::string(file));
     std::filesystem::create_directories(path.parent_path());

@@ -132,7 +132,7 @@ TEST_F(UioTree, AnEndedDeviceIsGone) {
   auto device = UioDevice::open(0, root_.path());
   ASSERT_TRUE(device.has_value());
   for (int i = 0; i < 2048; ++i) ASSERT_EQ(device->clear_events(), UioState::kAlive);
-  // The file's end stands for what the kernel does with EIO.
+  // The end of the file simulates the kernel's EIO.
   EXPECT_EQ(device->clear_events(), UioState::kGone);
   EXPECT_EQ(device->kick(), UioState::kAlive);
 }

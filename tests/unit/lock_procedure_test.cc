@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The procedure that takes the exclusive lock, against a cluster that answers as each test says.
-// What is asserted is the outcome and the exact sequence of calls: their order is what keeps older
-// writes from landing over newer ones.
+// The procedure that acquires the exclusive lock, with a fake cluster. Checks the outcome and the
+// exact sequence of calls: their order prevents older writes from being applied over newer ones.
 #include "rbd_handler/ceph/lock_procedure.h"
 
 #include <gmock/gmock.h>
@@ -269,7 +268,7 @@ TEST_F(LockProcedure, AGatewayThatWasAwayTakesNothing) {
   EXPECT_THAT(cluster.calls, ElementsAre("watch"));
 }
 
-// Else one hung OSD, that of the channel, would stop the writes to all healthy ones.
+// Otherwise one hung OSD, that of the channel, would block the writes to all healthy ones.
 TEST_F(LockProcedure, AChannelThatDoesNotAnswerStopsNobody) {
   cluster.watch = OwnWatch::kUnknown;
   EXPECT_EQ(taken(), Acquired::kFree);

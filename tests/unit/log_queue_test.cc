@@ -21,7 +21,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 
-// Writes each line to a descriptor, as stderr's sink does, and waits when nobody reads.
+// Writes each line to a descriptor, as stderr's sink does, and blocks without a reader.
 class PipeSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit PipeSink(int fd) : fd_(fd) {}
@@ -50,7 +50,7 @@ class LogQueueTest : public ::testing::Test {
   static void log(LogQueue& queue, const std::string& line) {
     queue.log(spdlog::details::log_msg("", spdlog::level::info, line));
   }
-  // What the pipe takes before its writer would wait.
+  // The capacity of the pipe.
   void fill_pipe() {
     const int capacity = fcntl(write_end_.get(), F_GETPIPE_SZ);
     const std::string text(static_cast<size_t>(capacity) - 1, '.');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who an EXTENDED COPY names, in trees as LIO lays them out.
+// The LUNs of an EXTENDED COPY, with configfs trees as made by LIO.
 #include "rbd_handler/lun/named_luns.h"
 
 #include <fmt/format.h>
@@ -55,7 +55,7 @@ class NamedLunsTest : public ::testing::Test {
     name[0] = 0x60, name[1] = 0x01, name[2] = 0x40, name[3] = static_cast<uint8_t>(0x50 | d);
     return name;
   }
-  // A copy of 8 blocks from the first that is named to the last.
+  // A copy of 8 blocks from the first named LUN to the last.
   NamedLunsAnswer find(const std::string& digits) {
     std::vector<Bytes> cscds;
     for (const char digit : digits) cscds.push_back(scsi::cscd(naa(digit)));

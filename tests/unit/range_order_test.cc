@@ -10,7 +10,7 @@
 namespace tcmurbd::task {
 namespace {
 
-// The fixture's little language: enter/leave by owner, and who became ready.
+// Helpers: enter/leave by owner, and the owners that became ready.
 class RangeOrderTest : public ::testing::Test {
  protected:
   bool write(uint32_t owner, uint64_t offset, uint64_t length) {
@@ -76,8 +76,7 @@ TEST_F(RangeOrderTest, ReadsPassReadsButNotWrites) {
   EXPECT_TRUE(read(1, 0, 10));
   EXPECT_TRUE(read(2, 0, 10));
   EXPECT_FALSE(write(3, 5, 1));
-  EXPECT_FALSE(
-      read(4, 5, 1));  // A later read must not starve the write, nor see what is before it.
+  EXPECT_FALSE(read(4, 5, 1));  // A later read must not starve the write, nor return older data.
   EXPECT_EQ(leave(1), Owners{});
   EXPECT_EQ(leave(2), Owners{3});
   EXPECT_EQ(leave(3), Owners{4});
@@ -112,7 +111,7 @@ TEST_F(RangeOrderTest, AClaimOfManyRangesWaitsForAllOfThem) {
   EXPECT_EQ(leave(3), Owners{4});
 }
 
-// Against the plain definition: an op may run when no earlier one that is still there conflicts
+// Compares with the definition: an op may run when no earlier remaining op conflicts
 TEST_F(RangeOrderTest, AFlushWaitsNoLongerForAHeldWrite) {
   EXPECT_TRUE(write(1, 0, 10));
   EXPECT_TRUE(write(2, 50, 10));

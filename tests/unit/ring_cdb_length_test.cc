@@ -64,7 +64,7 @@ TEST(CdbLength, VariableLengthIsInByte7) {
   EXPECT_EQ(cdb_length(std::span(cdb).first(8)), 8);
   cdb[7] = 0xfc;
   EXPECT_EQ(cdb_length(cdb), 260);
-  cdb[7] = 0xfd;  // 261 bytes: more than a CDB can have, whatever is there.
+  cdb[7] = 0xfd;  // 261 bytes: more than a CDB can have.
   EXPECT_EQ(cdb_length(cdb), 0);
 }
 

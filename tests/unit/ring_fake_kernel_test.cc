@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model of the kernel must itself find what the kernel finds: others' tests rely on it.
+// The model of the kernel must detect the same errors as the kernel: other tests rely on it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

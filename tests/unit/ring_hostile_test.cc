@@ -256,7 +256,7 @@ TEST_F(HostileRing, TmrWithAsManyIdsAsFit) {
   EXPECT_THAT(tmr_.cmd_ids, ElementsAre(1, 2, 3, 4));
 }
 
-// The kernel may have reset it: a tail that it does not expect would send it round for ever.
+// The kernel may have reset it: with an unexpected tail it would loop forever.
 TEST_F(HostileRing, NothingIsPublishedOnceItIsBroken) {
   put_command(0, 7);
   head(256);  // A PAD of length 0 at 128.
@@ -413,8 +413,7 @@ TEST_F(HostileRing, ABadCommandDoesNotHideTheNext) {
   EXPECT_EQ(command_.data_length, 512);
 }
 
-// Random bytes: nothing may crash, and every answer keeps the promise of its kind. ASan watches the
-// bounds.
+// Random bytes: no crash, and every result satisfies its contract. ASan checks the bounds.
 TEST_F(HostileRing, RandomBytes) {
   uint64_t state = ::testing::UnitTest::GetInstance()->random_seed() + 88172645463325252u;
   const auto random = [&] {

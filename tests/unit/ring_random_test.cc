@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A long random life of a ring: everything that the kernel may do, completions in every order, held
-// against what was asked for. The seed is printed; TCMU_RBD_SEED repeats a run.
+// A long random life of a ring: all actions of the kernel, completions in every order, checked
+// against the requests. The seed is printed; TCMU_RBD_SEED repeats a run.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -34,7 +34,7 @@ class RandomLife {
 
   void run() {
     for (step_ = 0; step_ < kSteps && !::testing::Test::HasFatalFailure(); ++step_) step();
-    // Also what no command is left of: unknown entries, task managements, kept buffers.
+    // Including unknown entries, TMRs and kept buffers.
     for (int i = 0; i < 1000 && (!commands_.empty() || held() != 0); ++i) {
       take(100);
       while (!open_.empty()) complete_one();
@@ -47,7 +47,7 @@ class RandomLife {
   }
 
  private:
-  // What was asked of the kernel, and what the initiator must get.
+  // The request, and the result that the initiator must get.
   struct Asked {
     FakeCommand request;
     bool expired = false;
@@ -273,7 +273,7 @@ class RandomLife {
 
   void reset() {
     kernel_.reset_ring();
-    // What waited for room is on the ring now, or waits on; all else has ended.
+    // Commands that waited for space are on the ring now or still wait; all others have ended.
     std::erase_if(commands_, [&](const auto& entry) {
       kernel_.take_result(entry.first);
       return !kernel_.cmd_id(entry.first) && !kernel_.waits(entry.first);

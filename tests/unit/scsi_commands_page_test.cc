@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// COMMANDS.md is what the table and the pages are. Writes it anew if TCMU_RBD_WRITE_PAGES is set.
+// COMMANDS.md matches the opcode table and the pages. Regenerates it if TCMU_RBD_WRITE_PAGES is
+// set.
 #include <fmt/format.h>
 
 #include <cstdlib>

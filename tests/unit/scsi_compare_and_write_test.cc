@@ -23,7 +23,7 @@ TEST_F(ScsiCompareAndWrite, IsOneOpOnItsBlock) {
 
 TEST_F(ScsiCompareAndWrite, IsGoodWithoutBlocks) {
   EXPECT_TRUE(run(kNoBlocks, 0).good);
-  // What an initiator sends that means 256.
+  // Sent by an initiator that means 256.
   EXPECT_EQ(send(kNoBlocks, Bytes(256 * 1024)).check, (Check{0x5, 0x24, 0x00}));
   EXPECT_EQ(send(kNoBlocks, Bytes(1024)).check, (Check{0x5, 0x24, 0x00}));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameter lists of EXTENDED COPY (LID1), as hosts lay them out.
+// Parameter lists of EXTENDED COPY (LID1), as sent by hosts.
 #pragma once
 
 #include <cstdint>

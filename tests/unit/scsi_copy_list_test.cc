@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parameter list of EXTENDED COPY (LID1): what is read, what is refused and with which sense,
-// and what it comes to on disks.
+// The parameter list of EXTENDED COPY (LID1): parsing, refusals with their sense data, and the
+// extents on disks.
 #include <cstdlib>
 #include <random>
 
@@ -188,7 +188,7 @@ TEST(ScsiCopyList, NamesALogicalUnitAsVpd83Does) {
   EXPECT_FALSE(named(with(cscd(), 7, 0)));
 }
 
-// What a request comes to on two disks.
+// The extents of a request on two disks.
 class ScsiCopyPlan : public ::testing::Test {
  protected:
   std::expected<CopyExtents, Sense> plan(const std::vector<Bytes>& segments) {
@@ -288,7 +288,7 @@ TEST(ScsiCopySense, PointsIntoTheSegmentDescriptor) {
             (Bytes{0x70, 0, 0x0a, 0, 0, 0, 0, 0x0b, 0x12, 0, 0, 3, 0x0d, 0x01, 0, 0, 0, 0, 0x08}));
 }
 
-// Whatever bytes come: no read beyond them (ASan), and what is taken keeps the limits.
+// Any bytes: no read beyond them (ASan), and accepted lists are within the limits.
 TEST(ScsiCopyList, RandomBytesKeepTheLimits) {
   const char* fixed = std::getenv("TCMU_RBD_TEST_SEED");
   const uint64_t seed = fixed ? std::strtoull(fixed, nullptr, 0) : std::random_device()();

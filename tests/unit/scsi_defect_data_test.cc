@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// READ DEFECT DATA(10) and (12): lists that are there and have nothing in them.
+// READ DEFECT DATA(10) and (12): valid empty lists.
 #include "tests/unit/scsi_fixture.h"
 
 namespace tcmurbd::scsi {

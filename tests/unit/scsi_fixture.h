@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The language of the SCSI tests: a CDB and its data-out as bytes go in, what it came to comes out.
+// Helpers of the SCSI tests: from the bytes of a CDB and its data-out to the result.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -37,7 +37,7 @@ inline std::ostream& operator<<(std::ostream& out, const Op& op) {
   return out << "kind " << int(op.kind) << " at " << op.offset << " + " << op.length;
 }
 
-// What a command came to: just one of good, check, ops, flush and copy.
+// The result of a command: exactly one of good, check, ops, flush and copy.
 struct Outcome {
   bool good = false;
   std::optional<Check> check;
@@ -47,7 +47,7 @@ struct Outcome {
   Bytes data_in;
 };
 
-// Data-out in memory of its just size, so that ASan sees a read beyond it, cut into pieces.
+// Data-out in memory of exactly its size, so that ASan detects reads beyond it, split into pieces.
 class DataOut {
  public:
   explicit DataOut(const Bytes& bytes) {
@@ -75,7 +75,7 @@ class ScsiTest : public ::testing::Test {
   AccessCounters counters{};
   CopyHistory* copies = nullptr;
 
-  // `data_length` is what the fabric expects to transfer.
+  // `data_length` is the fabric's expected transfer length.
   Outcome run(const Bytes& cdb, uint64_t data_length, const Bytes& data_out = {}) const {
     Outcome out;
     const Bytes exact(cdb);  // For ASan: no capacity beyond its size.
@@ -106,15 +106,15 @@ class ScsiTest : public ::testing::Test {
     return out;
   }
 
-  // A command with Data-In and room for all of it.
+  // A command with Data-In and a sufficient transfer length.
   Outcome ask(const Bytes& cdb) const { return run(cdb, 1 << 20); }
-  // A command whose data-out is as long as the fabric expects.
+  // A command whose data-out has the expected transfer length.
   Outcome send(const Bytes& cdb, const Bytes& data_out) const {
     return run(cdb, data_out.size(), data_out);
   }
 };
 
-// `bytes` with another at one place.
+// `bytes` with one byte replaced.
 inline Bytes with(Bytes bytes, size_t at, uint8_t value) {
   bytes.at(at) = value;
   return bytes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// INQUIRY's standard data, and what names the disk: VPD 80 and 83.
+// INQUIRY's standard data, and the designators: VPD 80 and 83.
 #include "tests/unit/scsi_fixture.h"
 
 namespace tcmurbd::scsi {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET LBA STATUS: the op that it is planned as, and the Data-In that is made of what that found.
+// GET LBA STATUS: its op, and the Data-In from the op's result.
 #include "tests/unit/scsi_fixture.h"
 
 namespace tcmurbd::scsi {
@@ -17,7 +17,7 @@ class ScsiLbaStatus : public ScsiTest {
     for (size_t i = 0; i < 8; ++i) bytes[2 + i] = static_cast<uint8_t>(lba >> (56 - 8 * i));
     return bytes;
   }
-  // What is told of `range` of which `mapped` may hold data.
+  // The answer for `range` if `mapped` may hold data.
   Bytes told(const ByteRange& range, const std::vector<ByteRange>& mapped,
              uint64_t data_length = 1 << 20, const Bytes& command = cdb(0)) const {
     Bytes data_in;
@@ -114,7 +114,7 @@ TEST_F(ScsiLbaStatus, TellsLargeNumbers) {
                          0x80, 0, 0, 0,  0x01, 0, 0, 0}));
 }
 
-// PARAMETER DATA LENGTH says what there would be (SPC-4, allocation length).
+// PARAMETER DATA LENGTH is the full length (SPC-4, allocation length).
 TEST_F(ScsiLbaStatus, IsCutToTheAllocationLengthAndWhatTheFabricExpects) {
   const Bytes whole = told({0, 2048}, {{1024, 512}});
   ASSERT_EQ(whole.size(), 56u);

@@ -122,8 +122,8 @@ TEST_F(ScsiOpcodes, RefusesReservedOptions) {
   }
 }
 
-// A bit that the usage map calls not looked at really is not: GROUP NUMBER, DPO and whatever is
-// reserved. From many CDBs, refused ones too, since a bit may count only with others.
+// Bits that are 0 in the usage map are ignored: GROUP NUMBER, DPO and reserved ones. With many
+// CDBs, including refused ones, since a bit may matter only in combination.
 TEST_F(ScsiOpcodes, IgnoresEveryBitThatIsNotInTheUsageMap) {
   std::mt19937 random(1);
   target.unit_serial = "8d6d3a3e";

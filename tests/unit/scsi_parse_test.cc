@@ -100,7 +100,7 @@ TEST_F(ScsiParse, RefusesNaca) {
   }
 }
 
-// What is not in the usage map that we tell must not matter.
+// Bits that are not in the reported usage map must be ignored.
 TEST_F(ScsiParse, LooksAtNoBitOutsideOfTheUsageMap) {
   std::mt19937_64 random(20240601);
   for (const OpcodeRow& row : opcode_table()) {

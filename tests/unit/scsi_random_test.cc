@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random commands: whatever comes, what is planned lies within the disk, the limits and the data. A
-// failure prints the seed; TCMU_RBD_TEST_SEED runs it again.
+// Random commands: every plan is within the disk, the limits and the data. A failure prints the
+// seed; TCMU_RBD_TEST_SEED runs it again.
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -159,7 +159,7 @@ class ScsiRandom : public ScsiTest {
   // 64 objects' worth, as VPD B0 says.
   uint64_t zeroing_bytes_max() const { return uint64_t{64} * disk.object_bytes; }
 
-  // No disk of these tells more.
+  // None of these disks returns more.
   static constexpr uint64_t kReadBackBytesMax = 4 << 20;
 
   void expect_sound_ops(const Outcome& out, uint64_t data_length) const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// WRITE ATOMIC(16): what is served is one write to one object.
+// WRITE ATOMIC(16): one write to one object.
 #include "tests/unit/scsi_fixture.h"
 
 namespace tcmurbd::scsi {
@@ -49,7 +49,7 @@ TEST_F(ScsiWriteAtomic, KeepsAlignmentAndGranularity) {
     EXPECT_EQ(write(32, blocks).check, (Check{0x5, 0x24, 0x00})) << blocks;
 }
 
-// It is atomic all the same.
+// It is atomic anyway.
 TEST_F(ScsiWriteAtomic, ServesMoreThanItTellsWithinOneObject) {
   EXPECT_THAT(write(0, 0x2000).ops, testing::ElementsAre(Op{kWrite, 0, 0x400000}));
   EXPECT_THAT(write(0x1fc0, 0x40).ops, testing::ElementsAre(Op{kWrite, 0x3f8000, 0x8000}));

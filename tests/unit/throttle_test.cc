@@ -12,7 +12,7 @@ using std::chrono::milliseconds;
 class ThrottleTest : public ::testing::Test {
  protected:
   void limit(const RateLimits& limits) { throttle_.set(limits, now_); }
-  // Ops of `bytes` admitted in so many seconds, with all that want to.
+  // The number of ops of `bytes` admitted in so many seconds at full load.
   uint64_t admitted(int seconds, bool changes, uint64_t bytes) {
     uint64_t count = 0;
     for (int tick = 0; tick < seconds * 50; ++tick) {
