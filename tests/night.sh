@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What takes a night: the lab's long variants, one after the other, and beside them the simulation for a night of lives.
+# Overnight tests: the lab's long variants, one after the other, and in parallel the simulation.
 #   night.sh [DIR]   after a build in build/, as root; DIR (build/night) keeps logs and results
-# Ended before its time, it goes on where it was: what has passed with the same build is not run again.
+# After an interruption it continues: tests that passed with the same build are not run again.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 

@@ -33,7 +33,7 @@ build() {
   fi
 }
 
-# check NAME CTEST-OPTIONS...: goes on after failures, to tell all of them.
+# check NAME CTEST-OPTIONS...: continues after failures, to report all of them.
 check() {
   local name=$1 log
   shift

@@ -26,7 +26,7 @@ PAGE = 4096
 BLOCKS = PAGE // 512
 # tcmu-runner's own, as ceph-iscsi sets it.
 OPTIONS = {"tcmu-runner": ";osd_op_timeout=30", "tcmu-rbd": ""}
-# A case that takes longer than this is told as "longer".
+# A case that takes longer than this is reported as "longer".
 PATIENCE_SECONDS = 100
 ON_ITS_WAY_SECONDS = 0.5
 SETTLED_SECONDS = 1
@@ -113,7 +113,7 @@ class Served:
         here, there = self.start(0), self.start(1)
         gateway = self.lab.gateways[0]
         for lba in (self.stuck_lba, self.healthy_lba):
-            recovery.write(here, lba, bytes(MIB), PATIENCE_SECONDS)  # tcmu-runner's lock goes to who reads as well: not there
+            recovery.write(here, lba, bytes(MIB), PATIENCE_SECONDS)  # with tcmu-runner the lock follows reads too: not there
         here.linger(SETTLED_SECONDS)
         stuck = self.break_it(how, gateway, here)
         started = time.monotonic()

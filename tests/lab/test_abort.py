@@ -10,7 +10,7 @@ from lib.recovery import MIB
 
 # The daemon is asked for 20 ms (one), 300 ms (48) and 100 ms (a reset); the rest is for a machine that does other things as well.
 ANSWER_SECONDS = 1
-# tcmu-runner needs 29 s: the figure of a daemon that doesn't abort is told before the test fails.
+# tcmu-runner needs 29 s: the time of a daemon without aborts is printed before the test fails.
 PATIENCE_SECONDS = 40
 # Long enough for a command to be with the OSD, if it goes there.
 ON_ITS_WAY_SECONDS = 0.3
@@ -114,7 +114,7 @@ class AbortTest(recovery.RecoveryTestCase):
 
     @staticmethod
     def hear_of_the_reset(session, commands):
-        session.poll(lambda: all(each.done for each in commands), PATIENCE_SECONDS, "the other session is told")
+        session.poll(lambda: all(each.done for each in commands), PATIENCE_SECONDS, "the other session is notified")
         # The kernel holds each TASK ABORTED, and so the reset, until the next request of that session acknowledges it.
         session.command(cdb.test_unit_ready())
 

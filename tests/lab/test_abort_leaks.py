@@ -11,9 +11,9 @@ from lib.recovery import MIB, Footprint
 
 ABORTS = int(os.environ.get("LAB_ABORTS", "10000"))
 AT_ONCE = 48
-# Below the daemon's fence_after of 5 s: what is aborted in so short a time is nobody's reason to fence.
+# Below the daemon's fence_after of 5 s: commands aborted in so short a time cause no fence.
 HUNG_SECONDS = 2.5
-# All that is aborted in two of such spells fills the ring's data area if it is kept: the third would hang for ever.
+# Leaked commands of two such periods fill the ring's data area: the third would hang forever.
 CONTROL = "max_data_area_mb=8"
 READ_BLOCKS, WRITE_BLOCKS = 96, 8
 FUNCTION_COMPLETE = 0
@@ -116,7 +116,7 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
 
     def assert_nothing_is_open(self):
         status = self.status(self.lun_device)
-        if status:  # tcmu-runner tells nothing
+        if status:  # tcmu-runner has no status
             self.assertEqual([status.get(name) for name in ("commands_open", "detached")], [0, 0], status)
 
 

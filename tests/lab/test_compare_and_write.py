@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""COMPARE AND WRITE as ESXi locks with it: atomic between sessions and between gateways, its miscompares told to the byte."""
+"""COMPARE AND WRITE as used by ESXi's locks: atomic between sessions and gateways, with the exact offset of a miscompare."""
 
 import threading
 

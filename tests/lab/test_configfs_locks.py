@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel holds locks of configfs while somebody waits for it: that must hold up nobody who does not need them."""
+"""The kernel holds configfs locks while a writer waits: this must not delay operations that do not need them."""
 
 import time
 

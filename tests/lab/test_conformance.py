@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""libiscsi's conformance suite, which nobody here wrote, runs to its end; what passes is held, what fails is told."""
+"""libiscsi's conformance suite, an independent test, runs to its end; passed tests must pass, failed ones are reported."""
 
 import re
 import subprocess

@@ -115,7 +115,7 @@ class CopyTest(CopyTestCase):
         self.assert_sense(self.run_copy([(1, 0, BLOCKS, 0, 0)], [self.names[0], name]), 0xA, NOT_REACHABLE)
         self.assertNotEqual(content, b"")
         self.assertEqual(self.content(hidden, 0, 1), bytes(MIB))
-        # In a target of its own, open to all as the first is, it may.
+        # Allowed in a separate target that is open to all like the first one.
         self.iscsi(hidden, iqn="iqn.2026-11.lab:third")
         content = self.fill(self.outside, 0, 0, 1)
         self.run_copy([(0, 1, BLOCKS, 0, 0)], [self.names[0], name]).good()

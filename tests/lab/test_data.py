@@ -90,7 +90,7 @@ class DataTest(testing.LabTestCase):
         self.assertEqual(session.read(3, 1), b"new!" * 128)
 
     def test_names_come_from_configfs(self):
-        """The serial is written after enable, by ceph-iscsi as by this lab; all paths to a disk must tell the same names."""
+        """The serial is written after enable, by ceph-iscsi as by this lab; all paths to a disk must return the same designators."""
         device = self.device(SIZE)
         target = self.iscsi(device)
         # NAA 6, the OUI that LIO uses, the serial's hexadecimal digits.

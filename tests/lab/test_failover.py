@@ -196,7 +196,7 @@ class FailoverTest(recovery.RecoveryTestCase):
         self.assert_daemon_lives()
 
     def test_monitor_hung_as_well(self):
-        """Nobody can fence: commands get BUSY in time, and all is well again without anybody's doing."""
+        """No gateway can fence: commands get BUSY in time, and everything recovers automatically."""
         session = self.serve(options=";osd_op_timeout=5")
         self.hang(self.cluster.mon, *self.cluster.osds)
         old = [session.submit(cdb.write16(self.stuck_lba + BLOCKS * n, BLOCKS), data=b"o" * PAGE) for n in range(4)]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Somebody takes a fence's entry off the blocklist while the fenced writes still hang: they stay fenced all the same.
+"""A fence's blocklist entry is removed while the fenced writes still hang: they stay fenced.
 
-rbd-target-api does so at each start, with all entries that have an address of its own host.
+rbd-target-api does this at each start, with all entries of its host.
 """
 
 import re
@@ -16,10 +16,10 @@ BACK_SECONDS = 3
 
 class FenceRemovedTest(GhostTestCase):
     def assert_put_back(self, fenced):
-        """Soon, and somebody said so."""
+        """Soon, and with a log line."""
         with self.subTest("put back"):
             self.wait_for_entries(fenced, BACK_SECONDS)
-            self.wait_until(lambda: re.search(r"(?m) (warning|error) .*blocklist", self.told()), BACK_SECONDS, "somebody says so")
+            self.wait_until(lambda: re.search(r"(?m) (warning|error) .*blocklist", self.told()), BACK_SECONDS, "a log line reports it")
 
     def told(self):
         return "".join(daemon.log()[start:] for daemon, start in self.logs_before.items())

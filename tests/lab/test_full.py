@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A full cluster, and a pool at its quota: writes are told so at once, all else is served, nobody is fenced, and it ends by itself."""
+"""A full cluster, and a pool at its quota: writes are refused at once, other I/O is served, no fences, and it recovers by itself."""
 
 import re
 import time
@@ -69,9 +69,9 @@ class FullTest(recovery.RecoveryTestCase):
         self.tell(f"writes are good again after {time.monotonic() - started:.1f} s")
         self.assertLess(time.monotonic() - started, AGAIN_SECONDS)
         self.assertEqual(recovery.read(self.here, NEW_LBA, 8), data)
-        self.assertEqual(self.cluster.blocklist(), self.blocklist, "somebody was fenced")
+        self.assertEqual(self.cluster.blocklist(), self.blocklist, "an instance was fenced")
         self.assert_daemon_lives()
-        with self.subTest("told once, and once that it is over"):
+        with self.subTest("reported once, and once when it is over"):
             self.here.linger(1)  # the log may come later than the answers
             told = re.findall(r"the pool (is full|has space again)", self.daemon.log()[self.log_start:])
             self.assertEqual(told, ["is full", "has space again"])

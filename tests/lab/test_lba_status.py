@@ -52,7 +52,7 @@ class LbaStatusTest(testing.LabTestCase):
             image = self.cluster.export(device.name)
             for lba, count, status in runs:
                 if status == 1:
-                    self.assertFalse(any(image[lba * block_size:(lba + count) * block_size]), f"data at {lba}, told to be none")
+                    self.assertFalse(any(image[lba * block_size:(lba + count) * block_size]), f"data at {lba}, reported as deallocated")
             middle = written[0] * OBJECT // block_size + 1
             self.assertEqual(self.runs(session, middle, blocks)[0][0], middle)
             self.assert_sense(session.command(cdb.get_lba_status(blocks), read=4096), 5, 0x2100)

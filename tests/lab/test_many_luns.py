@@ -45,7 +45,7 @@ class ManyLunsTest(testing.LabTestCase):
 
     def assert_busy_lun_answers(self, session):
         started = time.monotonic()
-        # A change of the LUNs is told once to each session, as a unit attention.
+        # A change of the LUNs is reported once to each session, as a unit attention.
         if session.command(cdb.read16(0, 1), read=512).status == CHECK_CONDITION:
             session.read(0, 1)
         self.assertLess(time.monotonic() - started, PATIENCE_SECONDS)

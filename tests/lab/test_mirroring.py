@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""An image with snapshot mirroring that is demoted and promoted while it is served: writes are refused for as long, nobody is fenced."""
+"""An image with snapshot mirroring that is demoted and promoted while it is served: writes are refused meanwhile, no instance is fenced."""
 
 import time
 
@@ -56,11 +56,11 @@ class MirroringTest(recovery.RecoveryTestCase):
         self.tell(f"the first good write after the promotion: {seconds:.1f} s")
         self.assertLess(seconds, AGAIN_SECONDS)
         self.assertEqual(recovery.read(self.here, 0, 8), data)
-        self.assertEqual(self.cluster.blocklist(), self.blocklist, "somebody was fenced")
+        self.assertEqual(self.cluster.blocklist(), self.blocklist, "an instance was fenced")
         self.assert_daemon_lives()
 
     def assert_told_once(self):
-        with self.subTest("told once"):
+        with self.subTest("reported once"):
             told = [line for line in self.daemon.log()[self.log_start:].splitlines() if "primary" in line]
             self.assertEqual(len(told), 1, "\n".join(told))
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel waits for the daemon's answers without a limit of its own: a daemon that dies owing one must not be the end."""
+"""The kernel waits for the daemon's replies without a limit: recovery after a daemon that dies without replying."""
 
 from lib import testing
 from lib.channel import FileError, LabError
@@ -49,7 +49,7 @@ class NetlinkTest(testing.LabTestCase):
             waiting.result(RELEASE_SECONDS)
         except FileError:
             device.resize(32 * MIB)
-        self.assert_sense(session.command(bytes(6)), 6, 0x2A09)  # TEST UNIT READY, told that the capacity changed
+        self.assert_sense(session.command(bytes(6)), 6, 0x2A09)  # TEST UNIT READY: the capacity has changed
         self.assertEqual(session.capacity(), (32 * MIB // 512, 512))
 
     def test_removal_stuck_behind_a_dead_daemon(self):
@@ -61,7 +61,7 @@ class NetlinkTest(testing.LabTestCase):
         except FileError:
             pass
         self.assertFalse(self.gateway.files(["exists", device.path])[0])
-        # The dead daemon's watch stays for the 30 s of the cluster's own patience; a living one's would stay for ever.
+        # The dead daemon's watch stays for the cluster's timeout of 30 s; that of a live one would stay forever.
         self.wait_until(lambda: set(self.cluster.watchers(device.name)) <= set(before), 20, "no living daemon has the image open")
         self.session(self.iscsi(self.device(16 * MIB, image="after"))).write(0, bytes(512))
 
@@ -69,7 +69,7 @@ class NetlinkTest(testing.LabTestCase):
         self.cluster.create_image("early", 16 * MIB)
         device = Device(self.gateway, "early", "rbd/rbd/early", 16 * MIB).create()
         self._remove_later(self.gateway, device.delete)
-        self.assertEqual(self.daemon.stop(), 0)  # which tells the kernel not to wait for answers
+        self.assertEqual(self.daemon.stop(), 0)  # which makes the kernel not wait for replies
         device.enable(RELEASE_SECONDS)
         self.daemon.start()
         self.session(self.iscsi(device)).write(0, bytes(512))

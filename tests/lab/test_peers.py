@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Gateways that want the lock from each other all the time: with an OSD that hangs they don't fence each other without end, and one
-that is dead holds nobody up.
+that is dead delays no other gateway.
 
 LAB_PEERS_SECONDS=N makes the contest longer.
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""An image with a limit of its own (rbd_qos_*): what waits for its turn does not hang, so nobody is fenced for it."""
+"""An image with QoS limits (rbd_qos_*): commands that wait for their turn are not hung, so no instance is fenced."""
 
 import time
 
@@ -38,7 +38,7 @@ class QosTest(recovery.RecoveryTestCase):
                 for number in range(WRITES)]
 
     def assert_nobody_fenced(self):
-        self.assertEqual(self.cluster.blocklist(), self.blocklist, "somebody was fenced")
+        self.assertEqual(self.cluster.blocklist(), self.blocklist, "an instance was fenced")
         self.assert_daemon_lives()
 
     def test_more_at_once_than_the_limit_lets_through(self):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What cannot be served is refused in time and in plain words, and the devices that work do not notice."""
+"""Devices that cannot be served are refused in time with a clear message, and working devices are not affected."""
 
 import string
 import time
@@ -129,7 +129,7 @@ class RefusalsTest(testing.LabTestCase):
         self.assert_still_serving()
 
     def test_image_of_another_size(self):
-        """LIO's dev_size is what hosts would be told: larger than the image, it promises blocks that are not there."""
+        """Hosts see LIO's dev_size: if it is larger than the image, it includes blocks that do not exist."""
         self.cluster.create_image("small", 8 * MIB)
         device = Device(self.gateway, "sized", "rbd/rbd/small", 16 * MIB).create()
         try:

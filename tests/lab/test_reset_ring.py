@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Somebody else resets a device's ring: the kernel has answered all commands, so none of them runs any more."""
+"""Another process resets a device's ring: the kernel has answered all commands, so none of them may run any more."""
 
 from lib import cdb, recovery, testing
 from lib.copying import BLOCKS as MIB_BLOCKS
@@ -74,7 +74,7 @@ class ResetRingTest(GhostTestCase):
 
 class CopyTest(CopyTestCase):
     def test_copies_to_and_from_it(self):
-        """Of another LUN and of its own; what each comes to is its own affair, all is well afterwards."""
+        """Copies of another LUN and of this one; they may fail, but everything works afterwards."""
         devices = [self.device(SIZE, control=CONTROL) for _ in range(2)]
         for device in devices:
             device.set("cmd_time_out", 0)

@@ -126,7 +126,7 @@ class ResizeTest(testing.LabTestCase):
         self.assert_daemon_lives()
 
     def remove_by_force(self, image):
-        """What somebody does with `rados purge` in the wrong pool."""
+        """Like `rados purge` in the wrong pool."""
         number = json.loads(self.cluster.rbd("info", f"rbd/{image}", "--format", "json").stdout)["id"]
         objects = tool("rados", "-c", self.cluster.conf, "-p", "rbd", "ls").stdout.split()
         for name in objects:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What was true when an image was opened and changes while it is served, or was never true: the log says so at once."""
+"""Properties of an image that change while it is served, or were wrong from the start: the log reports them at once."""
 
 import time
 
@@ -31,8 +31,8 @@ class SettingsTest(recovery.RecoveryTestCase):
         self.assert_daemon_lives()
 
     def test_a_feature_is_enabled(self):
-        """Before a gateway has the lock: the tool needs it, and no gateway gives it to the tool. Nothing is served meanwhile: librbd
-        reads an image with a journal only under the lock."""
+        """Before a gateway has the lock: the tool needs it, and gateways do not release it for the tool. Reads are not served
+        meanwhile either: librbd reads an image with a journal only under the lock."""
         self.serve()
         recovery.read(self.here, 0, BLOCKS)
         self.cluster.rbd("feature", "enable", self.image, "journaling")
@@ -51,10 +51,10 @@ class SettingsTest(recovery.RecoveryTestCase):
         self.assert_serving()
 
     def test_no_permission_to_blocklist(self):
-        """Told before it is needed; and when it is, reads at least are served: nobody can say what the dead daemon's writes do."""
+        """Reported before it is needed. After a crash only reads are served, since the dead daemon's writes cannot be fenced."""
         self.cluster.add_user("weak", mon="allow r", osd="allow rwx pool=rbd")
         self.serve(options=";id=weak")
-        with self.subTest("told when it is opened"):
+        with self.subTest("reported at open"):
             self.assert_warned("blocklist")
         self.assert_serving()
         data = recovery.read(self.here, 0, BLOCKS)

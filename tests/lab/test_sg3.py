@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""sg3_utils, which nobody here wrote, on a served disk: what it asks is answered without a complaint, and what it changes is there."""
+"""sg3_utils, an independent implementation, on a served disk: its queries succeed without complaints, and its changes are effective."""
 
 import re
 
@@ -61,7 +61,7 @@ class Sg3Test(testing.LabTestCase):
         script = f"dd if={self.disk} bs=512 skip={lba} count={len(expected) // 512} iflag=direct status=none"
         self.gateway.run(f"{script} | cmp - {self.put('expected', expected)}")
 
-    # --- what the disk tells of itself ---
+    # --- identity and capabilities of the disk ---
 
     def test_identity_and_pages(self):
         self.tool("sg_inq", f"(?s)LIO-ORG.*Unit serial number: {self.device_.serial}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every size of image from 1 MiB to 64 TiB: its capacity is told right, its first and last blocks are where they belong."""
+"""Every size of image from 1 MiB to 64 TiB: its capacity is correct, and its first and last blocks are in the right place."""
 
 from lib import cdb, testing
 from lib.libiscsi import Session

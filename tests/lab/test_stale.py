@@ -23,7 +23,7 @@ OBJECT_PAGES = 4 * MIB // PAGE
 
 
 class Path:
-    """A LUN of its own, by two gateways, of which the second has the lock."""
+    """A separate LUN on two gateways, of which the second has the lock."""
 
     def __init__(self, case, number, pages, options="", cmd_time_out=KERNEL_SECONDS, **image):
         self.case, self.pages, self.hunt = case, pages, Hunt()
@@ -74,7 +74,7 @@ class StaleTest(recovery.RecoveryTestCase):
         self.assert_daemon_lives()
 
     def test_the_daemon_stood_still(self):
-        """Whatever the deadline is, and whoever gave up: the kernel, or a host that dropped its session."""
+        """With any deadline, given up by the kernel or by a host that dropped its session."""
         pages = range(WRITES)
         paths = [Path(self, 0, pages), Path(self, 1, pages, options=";osd_op_timeout=0"), Path(self, 2, pages, cmd_time_out=0)]
         self.daemon.hang()
@@ -99,7 +99,7 @@ class StaleTest(recovery.RecoveryTestCase):
         self.assert_nothing_old([path])
 
     def test_the_machine_stood_still(self):
-        """What a host had sent arrives when the machine goes on, and the other gateway hands over the lock as to anybody."""
+        """Commands of a host arrive when the machine resumes, and the other gateway hands over the lock."""
         self.stand_still(Path(self, 0, range(HOST_WRITES), cmd_time_out=0))
 
     def test_the_machine_stood_still_with_the_lock(self):
@@ -109,7 +109,7 @@ class StaleTest(recovery.RecoveryTestCase):
         self.stand_still(path)
 
     def test_the_lock_came_after_the_kernel_gave_up(self):
-        """Without a deadline of its own a write waits for the lock, whose objects are on an OSD that hangs."""
+        """A write without a deadline waits for the lock, whose objects are on a hung OSD."""
         image, osd, placement = image_with_its_lock_on_one_osd(self.cluster, (self.image_name() for _ in range(200)), SIZE)
         healthy = next(n for n in range(placement.object_count) if placement.data(n) != osd)
         pages = range(healthy * OBJECT_PAGES, healthy * OBJECT_PAGES + WRITES)

@@ -57,7 +57,7 @@ class VaaiTest(testing.LabTestCase):
             session.command(cdb.mode_sense10(page), read=252).good()
         for opcode, action in ((0x89, None), (0x93, None), (0x42, None), (0x9E, 0x10), (0xA3, 0x0A), (0xA3, 0x0C)):
             self.assertTrue(self.supports(session, opcode, action), f"{opcode:#x}")
-        # ATA PASS-THROUGH and a vendor's page: told that there is none, and nothing is upset.
+        # ATA PASS-THROUGH and a vendor's page are refused without side effects.
         self.assertFalse(self.supports(session, 0x85))
         self.refuse(session, bytes([0x85]) + bytes(15), UNKNOWN_OPCODE, 0)
         self.refuse(session, cdb.inquiry(0xC0), INVALID_FIELD)

@@ -39,7 +39,7 @@ class VerifyTest(testing.LabTestCase):
             self.assert_daemon_lives()
 
     def test_verify_reads_the_medium(self):
-        """What somebody else wrote into the pool is seen: nothing is answered from memory."""
+        """Data written directly into the pool is detected: nothing is answered from a cache."""
         device = self.device(SIZE)
         session = self.session(self.iscsi(device))
         data = self.random.randbytes(4096)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Applies each mutation of mutants.txt to a copy of the tree, builds the tests concerned, and tells which of them notice.
+"""Applies each mutation of mutants.txt to a copy of the tree, builds the tests concerned, and reports which of them detect it.
 
   run.py                 all; those that are done in an earlier run with the same --dir are not repeated
   run.py NAME...         only mutants whose names contain one of these
   run.py --list          names, files and whether they apply; nothing is built
 
-The copy is what HEAD has, in --dir (default: a folder under the temp dir, by HEAD's commit), with a build of its own. A
+The copy of HEAD is in --dir (default: a folder under the temp dir, by HEAD's commit), with its own build. A
 mutant is killed when a test fails, crashes or does not end; each test is run until one does. Exits with 1 if a mutant that
 is not known to survive does, or one does not apply.
 """

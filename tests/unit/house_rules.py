@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the tree to the rules of the house: who may include what, how long files and functions are.
+"""Checks the rules of this source tree: allowed includes, lengths of files and functions.
 
 Run without arguments; prints each breach as FILE:LINE: what, and exits with 1 if there is one.
 """
@@ -24,7 +24,7 @@ ALLOWED = {
     "common": (),
     "config": ("common",),
     "rbd_handler/image.h": ("common",),
-    "rbd_handler/task/rate_limits.h": (),  # what an image tells of itself
+    "rbd_handler/task/rate_limits.h": (),  # properties of an image
     "rbd_handler/ring": ("common",),
     "rbd_handler/scsi": ("common", "rbd_handler/image.h"),
     "rbd_handler/task": ("common", "rbd_handler/image.h", "rbd_handler/ring", "rbd_handler/scsi", "rbd_handler/copy",
@@ -111,7 +111,7 @@ def breaches(path):
 
 
 def unlisted_tests(files):
-    """A test that no build file names is never run, and nobody notices."""
+    """A test that is missing in the build files would never run."""
     lists = [path for path in (ROOT / "tests").glob("**/*") if path.name == "CMakeLists.txt" or path.suffix == ".cmake"]
     named = "\n".join(path.read_text() for path in lists)
     for path in files:

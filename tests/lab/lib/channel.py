@@ -13,7 +13,7 @@ AGENT_PORT = 700
 
 
 class LabError(AssertionError):
-    """Something in the lab did not do what it had to: a finding, told with what the guest and the daemon said."""
+    """A failure in the lab, reported with the output of the guest and the daemon."""
 
 
 class GuestTimeout(LabError):
@@ -112,7 +112,7 @@ def _brief(message):
     return (message.get("script") or message.get("argv") or message.get("steps") or message)
 
 
-if __name__ == "__main__":  # channel.py ADDRESS SCRIPT: for a person who looks into a running lab
+if __name__ == "__main__":  # channel.py ADDRESS SCRIPT: to inspect a running lab
     outcome, text = Channel((sys.argv[1], AGENT_PORT)).script(sys.argv[2], 600)
     print(text, end="")
     sys.exit(outcome)

@@ -241,7 +241,7 @@ class Cluster(Images):
                 return b""
 
     def write_object(self, name, data, pool="rbd"):
-        """Replaces an object behind everybody's back."""
+        """Replaces an object without notifying any client."""
         with self._rados.open_ioctx(pool) as ioctx:
             ioctx.write_full(name, data)
 
@@ -256,7 +256,7 @@ class Cluster(Images):
         return {entry["addr"] for entry in self.command("osd blocklist ls") or []}
 
     def remove_from_blocklist(self, addresses):
-        """What rbd-target-api does at its start with all that has an address of its own host."""
+        """Removes all entries with an address of its host, as rbd-target-api does at its start."""
         for address in addresses:
             self.command("osd blocklist", blocklistop="rm", addr=address)
 

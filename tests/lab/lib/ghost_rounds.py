@@ -64,7 +64,7 @@ class GhostTestCase(recovery.RecoveryTestCase):
         self.here = None
 
     def old_writes(self, unmap=False, reset=None):
-        """Sends them and gives up on them, by a reset or aborts; by chance if it is not told which."""
+        """Sends them and gives them up, by a reset or by aborts; at random by default."""
         old = self.send_old(unmap)
         # A reset has the instance fenced at once: unmaps are there to try what is held without a fence.
         if reset is None:
@@ -101,7 +101,7 @@ class GhostTestCase(recovery.RecoveryTestCase):
         # Fences are spaced: 5, 10, 20, 40 s after the one before.
         self.daemon.wait_log(r"fence: done", 90, start)
         fenced = self.cluster.blocklist() - before
-        self.assertTrue(fenced, "nobody was fenced")
+        self.assertTrue(fenced, "no instance was fenced")
         return fenced
 
     def wait_for_entries(self, fenced, seconds):

@@ -68,7 +68,7 @@ class Hunt:
             self._possible[page] = [each for each in self._possible[page] if each.version >= change.version]
 
     def check(self, page, content, where):
-        """One page as somebody has read it just now, with no write of it begun in the meantime."""
+        """One page as read just now, with no write of it started in the meantime."""
         possible = self._possible[page]
         if any(each.content(page) == content for each in possible):
             return
@@ -124,7 +124,7 @@ class Hunt:
         return False
 
     def look(self, sessions, pages, seconds):
-        """Reads pages by all of the sessions, {name: session}, for a while; at least once. All ghosts of a time are told."""
+        """Reads pages by all of the sessions, {name: session}, for a while; at least once. Reports all ghosts found at a time."""
         end = time.monotonic() + seconds
         while True:
             ghosts = [ghost for page in pages for name, session in sessions.items() if (ghost := self._ghost(page, name, session))]

@@ -25,7 +25,7 @@ def check_kernel():
         subprocess.run(["modprobe", "-q", module], check=False)
         if not os.path.isdir(f"/sys/module/{module}"):
             raise Unfit(f"the kernel {os.uname().release} has no module {module} (TCMU, CONFIG_TCM_USER2, and LIO's fabrics). "
-                        "Install a kernel that has it, or run without --host: that brings a kernel of its own")
+                        "Install a kernel that has it, or run without --host, which uses a private kernel")
     if not os.path.isdir(f"{_CONFIGFS}/target"):
         subprocess.run(["mount", "-t", "configfs", "none", _CONFIGFS], check=False)
     if not os.path.isdir(f"{_CONFIGFS}/target/core"):
@@ -35,7 +35,7 @@ def check_kernel():
 def check_cluster(conf):
     if not os.access(conf, os.R_OK):
         raise Unfit(f"there is no {conf}: this host is no client of a Ceph cluster. Set CEPH_CONF if it lies elsewhere, "
-                    "or run without --host: that makes a cluster of its own")
+                    "or run without --host, which uses a private cluster")
     status = subprocess.run(["ceph", "-c", conf, "--connect-timeout", "10", "health"], capture_output=True, text=True)
     if status.returncode != 0:
         raise Unfit(f"the cluster of {conf} does not answer: {status.stderr.strip() or status.returncode}")

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 
-# In a process of its own: a read that hangs with the cluster can be given up.
+# In a separate process: a read that hangs with the cluster can be abandoned.
 _READ_SCRIPT = """
 import os, rados, rbd, sys
 conf, pool, name, offset, length = sys.argv[1:]

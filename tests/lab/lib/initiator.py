@@ -28,7 +28,7 @@ class OpenIscsi:
         return self.gateway.run(f"iscsiadm -m node -T {self.target.iqn} -p {self.target.portal} {words}", timeout, check)
 
     def login(self):
-        # Without systemd nobody starts iscsid for iscsiadm.
+        # Without systemd, iscsid must be started for iscsiadm.
         self.gateway.run("pgrep -x iscsid > /dev/null || iscsid")
         self._admin("-o new")
         for name, value in (("node.session.timeo.replacement_timeout", self.replacement_timeout), ("node.startup", "manual")):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A world of its own for one lab: processes, network, mounts and files that vanish together.
+"""Namespaces for one lab: its processes, network, mounts and files are removed together.
 
 A lab starts daemons, kernels, bridges and gigabytes of storage. Cleaning those up by code would leave traces whenever the
 code does not get to run (kill -9, a power cut, a bug), so nothing is cleaned up by code: the lab lives in fresh namespaces and
@@ -23,7 +23,7 @@ _CLONE_NEWPID, _CLONE_NEWNET = 0x20000000, 0x40000000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _PR_SET_PDEATHSIG = 1
 
-# A body that was told to end gets this long to say goodbye; then its namespace is killed.
+# Time for a body to end after a signal; then its namespace is killed.
 _FAREWELL_SECONDS = 20
 
 # Debian's own interpreter has the python3-rados module that the lab depends on; a user's may not.
@@ -56,7 +56,7 @@ def _mount_point():
         if os.path.isdir(candidate) and not os.path.islink(candidate) and not covers:
             usable.append(candidate)
     if usable:
-        return min(usable, key=lambda path: len(os.listdir(path)))  # an empty one hides nothing of anybody
+        return min(usable, key=lambda path: len(os.listdir(path)))  # an empty one hides no files
     raise RuntimeError("no directory to mount the lab's tmpfs on: one of /mnt, /media, /srv, /opt must exist")
 
 

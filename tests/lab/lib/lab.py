@@ -76,7 +76,7 @@ class Lab:
         return gateway
 
     def device(self, gateway, image, size, create=True, name=None, options="", control="max_data_area_mb=64", pool="rbd"):
-        """A device that serves `image` of `size` bytes; makes the image unless told otherwise."""
+        """A device that serves `image` of `size` bytes; creates the image by default."""
         if create:
             self.cluster.create_image(image, size, pool)
         made = Device(gateway, name or image, f"rbd/{pool}/{image}{options}", size, control=control).create()

@@ -8,7 +8,7 @@ from .channel import FileError, GuestTimeout, LabError
 
 TARGET = "/sys/kernel/config/target"
 IQN = "iqn.2026-11.lab:target"
-# The kernel waits for the daemon's answer for ever; a daemon that needs longer than this has hung it.
+# The kernel waits for the daemon's reply without a limit; a daemon that needs longer than this is considered hung.
 ENABLE_SECONDS = 40
 
 

@@ -79,7 +79,7 @@ class RecoveryTestCase(testing.LabTestCase):
             osd.resume()
 
     def lun(self, size=64 * MIB, gateway=None, cmd_time_out=0, iqn=IQN, **options):
-        """(device, iSCSI target), set up as ceph-iscsi does: the kernel itself has no patience limit, unless told otherwise."""
+        """(device, iSCSI target), set up as ceph-iscsi does: without a cmd_time_out by default."""
         device = self.device(size, gateway=gateway, **options)
         device.set("cmd_time_out", cmd_time_out)
         self.addCleanup(self._report_status, device)
@@ -107,7 +107,7 @@ class RecoveryTestCase(testing.LabTestCase):
         self.lab.daemons.pop(gateway.number, None)
 
     def status(self, device, gateway=None):
-        """What the daemon tells of a device; None from tcmu-runner, which has no such tool."""
+        """The daemon's status of a device; None for tcmu-runner, which has no such tool."""
         if daemon_under_test() == "tcmu-runner":
             return None
         tool = os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl")
@@ -119,7 +119,7 @@ class RecoveryTestCase(testing.LabTestCase):
             try:
                 print(f"{device.gateway.name}: {self.status(device, device.gateway)}", file=sys.stderr)
             except (LabError, StopIteration) as error:
-                print(f"{device.gateway.name} tells no status: {error}", file=sys.stderr)
+                print(f"{device.gateway.name} returns no status: {error}", file=sys.stderr)
 
     def tell(self, figure):
         print(f"\n  {figure}", flush=True)

@@ -24,7 +24,7 @@ from .libiscsi import CHECK_CONDITION, Session
 from .lio import IscsiTarget, LoopTarget
 
 _lab = None
-# What a kernel says of its own faults.
+# Messages of kernel faults.
 _KERNEL_TROUBLE = r"WARNING: CPU|BUG:|Oops|INFO: task .* blocked for more"
 
 # A run that failed is repeated with the same choices: LAB_SEED=N.
@@ -75,7 +75,7 @@ class LabTestCase(unittest.TestCase):
     """A test with gateway 0 and its daemon running. What it makes through these methods is removed at its end."""
 
     daemon_options = {}
-    time_limit = 240  # seconds for one test; what hangs is told by the place where it hangs
+    time_limit = 240  # seconds for one test; a hung test is reported with its stack
 
     def setUp(self):
         signal.signal(signal.SIGALRM, self._too_long)
@@ -137,7 +137,7 @@ class LabTestCase(unittest.TestCase):
         return f"{self.id().rsplit('.', 1)[1].replace('test_', '')[:40]}-{self._images}"
 
     def device(self, size, gateway=None, **options):
-        """A device with an image of its own."""
+        """A device with its own image."""
         made = self.lab.device(gateway or self.gateway, options.pop("image", None) or self.image_name(), size, **options)
         self._remove_later(made.gateway, made.delete)
         return made
@@ -169,7 +169,7 @@ class LabTestCase(unittest.TestCase):
     def _remove(gateway, kernel, function, arguments):
         if gateway.process is not kernel:
             return  # what that kernel had is gone with it
-        # The test may have removed it itself; a hang is a finding all the same.
+        # The test may have removed it itself; a hang is a failure anyway.
         try:
             function(*arguments)
         except OSError:

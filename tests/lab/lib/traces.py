@@ -32,5 +32,5 @@ def inner_world(pid):
         init = int(children.read().split()[0])
     world = namespace(init)
     if world == namespace("self"):
-        raise AssertionError(f"process {pid} has no namespace of its own")
+        raise AssertionError(f"process {pid} has no separate namespace")
     return init, world
