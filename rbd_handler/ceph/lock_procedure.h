@@ -4,7 +4,7 @@
 //
 //   own watch there? --no--> fails: this gateway was away
 //        | yes
-//   who holds it? --nobody------------------------------------------> acquire -> newest map
+//   who holds it? --none--------------------------------------------> acquire -> newest map
 //        | other, known to be fenced -------------> newest map -> break ---^
 //        | other --ask on the channel--> released -> who holds it?         |
 //                        |         \-> must wait -> fails                  |

@@ -20,12 +20,12 @@ using Protocol = asio::local::stream_protocol;
 
 namespace {
 
-// Requests are a word or two; a longer line is somebody's mistake.
+// Requests are one or two words; a longer line is an error.
 constexpr size_t kRequestBytesMax = 4096;
-// A client that says nothing, or does not read, holds its connection this long.
+// Timeout of a client that does not send or read.
 constexpr std::chrono::seconds kConnectionLife{10};
-// After an accept that failed for lack of descriptors or memory: the connection stays in the queue,
-// so the next try would fail at once, and so on.
+// Delay after an accept failed for lack of descriptors or memory: the connection stays in the
+// queue, so that the next attempt would fail at once.
 constexpr std::chrono::milliseconds kAcceptAgain{250};
 
 struct Connection : std::enable_shared_from_this<Connection> {
@@ -66,7 +66,7 @@ struct Connection : std::enable_shared_from_this<Connection> {
 ControlSocket::ControlSocket(asio::io_context& control, std::string path, Handler handler)
     : path_(std::move(path)), handler_(std::move(handler)), acceptor_(control), again_(control) {
   unlink(path_.c_str());
-  const mode_t before = umask(0177);  // The file must never be there with a wider mode.
+  const mode_t before = umask(0177);  // The file must never exist with a wider mode.
   error_code error;
   acceptor_.open();
   error = acceptor_.bind(Protocol::endpoint(path_), error);

@@ -17,12 +17,12 @@ namespace tcmurbd::admin {
 class ControlSocket {
  public:
   using Reply = std::function<void(std::string answer)>;
-  // Gets the line without its end; what it gives to `reply`, now or later, is sent as it is. Must
+  // Gets the line without its line end; calls `reply`, now or later, with the data to send. Must
   // not block.
   using Handler = std::function<void(std::string_view request, Reply reply)>;
 
-  // Takes the place of a socket left by a dead daemon (the instance lock says that it is dead).
-  // Throws boost::system::system_error when the path can't be bound.
+  // Replaces the socket of a dead daemon (which does not hold the instance lock). Throws
+  // boost::system::system_error if the path cannot be bound.
   ControlSocket(boost::asio::io_context& control, std::string path, Handler handler);
   // Removes the socket's file.
   ~ControlSocket();

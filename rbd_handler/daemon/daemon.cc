@@ -54,15 +54,15 @@ int Daemon::run() {
   return exit_code_;
 }
 
-// The process can't go on: what it served gives BUSY until a successor takes it over, and the
-// kernel's writers do not wait for answers that nobody will give.
+// The process must exit: its devices return BUSY until a successor takes them over, and the
+// kernel's writers do not wait for replies that will never come.
 void Daemon::leave_all_blocked() {
   for (const auto& [minor, lun] : luns_) block(lun->entry());
   if (!netlink_) return;
   if (auto wanted = netlink_->request_replies(false); !wanted) log_.warning("{}", wanted.error());
 }
 
-// Each reactor's thread. An exception ends the process in order, on the control thread.
+// Each reactor's thread. After an exception, the control thread ends the process cleanly.
 void Daemon::run_reactor(Reactor& reactor) {
   try {
     reactor.loop.run();
@@ -78,8 +78,8 @@ bool Daemon::start() {
     return false;
   }
   netlink_ = std::make_unique<kernel::NetlinkChannel>(std::move(*channel));
-  // Events are ours from here on. Those who still wait for a dead predecessor's answer get an error
-  // and may retry.
+  // This process handles events from here on. Writers that still wait for a reply of a dead
+  // predecessor get an error and may retry.
   if (auto released = kernel::release_netlink_waiters(); !released)
     log_.warning("{}", released.error());
   if (auto wanted = netlink_->request_replies(true); !wanted) {
@@ -150,7 +150,7 @@ void Daemon::take_over_one(const kernel::UioEntry& entry) {
   });
 }
 
-// Nobody serves its ring: initiators get BUSY now and not a time-out for each command.
+// No daemon serves its ring: initiators get BUSY at once instead of a timeout for each command.
 void Daemon::block(const kernel::UioEntry& entry) {
   const auto blocked = kernel::ConfigfsDevice(entry.name).block(true);
   if (blocked) {
@@ -189,8 +189,8 @@ void Daemon::read_netlink() {
   wait_for_netlink();
 }
 
-// Events were lost: nobody can say whose, so whoever waits is let go with an error, and the devices
-// are compared with those that are there.
+// Events were lost. It is unknown which ones, so all waiting writers get an error, and the devices
+// are rescanned.
 void Daemon::rescan() {
   log_.warning("netlink events were lost, rescanning all devices");
   if (auto released = kernel::release_netlink_waiters(); !released)
@@ -231,7 +231,7 @@ void Daemon::on_event(const Event& event) {
 void Daemon::on_added(const Event& event) {
   const auto name = kernel::parse_device_name(event.device);
   if (!name || !name->is_rbd()) {
-    // An error, not silence: with nobody to serve it, its enable would hang for ever.
+    // Always reply: without a reply, its enable would hang forever.
     log_.error("{}: refused: {}", event.device,
                name ? "only devices of subtype rbd are served here" : name.error());
     return reply(event, -ENOENT);
@@ -245,12 +245,12 @@ void Daemon::on_added(const Event& event) {
   const kernel::UioEntry entry{event.minor, *name};
   try {
     make_lun(entry, std::move(*spec))->open(Origin::kAdded, [this, event](int status) {
-      // A failed one is unregistered by the kernel without a REMOVED event.
+      // The kernel unregisters a failed device without a REMOVED event.
       if (status != 0) luns_.erase(event.minor);
       reply(event, status);
     });
   } catch (const std::system_error& error) {
-    // Out of threads, descriptors or memory: this device's failure and nobody else's.
+    // Out of threads, descriptors or memory: only this device fails.
     log_.error("{}: refused: {}", event.device, error.what());
     if (luns_.erase(event.minor) != 0) reply(event, -ENOMEM);
   }
@@ -326,12 +326,13 @@ void Daemon::reload() {
   sd_notify(0, "READY=1");
 }
 
-// Blocks and drains all LUNs side by side; each is bounded by device.drain_timeout.
+// Blocks and drains all LUNs in parallel; each is bounded by device.drain_timeout.
 void Daemon::shut_down() {
   if (stopping_) return;
   stopping_ = true;
   sd_notify(0, "STOPPING=1");
-  // Nobody answers from here on: new devices must not wait for us. A successor takes them over.
+  // No replies from here on: new devices must not wait for this process. A successor takes them
+  // over.
   if (auto wanted = netlink_->request_replies(false); !wanted) log_.warning("{}", wanted.error());
   auto left = std::make_shared<size_t>(luns_.size() + 1);
   const auto one_done = [this, left](int) {
@@ -347,7 +348,7 @@ void Daemon::answer_control(std::string_view request, admin::ControlSocket::Repl
   if (request != "status")
     return reply(R"({"error": "unknown request; known: status"})"
                  "\n");
-  // Answers when the last LUN's part, which holds a reference too, has come.
+  // Replies when the last LUN, which holds a reference too, has reported.
   struct Answer {
     explicit Answer(admin::ControlSocket::Reply to) : reply(std::move(to)) {}
     ~Answer() { reply(status_json(devices)); }
@@ -360,8 +361,8 @@ void Daemon::answer_control(std::string_view request, admin::ControlSocket::Repl
   }
 }
 
-// Opens the image as a LUN would, and closes it. What hangs in RADOS keeps its job's thread; the
-// bus service answers the caller in time.
+// Opens the image as a LUN would, and closes it. If it hangs in RADOS, the job's thread stays
+// blocked; the bus service answers the caller in time.
 void Daemon::check_config(const std::string& dev_config, BusService::Answer answer) {
   auto spec = parse_dev_config(dev_config);
   if (!spec) return answer(std::unexpected(spec.error()));

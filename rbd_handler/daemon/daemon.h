@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon: the control loop that hears the kernel, the signals and tcmu-rbdctl, and the reactors
-// that the LUNs are spread over. Every event of the kernel is answered, in time, also when serving
-// the device fails: a configfs writer that is not answered hangs for ever.
+// The daemon: the control loop, which handles events of the kernel, signals and tcmu-rbdctl, and
+// the reactors, among which the LUNs are distributed. Every kernel event is answered in time, also
+// when serving the device fails: a configfs writer without a reply hangs forever.
 #pragma once
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -26,12 +26,12 @@
 
 namespace tcmurbd {
 
-// Puts the config's log section in force, for all Logs.
+// Applies the log section of the configuration to all Logs.
 void apply_log_settings(const Config::Log& settings);
 
 class Daemon {
  public:
-  // `read_config` is asked at SIGHUP, on the control thread.
+  // `read_config` is called at SIGHUP, on the control thread.
   using ReadConfig = std::function<std::expected<Config, std::string>()>;
   Daemon(Config config, ReadConfig read_config);
   ~Daemon();
@@ -87,7 +87,7 @@ class Daemon {
   std::unique_ptr<admin::ControlSocket> socket_;
   std::unique_ptr<BusService> bus_;
   std::map<uint32_t, std::shared_ptr<Lun>> luns_;  // By UIO minor.
-  size_t starting_ = 0;  // LUNs being taken over whose first outcome is not known.
+  size_t starting_ = 0;  // LUNs being taken over without a first result yet.
   bool stopping_ = false;
   int exit_code_ = 0;
 };

@@ -18,11 +18,11 @@ namespace tcmurbd {
 namespace {
 
 constexpr const char* kDefaultConfig = "/etc/tcmu-rbd/tcmu-rbd.yaml";
-// At the end, for the last lines; a log that nobody reads does not keep the process.
+// Time to write the last lines; a log without a reader must not block the exit.
 constexpr std::chrono::seconds kLogPatience{1};
 
-// The default file may be absent: then all is default. One that was asked for by name must be
-// there.
+// The default file is optional: without it, the defaults apply. A file given by --config must
+// exist.
 std::expected<Config, std::string> read_config(const std::string& path, bool named) {
   if (!named && access(path.c_str(), F_OK) != 0 && errno == ENOENT) return Config{};
   return load_config(path);
@@ -30,11 +30,11 @@ std::expected<Config, std::string> read_config(const std::string& path, bool nam
 
 void prepare_process() {
   signal(SIGPIPE, SIG_IGN);
-  // A disk of ours may be mounted on this very host: memory that we ask for while we serve it must
-  // not be freed by writing to it. Fails without CAP_SYS_RESOURCE; then such a mount can deadlock,
-  // nothing else.
+  // A disk served by this daemon may be mounted on this host: memory allocations while serving it
+  // must not cause writeback to it. Without CAP_SYS_RESOURCE this fails, and such a mount can
+  // deadlock.
   prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
-  // Each LUN's client instance has some twenty descriptors; the soft limit of 1024 ends at about 40
+  // Each LUN's client instance has about twenty descriptors; the soft limit of 1024 allows about 40
   // LUNs.
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -74,7 +74,7 @@ int run(int argc, char** argv) {
   prepare_process();
   Daemon daemon(*config, [path, named = named->count() != 0] { return read_config(path, named); });
   const int code = daemon.run();
-  // No destructors, no exit handlers: threads may hang in librbd until an OSD comes back.
+  // No destructors or exit handlers: threads may hang in librbd as long as an OSD does.
   unlink(config->paths.control_socket.c_str());
   Log::drain(kLogPatience);
   _exit(code);

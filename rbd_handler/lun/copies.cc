@@ -16,10 +16,10 @@ using scsi::Result;
 
 namespace {
 
-// A LUN whose cluster hangs must not take all shares: its copies, and the memory that their reads
+// A LUN with a hung cluster must not use all shares: its copies, and the memory that their reads
 // may still write to, stay until their ops end.
 constexpr ptrdiff_t kCopiesPerLunMax = 4;
-// More than hosts have under way at a time; who comes then gets BUSY.
+// More than hosts have in flight at a time; further copies get BUSY.
 constexpr size_t kWaitingMax = 128;
 
 }  // namespace
@@ -94,7 +94,7 @@ void CopyDesk::serve_waiting() {
   }
 }
 
-// A share of the memory for copies: given back wherever the last of it ends.
+// A share of the memory for copies: released when its last user ends.
 std::shared_ptr<void> CopyDesk::take_share(const Lun& own) {
   running_.push_back(&own);
   return {nullptr, [desk = weak_from_this(), &control = control_, key = &own](void*) {
@@ -107,7 +107,7 @@ std::shared_ptr<void> CopyDesk::take_share(const Lun& own) {
           }};
 }
 
-// The disks as they are in its turn: a LUN may have gone or changed its size meanwhile.
+// The current disks: a LUN may have been removed or resized meanwhile.
 CopyDesk::Answer CopyDesk::make_order(const Waiting& waiting) {
   const auto refused = [](const scsi::Sense& sense) {
     return std::unexpected(Result::check(sense));
@@ -127,7 +127,7 @@ CopyDesk::Answer CopyDesk::make_order(const Waiting& waiting) {
   auto extents = scsi::plan_copy(waiting.request, disks);
   if (!extents) return refused(extents.error());
   order.extents = *extents;
-  // A command that is older is answered by the kernel itself, and the initiator may write over what
+  // The kernel itself answers an older command, and the initiator may write over the blocks that
   // the copy still writes.
   order.bound = waiting.named.kernel_limit * 4 / 5;
   order.budget = take_share(*waiting.own);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where EXTENDED COPY commands wait for their turn and get their disks: has a job find the LUNs of
-// this daemon that a command names and ask configfs whether it may (named_luns.h), and bounds how
-// many copies run. The copies of a LUN keep their order.
+// Schedules EXTENDED COPY commands: a job finds the LUNs of this daemon that a command names and
+// checks access in configfs (named_luns.h); limits the number of running copies. The copies of a
+// LUN keep their order.
 //
 // Thread: control. It reads no configfs itself.
 #pragma once
@@ -24,11 +24,11 @@ class CopyDesk : public std::enable_shared_from_this<CopyDesk> {
  public:
   explicit CopyDesk(boost::asio::io_context& control) : control_(control) {}
 
-  // `lun` serves from now on, or does so no more.
+  // `lun` is served from now on, or not any more.
   void add(std::shared_ptr<Lun> lun);
   void remove(const Lun& lun);
 
-  // A copy that came to `own`; `run` is told to begin, in its turn.
+  // A copy that `own` received; starts `run` when it is its turn.
   void order(std::shared_ptr<Lun> own, scsi::CopyRequest request,
              std::shared_ptr<reactor::CopyRun> run);
 
@@ -37,7 +37,7 @@ class CopyDesk : public std::enable_shared_from_this<CopyDesk> {
     std::shared_ptr<Lun> own;
     scsi::CopyRequest request;
     std::shared_ptr<reactor::CopyRun> run;
-    std::vector<std::shared_ptr<Lun>> luns;  // Asked about; then those that are named.
+    std::vector<std::shared_ptr<Lun>> luns;  // The candidates; later the named ones.
     NamedLuns named;
   };
   using Answer = std::expected<reactor::CopyOrder, scsi::Result>;
@@ -50,9 +50,9 @@ class CopyDesk : public std::enable_shared_from_this<CopyDesk> {
 
   boost::asio::io_context& control_;
   std::vector<std::shared_ptr<Lun>> luns_;
-  size_t searching_ = 0;  // Whose LUNs a job looks for.
+  size_t searching_ = 0;  // The number of copies whose LUNs a job searches for.
   std::deque<Waiting> waiting_;
-  std::vector<const Lun*> running_;  // To whom each copy came whose memory is not free yet.
+  std::vector<const Lun*> running_;  // The LUN of each copy whose memory is not released yet.
 };
 
 }  // namespace tcmurbd

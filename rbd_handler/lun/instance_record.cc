@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Far above "[v2:10.0.0.1:0/3706536469,v1:...]" with IPv6; what is longer was not written by us.
+// Far above "[v2:10.0.0.1:0/3706536469,v1:...]" with IPv6; anything longer is invalid.
 constexpr size_t kAddressBytesMax = 512;
 
 bool plausible(const std::string& address) {
@@ -22,7 +22,7 @@ bool plausible(const std::string& address) {
   for (const char c : address) {
     if (std::isgraph(static_cast<unsigned char>(c)) == 0) return false;
   }
-  return address.find('/') != std::string::npos;  // With its nonce: never a whole host.
+  return address.find('/') != std::string::npos;  // With a nonce: never a whole host.
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Remembers, beyond the death of this process, which client instance may have writes under way for
-// a device: one small file per device. Whoever serves the device next fences that instance first;
-// else a write of the dead could land over a newer one of the living. On a tmpfs: a host that
-// reboots has lost its sessions, and the next owner of the lock, whoever it is, breaks it.
-// BLOCKS as files do: worker threads. Errors are one line for the operator.
+// Records the client instance that may have writes in flight for a device, for the case that this
+// process dies: one small file per device. A successor fences that instance first; otherwise its
+// writes could be applied over newer ones. A tmpfs is sufficient: a host that reboots has lost its
+// sessions, and the next owner breaks the lock. BLOCKS as files do: worker threads. Errors are one
+// line for the operator.
 #pragma once
 
 #include <expected>
@@ -16,12 +16,12 @@ class InstanceRecord {
   // `hba` and `device` as in configfs, so without a slash.
   InstanceRecord(const std::string& directory, const std::string& hba, const std::string& device);
 
-  // The address that is remembered; empty: none.
+  // The recorded address; empty: none.
   std::expected<std::string, std::string> read() const;
-  // Before the instance's first write. Replaces what was there, at once or not at all.
+  // Called before the instance's first write. Replaces the record atomically.
   std::expected<void, std::string> write(const std::string& address) const;
-  // Nothing of this instance is under way any more, or it is fenced. Forgets it, unless another has
-  // been written over it meanwhile: a device may be gone and back before its old image is closed.
+  // This instance has no ops in flight any more, or is fenced. Removes the record, unless it has
+  // another address now: a device may be removed and created again before its old image is closed.
   void remove(const std::string& address) const;
 
  private:

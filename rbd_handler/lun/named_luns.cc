@@ -49,7 +49,7 @@ class Search {
     return named;
   }
 
-  // What was read last tells where to look, what is read now decides: serials change, if seldom.
+  // The cached identity selects the candidate, a new read decides: serials can change.
   std::optional<size_t> find(const scsi::CopyCscd& cscd) {
     if (is_named_now(0, cscd)) return 0;
     for (const bool known : {true, false}) {

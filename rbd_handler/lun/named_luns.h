@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which LUNs of this daemon an EXTENDED COPY names, and whether whoever may have sent it reaches
-// them: by what configfs says now. It reads many files of configfs and lists its directories, whose
-// locks the kernel holds while somebody removes a LUN and waits for its hung commands.
+// Finds the LUNs of this daemon that an EXTENDED COPY names, and checks whether every possible
+// sender has access to them, using the current configfs. It reads many files and directories of
+// configfs, whose locks the kernel holds while a LUN is removed and its hung commands are waited
+// for.
 //
-// Thread: one of its own. BLOCKS, for as long as the kernel holds such a lock.
+// Thread: a separate one. BLOCKS as long as the kernel holds such a lock.
 #pragma once
 
 #include <cstdint>
@@ -25,25 +26,25 @@ namespace tcmurbd {
 struct KnownLun {
   kernel::DeviceName name;
   scsi::TargetFacts identity;           // As last read.
-  std::optional<scsi::DiskFacts> disk;  // Nothing: it does not serve.
+  std::optional<scsi::DiskFacts> disk;  // No value: it is not served.
 };
 
 struct NamedLuns {
-  // Each LUN that is named, once; places in what was asked about. The extents' numbers are places
-  // herein.
+  // Each named LUN once, as an index in the `luns` argument. The extents' disk numbers are indexes
+  // in this vector.
   std::vector<size_t> luns;
-  std::vector<uint16_t> of_cscd;  // For each CSCD its place in `luns`.
-  Duration kernel_limit{};        // Of the LUN that the copy came to; see ConfigfsDevice.
+  std::vector<uint16_t> of_cscd;  // For each CSCD its index in `luns`.
+  Duration kernel_limit{};        // Of the LUN that received the copy; see ConfigfsDevice.
 };
 
 struct NamedLunsAnswer {
   std::expected<NamedLuns, scsi::Sense> found;
   std::string refusal;  // A line for the log; may be empty.
-  // What was read on the way, by place.
+  // The identities that were read, by index.
   std::vector<std::pair<size_t, scsi::TargetFacts>> identities;
 };
 
-// `luns.front()` is the one that the copy came to. `root` stands before /sys: "/" or a test's tree.
+// `luns.front()` received the copy. `root` is the prefix of /sys: "/" or a test tree.
 NamedLunsAnswer find_named_luns(const scsi::CopyRequest& request, std::span<const KnownLun> luns,
                                 const std::string& root = "/");
 
