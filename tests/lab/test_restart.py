@@ -123,8 +123,8 @@ class ControlTest(testing.LabTestCase):
         self.addCleanup(self.daemon.write_config, "")
         session = self.session(self.iscsi(self.device(16 * MIB)))
         self.reload("log:\n  level: debug\n", "settings reloaded")
-        self.reload("log:\n  level: loud\n", r"the old settings stay: \S*:2: log\.level: 'loud'")
-        self.reload("reactor:\n  threads: 2\n", "change only with a restart")
+        self.reload("log:\n  level: loud\n", r"the old settings stay in effect: \S*:2: log\.level: 'loud'")
+        self.reload("reactor:\n  threads: 2\n", "take effect after a restart")
         session.write(0, bytes(512))
 
     def test_a_second_daemon_is_refused(self):
