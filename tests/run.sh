@@ -27,7 +27,7 @@ build() {
   shift 2
   say "building in $dir"
   # shellcheck disable=SC2086
-  if ! { cmake -S . -B "$dir" -G Ninja "$@" > /dev/null && cmake --build "$dir" --target $targets; }; then
+  if ! { cmake -S . -B "$dir" -G Ninja -DTCMU_RBD_WERROR=ON "$@" > /dev/null && cmake --build "$dir" --target $targets; }; then
     echo "run.sh: the build in $dir failed" >&2
     exit 1
   fi
