@@ -13,7 +13,7 @@ bool shown_as_is(char c) { return c >= 0x20 && c < 0x7f && c != '\'' && c != '\\
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string Quoted::operator()(std::string_view text) const {
   const bool cut = text.size() > kQuotedBytesMax;
   std::string out = "'";
   for (const char c : text.substr(0, kQuotedBytesMax)) {

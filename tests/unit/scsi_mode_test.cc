@@ -144,11 +144,13 @@ TEST_F(ScsiMode, AcceptsAListThatSaysNothing) {
 
 TEST_F(ScsiMode, RefusesEachOtherBitOfAPage) {
   for (const Bytes& page : {kRecovery, kCaching, kControl, kExceptions}) {
+    Bytes list = Bytes(4) + page;
     for (size_t at = 0; at < page.size(); ++at) {
       for (int bit = 0; bit < 8; ++bit) {
-        const uint8_t changed = page[at] ^ static_cast<uint8_t>(1 << bit);
-        const Bytes list = Bytes(4) + with(page, at, changed);
+        const auto flip = static_cast<uint8_t>(1 << bit);
+        list[4 + at] ^= flip;
         const Outcome out = send(select6(list), list);
+        list[4 + at] ^= flip;
         if (at == 0 && bit == 7) {
           EXPECT_TRUE(out.good) << "PS is reserved here";
         } else {
