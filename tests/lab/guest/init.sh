@@ -15,7 +15,9 @@ mount -n -t devpts devpts /dev/pts
 mount -n -t tmpfs shm /dev/shm
 ln -s /proc/self/fd /dev/fd
 # The one directory of the host that this gateway may write to.
-mount -n -t hostfs none /run/gw -o "$LAB/gw$GW"
+# Linux 6.11 and later take it as the option hostfs=; older ones take that word for a part of the path and fail.
+own=$LAB/gw$GW
+mount -n -t hostfs none /run/gw -o "hostfs=$own" 2> /dev/null || mount -n -t hostfs none /run/gw -o "$own"
 
 hostname "gw$GW"
 ip link set lo up

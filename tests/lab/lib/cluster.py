@@ -91,8 +91,9 @@ class CephProcess:
 
     def start(self):
         with open(self._output, "ab") as output:
+            # At "/" as systemd does it: osd_class_dir of Debian 13's Ceph is relative to that.
             self.process = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+                self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/")
 
     def hang(self):
         """Returns when all of its threads have stopped: until then it may still serve."""

@@ -10,7 +10,7 @@
 import ctypes
 import select
 import time
-from ctypes import c_char_p, c_int, c_size_t, c_ubyte, c_uint32, c_void_p
+from ctypes import c_char_p, c_int, c_size_t, c_ubyte, c_uint32, c_uint64, c_void_p
 from urllib.parse import urlparse
 
 from . import cdb
@@ -32,7 +32,9 @@ class _Data(ctypes.Structure):
 
 
 class _Sense(ctypes.Structure):
-    _fields_ = [("error_type", c_ubyte), ("key", c_int), ("ascq", c_int), ("specific", c_uint32)]
+    # 1.20 has one member more, and the same soname.
+    _fields_ = [("error_type", c_ubyte), ("key", c_int), ("ascq", c_int), ("specific", c_uint32),
+                *([("information", c_uint64)] if hasattr(_lib, "iscsi_force_reconnect") else [])]
 
 
 class _DataIn(ctypes.Structure):
