@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the required Debian packages that are missing.
 #   deps.sh [build|check|lab|all]   for the daemon and its tests; style checks and fuzzing; lab and quickstart; all
+#   deps.sh chroot            for tests/debian.sh
 #   deps.sh --list [SECTION]  only print the package names
 set -eu
 
@@ -19,7 +20,10 @@ lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
   tcmu-runner targetcli-fb libglib2.0-bin"
 
-usage() { sed -n '3,5s/^# \{0,1\}//p' "$0"; }
+# For another release of Debian in a chroot.
+chroot="debootstrap debian-archive-keyring git rsync"
+
+usage() { sed -n '3,6s/^# \{0,1\}//p' "$0"; }
 
 list=
 case ${1:-} in
@@ -30,6 +34,7 @@ case ${1:-all} in
   build) wanted=$build ;;
   check) wanted=$check ;;
   lab) wanted=$lab ;;
+  chroot) wanted=$chroot ;;
   all) wanted="$build $check $lab" ;;
   *) usage >&2; exit 2 ;;
 esac

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Overnight tests: the lab's long variants, one after the other, and in parallel the simulation.
+# Overnight tests: the lab's long variants, one after the other, and in parallel the simulation; then all tests on Debian 13.
 #   night.sh [DIR]   after a build in build/, as root; DIR (build/night) keeps logs and results
 # After an interruption it continues: tests that passed with the same build are not run again.
 set -u
@@ -45,6 +45,7 @@ long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
 long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"
 long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
 wait
+piece debian13 tests/run.sh --debian 13
 
 printf '\n%-40s %s\n' piece outcome
 for result in "$dir"/*.result; do

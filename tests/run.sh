@@ -4,15 +4,21 @@
 #   run.sh               all of it (as root: the lab makes namespaces)
 #   run.sh --quick       without the lab
 #   run.sh --lab REGEX   only the lab tests whose names match, after a build
+#   run.sh --debian RELEASE [--quick | --lab REGEX]   on that release of Debian, see debian.sh
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
+if [ "${1:-}" = --debian ]; then
+  release=${2:-}
+  shift $(($# < 2 ? $# : 2))
+  exec tests/debian.sh "$release" tests/run.sh "$@"
+fi
 quick='' lab_only='' regex=.
 case ${1:-} in
   '') ;;
   --quick) quick=1 ;;
   --lab) lab_only=1 regex=${2:-.} ;;
-  *) sed -n '4,6s/^# \{0,1\}//p' "$0"; [ "$1" = --help ]; exit ;;
+  *) sed -n '4,7s/^# \{0,1\}//p' "$0"; [ "$1" = --help ]; exit ;;
 esac
 jobs=$(nproc)
 summary=() failed=0
