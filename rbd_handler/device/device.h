@@ -267,7 +267,7 @@ class Device {
   bool safe_;
   bool full_ = false;  // The last change that needed space found none.
   uint64_t next_sequence_ = 1;
-  std::deque<uint32_t> parked_;   // Tasks in kAwaitingLock, oldest first.
+  std::deque<uint32_t> parked_;   // Tasks in kAwaitingLock, in the order of pull_back().
   std::deque<uint32_t> backlog_;  // Tasks in kBacklog, oldest first.
   std::vector<uint32_t>
       awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNobody: dropped.

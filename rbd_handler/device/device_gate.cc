@@ -53,7 +53,9 @@ void Device::settle_gate() {
 }
 
 // What is not with librbd yet waits at the gate again, in the order in which it came, and behind it
-// what must not pass it: a read over a write that is parked, a flush.
+// what must not pass it: a read over a write that is parked, a flush. Only reads are pulled back
+// behind changes that came later. They go first all the same: a gate that has closed for reads
+// while changes were parked opens for reads alone before it opens for changes.
 void Device::pull_back() {
   std::vector<uint32_t> waiting(backlog_.begin(), backlog_.end());
   tasks_.for_each([&](uint32_t index) {
@@ -73,7 +75,6 @@ void Device::pull_back() {
   }
   std::erase_if(backlog_,
                 [this](uint32_t index) { return tasks_[index].state != TaskState::kBacklog; });
-  std::ranges::sort(parked_, {}, age);
   // Among those that may run now are some that were pulled back after them.
   std::erase_if(
       ready_, [this](uint32_t index) { return tasks_[index].state != TaskState::kAwaitingRange; });
