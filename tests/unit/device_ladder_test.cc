@@ -262,20 +262,67 @@ TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilItsInstanceIsClosed) {
   ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
   lun.device.on_reopened(fresh, lun.now);
   lun.ring();
+  lun.expect(newer, kBusy);  // It waited for seconds while the lock was given up.
+  const uint64_t again = lun.write(0, Bytes(512, 2));
   EXPECT_EQ(fresh.pending.size(), 0u) << "an OSD may still execute it, if the fence is taken away";
   lun.device.on_instance_closed(2, lun.now);
   lun.ring();
   EXPECT_EQ(fresh.pending.size(), 0u) << "that was another";
   lun.device.on_instance_closed(1, lun.now);
   lun.ring();
-  EXPECT_EQ(fresh.pending.size(), 0u) << "it waited for seconds while the lock was given up";
-  lun.expect(newer, kBusy);
-  const uint64_t again = lun.write(0, Bytes(512, 2));
   ASSERT_EQ(fresh.pending.size(), 1u);
   lun.device.on_done(fresh.finish(0), lun.now);
   lun.ring();
   lun.expect(again, kGood);
   EXPECT_TRUE(lun.device.idle());
+}
+
+// A task's slot is used again: what is known of an instance that is closed says nothing about the
+// next one.
+TEST(Ladder, ASecondUnknownOutcomeHoldsTheRangeAsWell) {
+  DeviceFixture lun;
+  FakeImage second(2048 * 512);
+  FakeImage third(2048 * 512);
+  const auto time_out = [&lun](FakeImage& image, FakeImage& fresh) {
+    const uint64_t write = lun.write(0, Bytes(512, 1));
+    lun.device.on_done(image.finish(0, -ETIMEDOUT), lun.now);
+    lun.ring();
+    lun.expect(write, kBusy);
+    ASSERT_EQ(lun.take_job(), lock::Job::kFence);
+    lun.device.on_fenced(true, lun.now);
+    lun.ring();
+    ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
+    lun.device.on_reopened(fresh, lun.now);
+    lun.ring();
+  };
+  time_out(lun.image, second);
+  lun.device.on_instance_closed(1, lun.now);
+  EXPECT_TRUE(lun.device.idle());
+  time_out(second, third);
+  const uint64_t newer = lun.write(0, Bytes(512, 2));
+  EXPECT_EQ(third.pending.size(), 0u) << "the one before may still land";
+  lun.device.on_instance_closed(2, lun.now);
+  lun.ring();
+  ASSERT_EQ(third.pending.size(), 1u);
+  lun.device.on_done(third.finish(0), lun.now);
+  lun.ring();
+  lun.expect(newer, kGood);
+  EXPECT_TRUE(lun.device.idle());
+}
+
+TEST(Ladder, AnOpOfAnInstanceThatIsGivenUpDoesNotBeginItsNextPart) {
+  DeviceFixture lun;
+  const uint64_t timed_out = lun.write(0, Bytes(512, 1));
+  const uint64_t running = lun.write(8, Bytes(512, 2));
+  const OpToken token = lun.image.pending[1].token;
+  lun.finish(0, -ETIMEDOUT);
+  lun.expect(timed_out, kBusy);
+  ASSERT_EQ(lun.take_job(), lock::Job::kFence);
+  EXPECT_EQ(lun.image.given_up, std::vector<OpToken>{}) << "the fence may fail";
+  lun.device.on_fenced(true, lun.now);
+  lun.ring();
+  lun.expect(running, kBusy);
+  EXPECT_EQ(lun.image.given_up, std::vector<OpToken>{token});
 }
 
 TEST(Ladder, ARefusedOpOpensAnewWithoutAFenceOfItsOwn) {
