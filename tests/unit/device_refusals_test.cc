@@ -31,6 +31,16 @@ size_t count(const DeviceFixture& lun, Report::Kind kind) {
   return static_cast<size_t>(std::ranges::count(lun.reports, kind, &Report::kind));
 }
 
+// Three writes: the second waits for the first, and the third for the second alone, so that it
+// could begin as soon as that one is dropped.
+struct Chain {
+  explicit Chain(DeviceFixture& lun)
+      : running(lun.write(0, Bytes(1024, 1))),
+        waits(lun.write(1, Bytes(1024, 2))),
+        behind(lun.write(2, Bytes(1024, 3))) {}
+  uint64_t running, waits, behind;
+};
+
 // --- a ring that was reset ---
 
 TEST(Reset, WhatWaitedNeverBeginsAndWhatRanIsOrderedBefore) {
@@ -52,6 +62,19 @@ TEST(Reset, WhatWaitedNeverBeginsAndWhatRanIsOrderedBefore) {
   EXPECT_EQ(lun.image.content[0], 3);
   EXPECT_TRUE(lun.device.idle());
   EXPECT_EQ(lun.kernel.violations(), std::vector<std::string>{});
+}
+
+TEST(Reset, WhatWaitsForWhatIsDroppedNeverBegins) {
+  DeviceFixture lun;
+  const Chain writes(lun);
+  lun.kernel.reset_ring();
+  lun.run();
+  ASSERT_EQ(lun.image.pending.size(), 1u) << "the kernel has answered it";
+  lun.finish(0);
+  restart(lun);
+  EXPECT_EQ(lun.kernel.take_result(writes.behind)->how, FakeResult::How::kReset);
+  EXPECT_EQ(lun.image.content[3 * 512], 0);
+  EXPECT_TRUE(lun.device.idle());
 }
 
 TEST(Reset, WhatIsParkedForTheLockNeverBegins) {
@@ -145,6 +168,18 @@ TEST(Demoted, ChangesAreWriteProtectedUntilItIsPromoted) {
   EXPECT_EQ(lun.take_job(), Job::kNone) << "no fence";
 }
 
+TEST(Demoted, WhatWaitsForWhatIsRefusedIsRefusedToo) {
+  DeviceFixture lun;
+  const Chain writes(lun);
+  lun.device.on_primary(false, lun.now);
+  lun.ring();
+  lun.expect(writes.waits, kWriteProtected);
+  lun.expect(writes.behind, kWriteProtected);
+  ASSERT_EQ(lun.image.pending.size(), 1u);
+  lun.finish(0);
+  lun.expect(writes.running, kGood);
+}
+
 TEST(Demoted, ItIsFoundOutWhenTheLockIsTakenToo) {
   DeviceFixture lun;
   lun.play_jobs = false;
@@ -172,6 +207,18 @@ TEST(Unsafe, ChangesAreBusyAndReadsServedUntilItIsSafe) {
   const uint64_t again = lun.write(8, Bytes(512, 3));
   lun.finish_all();
   lun.expect(again, kGood);
+}
+
+TEST(Unsafe, WhatWaitsForWhatIsRefusedIsRefusedToo) {
+  DeviceFixture lun;
+  const Chain writes(lun);
+  lun.device.on_safe(false, lun.now);
+  lun.ring();
+  lun.expect(writes.waits, kBusy);
+  lun.expect(writes.behind, kBusy);
+  ASSERT_EQ(lun.image.pending.size(), 1u);
+  lun.finish(0);
+  lun.expect(writes.running, kGood);
 }
 
 TEST(Unsafe, OneThatWasSoWhenOpenedAsksForNoLock) {
