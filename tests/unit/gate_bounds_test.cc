@@ -73,6 +73,15 @@ TEST_F(GateTest, WhoToldAPeerToBreakTheLockChangesNothingWithoutAFence) {
   EXPECT_EQ(replies(), (Replies{{8, PeerAnswer::kHoldsDetached}}));
 }
 
+TEST_F(GateTest, SoDoesOneThatTellsAPeerWhileItIsFenced) {
+  enter(State::kFencing);
+  gate_.on_peer_asks(7);
+  ASSERT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+  gate_.on_fence_failed(now_);
+  EXPECT_FALSE(gate_.lets_through(true)) << "the peer may have taken it";
+  EXPECT_TRUE(gate_.refuses());
+}
+
 TEST_F(GateTest, ARefusedFenceDoesNotGiveTheLock) {
   ASSERT_EQ(advance({.in_librbd = 1, .oldest_detached = seconds(5)}), Job::kFence);
   gate_.on_fence_failed(now_);
