@@ -27,7 +27,6 @@ std::optional<int64_t> parse_ledger_value(std::string_view value) {
 bool FenceBook::add(const std::string& address, int64_t now) {
   if (!is_instance_address(address) || contains(address, now)) return false;
   if (own_.size() + stored_.size() >= kFencedMax) return false;
-  removed_.erase(address);
   own_[address] = {.until = now + kFenceSeconds};
   return true;
 }

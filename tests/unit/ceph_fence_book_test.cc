@@ -65,6 +65,19 @@ TEST_F(Book, AReadThatBeganBeforeARemovalDoesNotBringItBack) {
   EXPECT_TRUE(book.contains(kA, kNow));
 }
 
+TEST_F(Book, WhatIsAddedAgainAfterARemovalIsThere) {
+  book.add(kA, kNow);
+  book.remove(kA);
+  EXPECT_FALSE(book.contains(kA, kNow));
+  const uint64_t reading = book.reading();
+  EXPECT_TRUE(book.add(kA, kNow));
+  book.stored(reading, {}, kNow);
+  EXPECT_TRUE(book.contains(kA, kNow));
+  book.saved(kA);
+  read({{kA, ledger_value(kNow + 60)}});
+  EXPECT_TRUE(book.contains(kA, kNow));
+}
+
 TEST_F(Book, EntriesEnd) {
   book.add(kA, kNow);
   read({{kB, ledger_value(kNow + 60)}});
