@@ -9,6 +9,7 @@ namespace {
 
 using scsi::big;
 using scsi::operator+;
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 class DeviceExtendedCopy : public ::testing::Test, public DeviceFixture {
@@ -139,6 +140,24 @@ TEST_F(DeviceExtendedCopy, ALeavingLunSaysBusyIfTheCopyMayBeRepeated) {
   expect(second, {0x02, 0x0a, 0x0d, 0x02});
   expect(send_copy(), {0x08});
   EXPECT_TRUE(starts().empty());
+}
+
+// Its host may have given it up, and written where it still copies to.
+TEST_F(DeviceExtendedCopy, EndsWhenThisGatewayWasAwayAndBeginsAgainAfterAWhile) {
+  const uint64_t tag = send_copy();
+  const uint32_t task = starts().at(0).task;
+  device.on_copy_begun(task, {}, now);
+  device.on_away(AwayCause::kReactorGap, seconds(40), now);
+  ring();
+  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  end(task, scsi::Result::busy());
+  expect(tag, {0x08});
+  wait(milliseconds(4980));
+  expect(send_copy(), {0x08});
+  EXPECT_TRUE(starts().empty());
+  wait(milliseconds(20));
+  send_copy();
+  EXPECT_EQ(starts().size(), 1u);
 }
 
 TEST_F(DeviceExtendedCopy, IsRememberedByItsListId) {

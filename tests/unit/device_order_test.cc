@@ -108,6 +108,17 @@ TEST(Order, ASmallOpDoesNotPassALargerOneThatWaitsForRoom) {
   lun.expect(small, kGood);
 }
 
+TEST(Order, ReadsWaitForTheLockIfTheyNeedIt) {
+  DeviceFixture lun(2048, {}, {.reads_need_lock = true});
+  lun.play_jobs = false;
+  const uint64_t read = lun.read(0, 1);
+  EXPECT_TRUE(lun.image.pending.empty())
+      << "an older write may still come, until its owner is gone";
+  acquired(lun);
+  lun.finish(0);
+  EXPECT_EQ(lun.data_of(read), Bytes(512, 0));
+}
+
 TEST(Order, AFailedReleaseIsFencedBeforeAnythingElseBegins) {
   DeviceFixture lun;
   lun.play_jobs = false;
