@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applies each mutation of mutants.txt to a copy of the tree, builds the tests concerned, and reports which of them detect it.
 
-  run.py                 all; those that are done in an earlier run with the same --dir are not repeated
+  run.py                 all; those that were killed in an earlier run with the same --dir are not repeated
   run.py NAME...         only mutants whose names contain one of these
   run.py --list          names, files and whether they apply; nothing is built
 
 The copy of HEAD is in --dir (default: a folder under the temp dir, by HEAD's commit), with its own build. A
 mutant is killed when a test fails, crashes or does not end; each test is built and run until one does, the one that killed
-it in an earlier run first. Exits with 1 if a mutant that is not known to survive does, or one does not apply.
+it in an earlier run first. Those that need a cluster are run if TCMU_RBD_TEST_CEPH_CONF names one. Exits with 1 if a mutant
+that is not known to survive does, or one does not apply.
 """
 import argparse
 import json
@@ -22,13 +23,15 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+# Those that need a cluster and skip themselves without one.
+LIVE = ("ceph_lock_live_test",) if "TCMU_RBD_TEST_CEPH_CONF" in os.environ else ()
 # Which tests a file's mutants are shown to, the quick ones first.
 TESTS = (
     ("rbd_handler/task/throttle", ("range_order_test", "device_test", "device_sim_test")),
     ("rbd_handler/task/", ("range_order_test", "lock_test", "device_test", "device_sim_test", "device_interleavings_test")),
     ("rbd_handler/lock/", ("lock_test", "device_test", "device_sim_test", "device_interleavings_test")),
     ("rbd_handler/device", ("device_test", "device_sim_test", "device_interleavings_test")),
-    ("rbd_handler/ceph/", ("lock_procedure_test", "ceph_parts_test")),
+    ("rbd_handler/ceph/", ("lock_procedure_test", "ceph_parts_test", *LIVE)),
     ("rbd_handler/", ("daemon_parts_test",)),
 )
 TEST_SECONDS = 300
@@ -150,7 +153,7 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--dir", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--again", action="store_true", help="repeat what is done")
+    parser.add_argument("--again", action="store_true", help="repeat what was killed")
     options = parser.parse_args()
 
     mutants = read_mutants(HERE / "mutants.txt")
@@ -184,10 +187,11 @@ def main():
         passed.update(dict.fromkeys(tests, tree))
 
     for number, mutant in enumerate(mutants, 1):
-        last = results.get(mutant.name, {"key": "", "detail": ""})
-        if options.again or last["key"] != mutant.old + "\0" + mutant.new:
+        key = mutant.old + "\0" + mutant.new
+        last = results.get(mutant.name, {"key": "", "outcome": "", "detail": ""})
+        if options.again or last["key"] != key or last["outcome"] != "killed":
             outcome, detail = try_mutant(directory, mutant, options.jobs, last["detail"])
-            results[mutant.name] = {"key": mutant.old + "\0" + mutant.new, "outcome": outcome, "detail": detail}
+            results[mutant.name] = {"key": key, "outcome": outcome, "detail": detail}
             results_path.write_text(json.dumps(results))
         result = results[mutant.name]
         print(f"{number:3}/{len(mutants)} {result['outcome']:14} {mutant.name}: {result['detail']}", flush=True)
