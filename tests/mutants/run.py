@@ -47,7 +47,7 @@ class Mutant:
 
     def pattern(self):
         words = self.old.split()
-        return re.compile(r"\s+".join(re.escape(word) for word in words))
+        return re.compile(r"(?:\s|//[^\n]*\n)+".join(re.escape(word) for word in words))
 
     def apply(self, root):
         """Changes the file below root; what it was, or None if the text is not there just once."""
