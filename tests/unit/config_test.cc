@@ -166,7 +166,7 @@ TEST(Config, DeepNestingIsRefusedInTime) {
 
 TEST(Config, ControlCharactersAreNamedByLine) {
   EXPECT_EQ(refusal("log:\n  burst: 5\n\x04"),
-            "test.yaml:3: a control character; the file is UTF-8 text");
+            "test.yaml:3: a control character; the file must be UTF-8 text");
   EXPECT_THAT(refusal(std::string_view("l\0o\0g\0", 6)), HasSubstr("a control character"));
   EXPECT_THAT(refusal("\x7f"
                       "ELF"),
