@@ -47,7 +47,7 @@ TEST(ImageFacts, JournalingIsUnsafeUntilItIsGone) {
   const ImageNews good = news(journal, kOpened);
   EXPECT_FALSE(good.unsafe);
   EXPECT_THAT(good.warnings,
-              ElementsAre("image 'rbd/a' can be served safely again: so are changes"));
+              ElementsAre("image 'rbd/a' can be served safely again: writes are served"));
 }
 
 TEST(ImageFacts, TheLockMayComeButNotGo) {
