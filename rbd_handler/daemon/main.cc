@@ -9,9 +9,11 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <iostream>
 
 #include "rbd_handler/daemon/daemon.h"
+#include "rbd_handler/daemon/runner_flags.h"
 #include "rbd_handler/kernel/lock_file.h"
 
 namespace tcmurbd {
@@ -23,12 +25,20 @@ constexpr std::chrono::seconds kLogPatience{1};
 
 // The default file is optional: without it, the defaults apply. A file given by --config must
 // exist.
-std::expected<Config, std::string> read_config(const std::string& path, bool named) {
-  if (!named && access(path.c_str(), F_OK) != 0 && errno == ENOENT) return Config{};
-  return load_config(path);
+std::expected<Config, std::string> read_config(const std::string& path, bool named,
+                                               const RunnerFlags& flags) {
+  std::expected<Config, std::string> config;
+  if (named || access(path.c_str(), F_OK) == 0 || errno != ENOENT) config = load_config(path);
+  if (config) flags.apply_to(*config);
+  return config;
 }
 
-void prepare_process() {
+std::string version(bool as_runner) {
+  const std::string own = "tcmu-rbd " TCMU_RBD_VERSION;
+  return as_runner ? fmt::format("{} (in place of tcmu-runner {})", own, kRunnerVersion) : own;
+}
+
+void prepare_process(const RunnerFlags& flags) {
   signal(SIGPIPE, SIG_IGN);
   // A disk served by this daemon may be mounted on this host: memory allocations while serving it
   // must not cause writeback to it. Without CAP_SYS_RESOURCE this fails, and such a mount can
@@ -37,24 +47,30 @@ void prepare_process() {
   // Each LUN's client instance has about twenty descriptors; the soft limit of 1024 allows about 40
   // LUNs.
   rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  flags.apply_to(files);
+  if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+    Log().warning("--nofile: a limit of {} descriptors: {}", files.rlim_max, std::strerror(errno));
   }
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Serves LIO's TCMU devices of subtype rbd from Ceph RBD images.", "tcmu-rbd");
-  app.set_version_flag("--version", "tcmu-rbd " TCMU_RBD_VERSION);
+  const bool as_runner = argc > 0 && called_as_runner(argv[0]);
+  CLI::App app("Serves LIO's TCMU devices of subtype rbd from Ceph RBD images.",
+               as_runner ? "tcmu-runner" : "tcmu-rbd");
+  app.set_version_flag(as_runner ? "-V,--version" : "--version", version(as_runner));
   std::string path = kDefaultConfig;
   bool check_only = false;
   const CLI::Option* named =
-      app.add_option("--config", path, "the YAML configuration file")->capture_default_str();
-  app.add_flag("--check-config", check_only,
-               "check the configuration file, report an error in it, and exit");
+      app.add_option("--config", path, "the YAML config file")->capture_default_str();
+  app.add_flag("--check-config", check_only, "read the config, say what is wrong with it, and end");
+  RunnerFlags flags;
+  if (as_runner) flags.add_to(app);
   CLI11_PARSE(app, argc, argv);
 
-  const auto config = read_config(path, named->count() != 0);
+  const auto config = read_config(path, named->count() != 0, flags);
   if (!config) {
     std::cerr << config.error() << "\n";
     return EX_CONFIG;
@@ -65,14 +81,17 @@ int run(int argc, char** argv) {
   }
   Log::start();
   apply_log_settings(config->log);
+  for (const std::string& line : flags.without_effect()) Log().warning("{}", line);
   const auto lock = kernel::LockFile::acquire(config->paths.lock_file);
   if (!lock) {
     Log().error("{}", lock.error());
     Log::drain(kLogPatience);
     return 1;
   }
-  prepare_process();
-  Daemon daemon(*config, [path, named = named->count() != 0] { return read_config(path, named); });
+  prepare_process(flags);
+  Daemon daemon(*config, [path, named = named->count() != 0, flags] {
+    return read_config(path, named, flags);
+  });
   const int code = daemon.run();
   // No destructors or exit handlers: threads may hang in librbd as long as an OSD does.
   unlink(config->paths.control_socket.c_str());

@@ -5,6 +5,7 @@
     daemon_flags_test.py BUILD_DIRECTORY
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -72,6 +73,70 @@ class FlagsTest(unittest.TestCase):
     def test_a_client_without_a_daemon_says_so(self):
         done = run("tcmu-rbdctl", "--socket", "/nosuch.sock", "status")
         self.assert_ends(done, 1, "", "tcmu-rbdctl: no daemon at /nosuch.sock: No such file or directory\n")
+
+
+class RunnerNameTest(unittest.TestCase):
+    """Called as tcmu-runner, by scripts and containers that were made for it."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        self.runner = f"{self.directory}/tcmu-runner"
+        os.symlink(f"{BUILD}/tcmu-rbd", self.runner)
+
+    def run_it(self, *arguments):
+        return subprocess.run([self.runner, *arguments], capture_output=True, text=True, timeout=60)
+
+    def settings(self):
+        path = f"{self.directory}/tcmu-rbd.yaml"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"paths: {{lock_file: {self.directory}/lock}}\n")
+        return ["--config", path]
+
+    def test_version_and_help(self):
+        for flag in ("-V", "--version"):
+            done = self.run_it(flag)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (0, "tcmu-rbd 0.1.0 (in place of tcmu-runner 1.6.2)\n", ""))
+        done = self.run_it("-h")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for flag in ("--debug", "--nofile", "--tcmu-log-dir", "--handler-path", "--check-config"):
+            self.assertIn(flag, done.stdout)
+
+    def test_all_flags_of_tcmu_runner(self):
+        done = self.run_it("-d", "-f", "1024", "-l", "/var/log", "--handler-path", "/nosuch", "--check-config",
+                           *self.settings())
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_only_that_name_has_them(self):
+        self.assertNotEqual(run("tcmu-rbd", "--check-config", "-d").returncode, 0)
+        self.assertNotEqual(self.run_it("--colour").returncode, 0)
+
+    def test_it_is_found_by_that_name_and_tells_what_has_no_effect(self):
+        # The lock is ours, so that the daemon begins, logs and ends before it touches the kernel.
+        settings = self.settings()
+        with open(f"{self.directory}/lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = self.run_it("-d", "-l", "/var/log", *settings)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"warning --tcmu-log-dir has no effect.*\n.*error .*lock")
+
+    def test_logrotate_finds_the_process(self):
+        # The FIFO keeps it reading its settings for as long as we look.
+        os.mkfifo(f"{self.directory}/fifo")
+        with subprocess.Popen([self.runner, "--check-config", "--config", f"{self.directory}/fifo"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                # Popen returns a moment before the kernel changes the name.
+                deadline = time.monotonic() + 10
+                name = ""
+                while name != "tcmu-runner\n" and time.monotonic() < deadline:
+                    with open(f"/proc/{process.pid}/comm", encoding="ascii") as comm:
+                        name = comm.read()
+                self.assertEqual(name, "tcmu-runner\n")
+            finally:
+                process.kill()
 
 
 if __name__ == "__main__":
