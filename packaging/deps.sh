@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the required Debian packages that are missing.
 #   deps.sh [build|check|lab|all]   for the daemon and its tests; style checks and fuzzing; lab and quickstart; all
-#   deps.sh chroot            for tests/debian.sh
+#   deps.sh hosts|chroot      for the lab's multipath host; for tests/debian.sh
 #   deps.sh --list [SECTION]  only print the package names
 set -eu
 
@@ -20,6 +20,9 @@ lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
   tcmu-runner targetcli-fb libglib2.0-bin"
 
+# The lab's host with multipath. Not part of the above: on the machine of somebody who tries the quickstart it may take disks.
+hosts="multipath-tools udev"
+
 # For another release of Debian in a chroot.
 chroot="debootstrap debian-archive-keyring git rsync"
 
@@ -34,8 +37,9 @@ case ${1:-all} in
   build) wanted=$build ;;
   check) wanted=$check ;;
   lab) wanted=$lab ;;
+  hosts) wanted=$hosts ;;
   chroot) wanted=$chroot ;;
-  all) wanted="$build $check $lab" ;;
+  all) wanted="$build $check $lab $hosts" ;;
   *) usage >&2; exit 2 ;;
 esac
 if [ -n "$list" ]; then printf '%s\n' $wanted; exit 0; fi

@@ -59,8 +59,7 @@ std::expected<uint8_t, std::string> read_status(const std::string& path) {
   const auto text = read_small_file(path);
   if (!text) return std::unexpected(text.error());
   const auto found = std::ranges::find(kStatuses, *text);
-  if (found == kStatuses.end())
-    return std::unexpected(fmt::format("{}: {}", path, tcmurbd::quoted(*text)));
+  if (found == kStatuses.end()) return std::unexpected(fmt::format("{}: {}", path, quoted(*text)));
   return static_cast<uint8_t>(found - kStatuses.begin());
 }
 
@@ -80,13 +79,29 @@ std::optional<std::array<std::string, 4>> split_member(std::string_view line) {
   return parts;
 }
 
-// 0: none is assigned. Since Linux 6.2 it belongs to the portal group and is assigned when that is
-// enabled, which never happens with tcm_loop.
-std::expected<uint16_t, std::string> read_relative_port(const std::string& target,
-                                                        std::string_view member) {
+struct Port {
+  // The relative target port identifier. 0: none is assigned. Since Linux 6.4 it belongs to the
+  // portal group and is assigned when that is enabled, which a tcm_loop's never is.
+  uint16_t number = 0;
+  bool enabled = false;  // Commands can come through it.
+};
+
+// Portal groups of fabrics that need no enabling (loopback, vhost) have no such file. One that
+// can't be read counts as enabled: an INQUIRY then names no port, where it could name a wrong one.
+bool read_enabled(const std::string& portal_group) {
+  const std::string path = portal_group + "/enable";
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) && !error) return true;
+  const auto value = read_number(path, 0, 1);
+  if (value) return *value != 0;
+  alua_log().warning("a portal group counts as enabled: {}", value.error());
+  return true;
+}
+
+std::expected<Port, std::string> read_port(const std::string& target, std::string_view member) {
   const auto parts = split_member(member);
-  if (!parts) return std::unexpected(fmt::format("{} names no LUN", tcmurbd::quoted(member)));
-  auto& [fabric, wwn, group, lun] = *parts;
+  if (!parts) return std::unexpected(fmt::format("{} names no LUN", quoted(member)));
+  const auto& [fabric, wwn, group, lun] = *parts;
   // The kernel calls iSCSI "iSCSI" here, and its directory is "iscsi".
   std::string directory = fabric;
   std::error_code error;
@@ -94,9 +109,20 @@ std::expected<uint16_t, std::string> read_relative_port(const std::string& targe
     std::ranges::transform(directory, directory.begin(),
                            [](unsigned char c) { return std::tolower(c); });
   }
-  return read_number(fmt::format("{}/{}/{}/{}/lun/{}/statistics/scsi_port/indx", target, directory,
-                                 wwn, group, lun),
-                     0, UINT16_MAX);
+  const std::string portal_group = fmt::format("{}/{}/{}/{}", target, directory, wwn, group);
+  const auto number = read_number(
+      fmt::format("{}/lun/{}/statistics/scsi_port/indx", portal_group, lun), 0, UINT16_MAX);
+  if (!number) return std::unexpected(number.error());
+  return Port{.number = *number, .enabled = read_enabled(portal_group)};
+}
+
+void add_port(const Port& port, scsi::PortGroup& group) {
+  if (port.number == 0) {
+    group.unnumbered_port |= port.enabled;
+    return;
+  }
+  group.relative_ports.push_back(port.number);
+  if (port.enabled) group.enabled_ports.push_back(port.number);
 }
 
 std::expected<void, std::string> read_members(const std::string& target, const std::string& path,
@@ -110,14 +136,14 @@ std::expected<void, std::string> read_members(const std::string& target, const s
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.empty()) continue;
-    const auto port = read_relative_port(target, line);
-    if (!port) {
-      alua_log().warning("skipped a member of {}: {}", path, port.error());
-    } else if (*port != 0) {
-      group.relative_ports.push_back(*port);
-    }
+    const auto port = read_port(target, line);
+    if (port)
+      add_port(*port, group);
+    else
+      alua_log().warning("a member of {} left out: {}", path, port.error());
   }
   std::ranges::sort(group.relative_ports);
+  std::ranges::sort(group.enabled_ports);
   return {};
 }
 
@@ -174,8 +200,9 @@ std::vector<scsi::PortGroup> read_port_groups(const std::string& target,
       groups.push_back(std::move(*group));
     }
   }
-  const bool others_have_ports = std::ranges::any_of(
-      groups, [](const scsi::PortGroup& group) { return !group.relative_ports.empty(); });
+  const bool others_have_ports = std::ranges::any_of(groups, [](const scsi::PortGroup& group) {
+    return !group.relative_ports.empty() || group.unnumbered_port;
+  });
   if (fallback && !others_have_ports) groups.push_back(std::move(*fallback));
   std::ranges::sort(groups, {}, &scsi::PortGroup::id);
   return groups;

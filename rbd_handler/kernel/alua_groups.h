@@ -13,7 +13,7 @@ namespace tcmurbd::kernel {
 // `target` is configfs' directory "target", `device` the device's below it. By id. Skipped: groups
 // without an id yet (just created), invalid groups (logged), and default_tg_pt_gp if another group
 // has ports. Relative port identifiers come from statistics/scsi_port/indx of each member LUN; a
-// LUN that just goes away has none.
+// LUN that just goes away has none. FABRIC/WWN/TPGT/enable says which of them are enabled.
 std::vector<scsi::PortGroup> read_port_groups(const std::string& target, const std::string& device);
 
 }  // namespace tcmurbd::kernel

@@ -73,21 +73,19 @@ void append_port_number(std::vector<uint8_t>& out, uint8_t type, uint16_t number
 }
 
 // These identify the port that received the INQUIRY, which a command on the ring does not contain.
-// They are reported only if unambiguous: the only group with an enabled port on this node (if
-// unknown: with any port), and the only such port. With a wrong guess, a host would assign a path
-// to the wrong group.
+// They are reported only if unambiguous: the only group through which commands can come, and the
+// only such port. With a wrong guess, a host would assign a path to the wrong group.
 void append_port_designators(const TargetFacts& target, std::vector<uint8_t>& out) {
-  const bool enabled_known = std::ranges::any_of(
-      target.groups, [](const PortGroup& group) { return !group.enabled_ports.empty(); });
   const PortGroup* only = nullptr;
   for (const PortGroup& group : target.groups) {
-    if ((enabled_known ? group.enabled_ports : group.relative_ports).empty()) continue;
+    if (group.enabled_ports.empty() && !group.unnumbered_port) continue;
     if (only) return;
     only = &group;
   }
   if (!only) return;
-  const auto& ports = enabled_known ? only->enabled_ports : only->relative_ports;
-  if (ports.size() == 1) append_port_number(out, kRelativeTargetPort, ports.front());
+  if (only->enabled_ports.size() == 1 && !only->unnumbered_port) {
+    append_port_number(out, kRelativeTargetPort, only->enabled_ports.front());
+  }
   append_port_number(out, kTargetPortGroup, only->id);
 }
 

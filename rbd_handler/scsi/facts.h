@@ -44,9 +44,10 @@ struct PortGroup {
   bool preferred = false;
   std::vector<uint16_t> relative_ports{};  // Relative target port identifiers of its members.
   // The ports of relative_ports whose TPG is enabled on this node: commands come only through them.
-  // ceph-iscsi creates the TPGs of all gateways on each node and enables those of the node. Empty
-  // for all groups = unknown.
+  // ceph-iscsi creates the TPGs of all gateways on each node and enables those of the node.
   std::vector<uint16_t> enabled_ports{};
+  // Commands come through a member without a relative target port identifier as well.
+  bool unnumbered_port = false;
   uint8_t implicit_transition_seconds = 0;  // implicit_trans_secs; 0 = none.
 };
 

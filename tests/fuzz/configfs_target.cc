@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A device's directory with arbitrary file contents. Files that are not in the input have normal
 // contents.
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <string_view>
@@ -44,6 +45,7 @@ constexpr std::array kOfGroup{
 constexpr std::array<std::string_view, 2> kGroups{"/alua/default_tg_pt_gp", "/alua/ao"};
 constexpr std::string_view kPort =
     "/sys/kernel/config/target/iscsi/iqn.x/tpgt_1/lun/lun_0/statistics/scsi_port/indx";
+constexpr std::string_view kEnable = "/sys/kernel/config/target/iscsi/iqn.x/tpgt_1/enable";
 // Where a member with ".." in it would lead.
 constexpr std::string_view kOutside = "/sys/kernel/config/lun/lun_0/statistics/scsi_port/indx";
 constexpr uint16_t kOutsidePort = 54321;
@@ -60,11 +62,13 @@ std::vector<std::string> all_files() {
   for (const std::string_view group : kGroups)
     for (const File& file : kOfGroup)
       files.push_back(std::string(kDevice) + std::string(group) + std::string(file.path));
+  files.emplace_back(kEnable);
   return files;
 }
 
 void write_good(kernel::FakeRoot& root) {
   root.write(kPort, "7\n");
+  root.write(kEnable, "1\n");
   root.write(kOutside, std::to_string(kOutsidePort));
   for (const File& file : kOfDevice)
     root.write(std::string(kDevice) + std::string(file.path), file.content);
@@ -107,6 +111,7 @@ void configfs(Bytes bytes) {
     for (const scsi::PortGroup& group : facts->groups) {
       CHECK(group.access_state <= 0xf && group.status_code <= 2);
       for (const uint16_t port : group.relative_ports) CHECK(port != 0 && port != kOutsidePort);
+      CHECK(std::ranges::includes(group.relative_ports, group.enabled_ports));
     }
   } else {
     CHECK(is_message(facts.error()));

@@ -65,7 +65,7 @@ def netlink():
 
 
 def configfs():
-    def record(index, content):  # As configfs_target.cc numbers them: the port, 6 of the device, 12 for each group.
+    def record(index, content):  # As configfs_target.cc numbers them: the port, 6 of the device, 12 for each group, enable.
         return bytes([index, len(content)]) + content
     seeds("configfs",
           serial=record(1, b"T10 VPD Unit Serial Number: \xff\x01\n") + record(2, b"VENDORtoolong\n"),
@@ -75,6 +75,8 @@ def configfs():
           group=record(7, b"") + record(8, b"16\n") + record(9, b"Altered by Implicit ALUA\n") + record(10, b"2\n"),
           members=record(18, b"iSCSI/iqn.x/tpgt_1/lun_0\n\0iSCSI/iqn.x/tpgt_1/lun_0\n\0"),
           long_member=bytes([18, 240]) + b"iSCSI" * 54 + b"/iqn.x/tpgt_1/lun_0\n",
+          disabled=record(31, b"0\n"),
+          enable_garbage=record(31, b"yes\n") + record(0, b"0\n"),
           outside=record(18, b"../../../lun_0\n") + record(30, b"iscsi/../../lun_0\n/iqn.x//\n"))
 
 

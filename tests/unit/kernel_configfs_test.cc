@@ -50,6 +50,10 @@ class ConfigfsTree : public ::testing::Test {
   void port(const std::string& lun, const std::string& indx) {
     root_.write(kTarget + "/" + lun + "/statistics/scsi_port/indx", indx);
   }
+  // TPGT: FABRIC/WWN/TPGT.
+  void enabled(const std::string& tpgt, const std::string& text) {
+    root_.write(kTarget + "/" + tpgt + "/enable", text);
+  }
   scsi::TargetFacts facts() {
     const auto read = device_.read_target_facts();
     EXPECT_TRUE(read.has_value()) << read.error();
@@ -207,6 +211,92 @@ TEST_F(ConfigfsTree, GroupsOfAGateway) {
   EXPECT_EQ(groups[1].supported_states, 0x87);
   EXPECT_FALSE(groups[1].preferred);
   EXPECT_THAT(groups[1].relative_ports, ElementsAre(2, 12));
+}
+
+// ceph-iscsi makes the portal groups of all gateways on each of them, and enables its own.
+class GatewayTree : public ConfigfsTree {
+ protected:
+  GatewayTree() {
+    group("ao", "1\n");
+    group("ano2", "2\n");
+    root_.write(kDevice + "/alua/ano2/alua_access_state", "1\n");
+    member("ao", "iSCSI/iqn.x:t/tpgt_1/lun_0");
+    member("ano2", "iSCSI/iqn.x:t/tpgt_2/lun_0");
+    enabled("iscsi/iqn.x:t/tpgt_1", "1\n");
+    enabled("iscsi/iqn.x:t/tpgt_2", "0\n");
+    port("iscsi/iqn.x:t/tpgt_1/lun/lun_0", "1\n");
+  }
+};
+
+TEST_F(GatewayTree, OnlyTheEnabledPortalGroupIsAWayIn) {
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_0", "2\n");
+  auto groups = facts().groups;
+  ASSERT_THAT(groups, SizeIs(2));
+  EXPECT_THAT(groups[0].relative_ports, ElementsAre(1));
+  EXPECT_THAT(groups[0].enabled_ports, ElementsAre(1));
+  EXPECT_THAT(groups[1].relative_ports, ElementsAre(2));
+  EXPECT_THAT(groups[1].enabled_ports, IsEmpty());
+  // It is read each time.
+  enabled("iscsi/iqn.x:t/tpgt_1", "0\n");
+  enabled("iscsi/iqn.x:t/tpgt_2", "1\n");
+  groups = facts().groups;
+  EXPECT_THAT(groups[0].enabled_ports, IsEmpty());
+  EXPECT_THAT(groups[1].enabled_ports, ElementsAre(2));
+}
+
+// Since Linux 6.4 the number is the portal group's, and 0 until that is enabled.
+TEST_F(GatewayTree, ADisabledPortalGroupHasNoNumberOnNewerKernels) {
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_0", "0\n");
+  const auto groups = facts().groups;
+  ASSERT_THAT(groups, SizeIs(2));
+  EXPECT_THAT(groups[0].enabled_ports, ElementsAre(1));
+  EXPECT_FALSE(groups[0].unnumbered_port);
+  EXPECT_THAT(groups[1].relative_ports, IsEmpty());
+  EXPECT_THAT(groups[1].enabled_ports, IsEmpty());
+  EXPECT_FALSE(groups[1].unnumbered_port);
+}
+
+TEST_F(GatewayTree, FabricsWithoutEnablingAreAWayIn) {
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_0", "2\n");
+  port("loopback/naa.1/tpgt_1/lun/lun_0", "3\n");
+  port("vhost/naa.2/tpgt_1/lun/lun_0", "0\n");
+  member("ano2", "loopback/naa.1/tpgt_1/lun_0");
+  EXPECT_THAT(facts().groups[1].enabled_ports, ElementsAre(3));
+  EXPECT_FALSE(facts().groups[1].unnumbered_port);
+  member("ano2", "vhost/naa.2/tpgt_1/lun_0");
+  EXPECT_THAT(facts().groups[1].enabled_ports, ElementsAre(3));
+  EXPECT_TRUE(facts().groups[1].unnumbered_port);
+}
+
+TEST_F(GatewayTree, EachFabricHasItsOwnEnable) {
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_0", "2\n");
+  port("qla2xxx/21:00/tpgt_1/lun/lun_0", "4\n");
+  port("qla2xxx/21:01/tpgt_1/lun/lun_0", "5\n");
+  enabled("qla2xxx/21:00/tpgt_1", "1\n");
+  enabled("qla2xxx/21:01/tpgt_1", "0\n");
+  member("ao", "qla2xxx/21:00/tpgt_1/lun_0");
+  member("ao", "qla2xxx/21:01/tpgt_1/lun_0");
+  const auto groups = facts().groups;
+  EXPECT_THAT(groups[0].relative_ports, ElementsAre(1, 4, 5));
+  EXPECT_THAT(groups[0].enabled_ports, ElementsAre(1, 4));
+}
+
+TEST_F(GatewayTree, WhatCannotBeReadCountsAsEnabled) {
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_0", "2\n");
+  for (const char* garbage : {"", "\n", "yes\n", "2\n", "-1\n"}) {
+    enabled("iscsi/iqn.x:t/tpgt_2", garbage);
+    EXPECT_THAT(facts().groups[1].enabled_ports, ElementsAre(2)) << garbage;
+  }
+}
+
+TEST_F(GatewayTree, TheDefaultGroupStaysOutWhereAnotherHasAWayIn) {
+  port("iscsi/iqn.x:t/tpgt_2/lun/lun_0", "0\n");
+  port("iscsi/iqn.x:t/tpgt_1/lun/lun_0", "0\n");
+  enabled("iscsi/iqn.x:t/tpgt_1", "0\n");
+  port("loopback/naa.1/tpgt_1/lun/lun_0", "0\n");
+  EXPECT_THAT(facts().groups, SizeIs(3));
+  member("ao", "loopback/naa.1/tpgt_1/lun_0");
+  EXPECT_THAT(facts().groups, SizeIs(2));
 }
 
 TEST_F(ConfigfsTree, GarbageLeavesOneGroupOut) {

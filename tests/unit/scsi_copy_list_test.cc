@@ -180,7 +180,7 @@ TEST(ScsiCopyList, NamesALogicalUnitAsVpd83Does) {
   EXPECT_FALSE(named(with(cscd(), 7, 15)));    // other lengths.
   EXPECT_FALSE(named(with(cscd(), 7, 0)));
   // A port's designator is as much that of all other disks behind it.
-  target.groups = {{.id = 1, .relative_ports = {1}}};
+  target.groups = {{.id = 1, .relative_ports = {1}, .enabled_ports = {1}}};
   EXPECT_FALSE(
       named(with(with(cscd({0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 5, 0x04), 7, 4)));
   target.unit_serial = "";

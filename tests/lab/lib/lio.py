@@ -86,32 +86,36 @@ class _Target:
 class IscsiTarget(_Target):
     """One iSCSI target with one portal, open to every initiator, as demo mode has it.
 
-    `depth`: commands in flight per session; LIO's own is 64, its most 512.
+    `depth`: commands in flight per session; LIO's own is 64, its most 512. `tag`: of its portal group. `enabled`: without, it has no
+    portal either, as the portal groups of other gateways that ceph-iscsi makes.
     """
 
-    def __init__(self, gateway, iqn=IQN, depth=64):
-        super().__init__(gateway, f"{TARGET}/iscsi/{iqn}/tpgt_1")
+    def __init__(self, gateway, iqn=IQN, depth=64, tag=1, enabled=True):
+        super().__init__(gateway, f"{TARGET}/iscsi/{iqn}/tpgt_{tag}")
         self.iqn = iqn
         self.depth = depth
+        self.enabled = enabled
         self.portal = f"{gateway.address}:3260"
 
     def create(self):
         attributes = {"authentication": 0, "generate_node_acls": 1, "cache_dynamic_acls": 1, "demo_mode_write_protect": 0,
                       "prod_mode_write_protect": 0, "default_cmdsn_depth": self.depth}
+        serving = [["mkdir", f"{self.path}/np/{self.portal}"], ["write", f"{self.path}/enable", "1"]] if self.enabled else []
         self.gateway.files(
-            ["mkdir", self.path], ["mkdir", f"{self.path}/np/{self.portal}"],
-            *(["write", f"{self.path}/attrib/{name}", str(value)] for name, value in attributes.items()),
-            ["write", f"{self.path}/enable", "1"])
+            ["mkdir", self.path],
+            *(["write", f"{self.path}/attrib/{name}", str(value)] for name, value in attributes.items()), *serving)
         return self
 
     def url(self, lun=0):
         return f"iscsi://{self.portal}/{self.iqn}/{lun}"
 
     def delete(self):
-        """Its LUNs must be gone already."""
+        """Its LUNs must be gone already; the target goes with its last portal group."""
         parent = self.path.rsplit("/", 1)[0]
-        self.gateway.files(["write", f"{self.path}/enable", "0"], ["rmdir", f"{self.path}/np/{self.portal}"],
-                           ["rmdir", self.path], ["rmdir", parent])
+        serving = [["write", f"{self.path}/enable", "0"], ["rmdir", f"{self.path}/np/{self.portal}"]] if self.enabled else []
+        self.gateway.files(*serving, ["rmdir", self.path])
+        if not self.gateway.files(["glob", f"{parent}/tpgt_*"])[0]:
+            self.gateway.files(["rmdir", parent])
 
 
 class LoopTarget(_Target):

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two gateways as ceph-iscsi makes them: hosts learn from each path which of them is the optimized one."""
+
+import re
+
+from lib import recovery, testing
+
+SIZE = 16 << 20
+IQN = "iqn.2003-01.com.redhat.iscsi-gw:alua"
+# ALUA states as alua_access_state has them, and as sg_rtpg tells them.
+OPTIMIZED, NON_OPTIMIZED = 0, 1
+STATES = {OPTIMIZED: "active/optimized", NON_OPTIMIZED: "active/non optimized"}
+# By the tag of a portal group, which is that of its gateway: the first one owns the image.
+GROUPS = {1: ("ao", OPTIMIZED), 2: ("ano2", NON_OPTIMIZED)}
+
+# What the Ceph documentation gives to Linux hosts; one group of paths for each priority.
+MULTIPATH_CONF = """\
+defaults {
+  find_multipaths no
+  user_friendly_names no
+}
+devices {
+  device {
+    vendor "LIO-ORG"
+    product "TCMU device"
+    hardware_handler "1 alua"
+    path_grouping_policy "group_by_prio"
+    path_selector "queue-length 0"
+    path_checker tur
+    prio alua
+    prio_args exclusive_pref_bit
+    failback 60
+    no_path_retry 12
+  }
+}
+"""
+
+
+class AluaTest(recovery.RecoveryTestCase):
+    def serve(self, number, **options):
+        """The image at a gateway: a portal group for each gateway, its own enabled; as ceph-iscsi's alua.py and target.py do it."""
+        gateway = self.healthy_gateway(number)
+        device = self.device(SIZE, gateway, **options)
+        for tag, (name, state) in GROUPS.items():
+            group = f"{device.path}/alua/{name}"
+            settings = {"tg_pt_gp_id": tag, "alua_access_type": 1, "alua_support_offline": 0, "alua_support_unavailable": 0,
+                        "alua_support_standby": 0, "alua_access_state": state}
+            gateway.files(["mkdir", group], *(["write", f"{group}/{key}", str(value)] for key, value in settings.items()))
+            self._remove_later(gateway, gateway.files, ["rmdir", group])
+        targets = {tag: self.iscsi(device, gateway=gateway, iqn=IQN, tag=tag, enabled=tag == number + 1) for tag in GROUPS}
+        for tag, target in targets.items():
+            gateway.files(["write", f"{target.path}/lun/lun_0/alua_tg_pt_gp", GROUPS[tag][0]])
+        return device, targets[number + 1]
+
+    def relative_port(self, target):
+        """As the kernel numbers it: from 6.4 on each gateway begins with 1."""
+        return int(target.gateway.files(["read", f"{target.path}/lun/lun_0/statistics/scsi_port/indx"])[0])
+
+    def path(self, target):
+        """A disk of the first gateway's host beside those that it has."""
+        pattern = "/sys/class/iscsi_session/session*/device/target*/*:0/block/*"
+        before = self.gateway.files(["glob", pattern])[0]
+        self.login(target, self.gateway)
+        found = self.wait_until(lambda: set(self.gateway.files(["glob", pattern])[0]).difference(before), 30, "another path appears")
+        return "/dev/" + found.pop().rsplit("/", 1)[1]
+
+    def designators(self, gateway, disk):
+        told = gateway.output(f"sg_vpd -p 0x83 {disk}")
+        return {name: [int(number, 16) for number in re.findall(rf"{name}: 0x([0-9a-f]+)", told)]
+                for name in ("Relative target port", "Target port group")}
+
+    def states(self, gateway, disk):
+        """What REPORT TARGET PORT GROUPS tells: by group its state and relative ports."""
+        told, groups = gateway.output(f"sg_rtpg -d {disk}"), {}
+        for part in told.split("target port group id : ")[1:]:
+            state = re.search(r"target port group asymmetric access state : 0x[0-9a-f]+ \(([^)]*)\)", part)[1]
+            ports = [int(number, 16) for number in re.findall(r"^ +0x([0-9a-f]+)$", part, re.M)]
+            groups[int(part.split()[0], 16)] = (state, ports)
+        return groups
+
+    def test_each_path_names_its_port_and_its_group(self):
+        device, own = self.serve(0)
+        _, others = self.serve(1, image=device.name, create=False)
+        for target, tag in ((own, 1), (others, 2)):
+            with self.subTest(gateway=target.gateway.name):
+                disk = self.login(target, target.gateway).disk()
+                port = self.relative_port(target)
+                self.assertEqual(self.designators(target.gateway, disk),
+                                 {"Relative target port": [port], "Target port group": [tag]})
+                groups = self.states(target.gateway, disk)
+                self.assertEqual({group: state for group, (state, _) in groups.items()},
+                                 {tag: STATES[state] for tag, (_, state) in GROUPS.items()})
+                self.assertIn(port, groups[tag][1])
+
+    def test_multipath_prefers_the_optimized_path(self):
+        # Without designators both paths would be used alike, and the lock would change hands with each command. User-mode Linux has
+        # no scsi_dh_alua: the priorities are multipath's own reading of the designators and of REPORT TARGET PORT GROUPS.
+        device, own = self.serve(0)
+        _, others = self.serve(1, image=device.name, create=False)
+        paths = {self.path(target): priority for target, priority in ((own, 50), (others, 10))}
+        with open(f"{self.gateway.directory}/multipath.conf", "w", encoding="utf-8") as conf:
+            conf.write(MULTIPATH_CONF)
+        self.gateway.run(f"""
+            command -v multipath || {{ echo "install what packaging/deps.sh --list hosts prints"; exit 1; }}
+            modprobe -d /run/modules -a overlay dm-multipath dm-queue-length
+            mkdir -p /run/etc/upper /run/etc/work
+            mount -n -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
+            cp {self.gateway.shared}/multipath.conf /etc/multipath.conf
+            /lib/systemd/systemd-udevd --daemon && udevadm trigger -s block && udevadm settle -t 60""", 120)
+        self.addCleanup(self.gateway.run, "multipath -F; udevadm control --exit; umount /etc", 60, False)
+        told = self.gateway.output("multipath > /dev/null 2>&1; multipath -ll 2> /dev/null", 120)
+        groups = re.findall(r"prio=(\d+) status=\w+\n[| ]+`- \S+ (sd\w+) ", told)
+        self.assertEqual({f"/dev/{disk}": int(priority) for priority, disk in groups}, paths, told)
+        disk = "/dev/mapper/" + told.split()[0]
+        self.gateway.run(f"dd if=/dev/urandom of={disk} bs=64k count=64 oflag=direct && dd if={disk} of=/dev/null bs=64k iflag=direct", 120)
+        for target, acquired in ((own, 1), (others, 0)):
+            self.assertEqual(self.status(device, target.gateway)["counters"]["lock_acquired"], acquired, target.gateway.name)
+
+
+if __name__ == "__main__":
+    testing.main()
