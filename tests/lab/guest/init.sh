@@ -25,7 +25,8 @@ ip link set vec0 address "02:00:00:00:00:0$((GW + 2))"
 ip addr add "10.99.0.$((GW + 2))/24" dev vec0
 ip link set vec0 up
 
-# open-iscsi keeps its database below /etc.
+# open-iscsi keeps its database below /etc, since 2.1.10 below /var/lib.
+[ -d /var/lib/iscsi ] && mount -n -t tmpfs tmpfs /var/lib/iscsi
 if [ -d /etc/iscsi ]; then
   cp -a /etc/iscsi/. /run/iscsi/
   echo "InitiatorName=iqn.2026-11.lab:initiator$GW" > /run/iscsi/initiatorname.iscsi
