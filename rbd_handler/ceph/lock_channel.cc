@@ -33,11 +33,13 @@ constexpr char kNotOwnerByte = 'n';
 
 // The OSD ends a notify after its timeout; this is added for the transfer of the reply.
 constexpr milliseconds kTravel{500};
-// Timeout of notifies that are not waited for. RADOS uses seconds.
-constexpr milliseconds kShortPatience{1000};
 // The control client's ops end after 10 s.
 constexpr milliseconds kEndMax{11'000};
-constexpr std::chrono::seconds kRepairInterval{1};
+// librbd tells all watchers of the image that it has acquired the lock, and a release waits up to 5
+// s for that to end.
+constexpr milliseconds kBusy{10'000};
+// What another gateway that was just heard of takes until it serves.
+constexpr milliseconds kSettles{1000};
 // The low bits of a nonce.
 constexpr uint64_t kCountMask = 0xffff;
 
@@ -73,6 +75,8 @@ uint64_t random_nonce() {
   std::random_device random;
   return ((uint64_t{random()} << 32) | random()) & ~kCountMask;
 }
+
+std::string here_words(uint64_t nonce) { return fmt::format("{}{:016x}", kHerePrefix, nonce); }
 
 // Cuts the prefix off.
 bool take_prefix(std::string_view& words, std::string_view prefix) {
@@ -115,11 +119,11 @@ LockChannel::LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool
       record_(pool_.get(), image_id),
       handlers_(std::move(handlers)),
       nonce_(random_nonce()),
-      repairer_([this](const std::stop_token& stop) { repair_watch(stop); }) {}
+      keeper_([this](const std::stop_token& stop) { keep_watch(stop); }) {}
 
 LockChannel::~LockChannel() {
-  repairer_.request_stop();
-  repairer_.join();
+  keeper_.request_stop();
+  keeper_.join();
   if (cookie_ != 0) rados_unwatch2(pool_.get(), cookie_);
   rados_watch_flush(control_->client().handle());
   for (const Sent& sent : sent_) sent.notify->wait_for_end(kEndMax);
@@ -137,13 +141,16 @@ int LockChannel::watch() {
   if (r < 0) return r;
   const std::lock_guard lock(mutex_);
   cookie_ = cookie;
+  alone_ = false;
+  probe_at_ = std::chrono::steady_clock::now();
   changed_.notify_all();
   return 0;
 }
 
-void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uint64_t /*notifier*/,
+void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uint64_t notifier,
                             void* data, size_t length) {
   auto* channel = static_cast<LockChannel*>(self);
+  if (notifier != rados_get_instance_id(channel->control_->client().handle())) channel->meet();
   const Request request{.notify_id = notify_id, .cookie = cookie};
   std::string_view words{static_cast<const char*>(data), length};
   if (take_prefix(words, kRequestPrefix)) return channel->take_request(request, words);
@@ -162,6 +169,14 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
   } else if (words.starts_with(kFencedPrefix) && channel->handlers_.on_fenced) {
     channel->handlers_.on_fenced();
   }
+}
+
+// Another gateway was heard of.
+void LockChannel::meet() {
+  const std::lock_guard lock(mutex_);
+  if (!std::exchange(alone_, false)) return;
+  probe_at_ = std::chrono::steady_clock::now() + kSettles;
+  changed_.notify_all();
 }
 
 void LockChannel::take_request(Request request, std::string_view words) {
@@ -183,7 +198,9 @@ void LockChannel::take_answer(std::string_view words) {
 bool LockChannel::concerns_us(uint64_t nonce, std::string_view holder) {
   if ((nonce & ~kCountMask) == nonce_) return false;
   const std::lock_guard lock(mutex_);
-  return !served_.empty() && holder == served_;
+  if (served_.empty() || holder != served_) return false;
+  busy_until_ = std::chrono::steady_clock::now() + kBusy;
+  return true;
 }
 
 void LockChannel::serve_as(const std::string& address) {
@@ -209,7 +226,11 @@ void LockChannel::answer(const Request& request, Answer answer) {
   if (Notify::send(notify, pool_.get(), object_,
                    fmt::format("{}{:016x} {}", kAnswerPrefix, request.nonce, byte_of(answer)),
                    kShortPatience) == 0)
-    keep(notify);
+    keep(notify, kShortPatience);
+}
+
+int LockChannel::send_here(const std::shared_ptr<Notify>& notify, uint64_t nonce) {
+  return Notify::send(notify, pool_.get(), object_, here_words(nonce), kShortPatience);
 }
 
 uint64_t LockChannel::new_nonce() {
@@ -217,30 +238,13 @@ uint64_t LockChannel::new_nonce() {
   return nonce_ | (++notifies_ & kCountMask);
 }
 
-void LockChannel::keep(std::shared_ptr<Notify> notify) {
+// Of a notify that goes with a change of the lock's owner.
+void LockChannel::keep(std::shared_ptr<Notify> notify, milliseconds patience) {
+  const auto now = std::chrono::steady_clock::now();
   const std::lock_guard lock(mutex_);
-  look_at_ended();
-  sent_.push_back({std::move(notify), std::chrono::steady_clock::now()});
-}
-
-// REQUIRES: mutex_ is held.
-void LockChannel::look_at_ended() {
-  const uint64_t we = rados_get_instance_id(control_->client().handle());
-  std::erase_if(sent_, [&](const Sent& sent) {
-    if (!sent.notify->ended()) return false;
-    const Notify::Outcome outcome = sent.notify->outcome();
-    for (const Notify::Reply& reply : outcome.replies)
-      if (reply.timed_out && reply.client != we) peers_.missed(reply.client, sent.at);
-    for (const Notify::Reply& reply : outcome.replies)
-      if (!reply.timed_out && reply.client != we) peers_.heard(reply.client, reply.text);
-    return true;
-  });
-}
-
-std::vector<std::string> LockChannel::take_dead() {
-  const std::lock_guard lock(mutex_);
-  look_at_ended();
-  return peers_.take_dead();
+  sent_.push_back({std::move(notify), now, patience});
+  busy_until_ = now + kBusy;
+  changed_.notify_all();
 }
 
 std::expected<Notify::Outcome, int> LockChannel::send(uint64_t nonce, const std::string& payload,
@@ -252,7 +256,7 @@ std::expected<Notify::Outcome, int> LockChannel::send(uint64_t nonce, const std:
   }
   const int r = Notify::send(notify, pool_.get(), object_, payload, patience);
   if (r >= 0) {
-    keep(notify);
+    keep(notify, patience);
     notify->wait(patience + kTravel);
   }
   const std::lock_guard lock(mutex_);
@@ -289,7 +293,7 @@ OwnWatch LockChannel::own_watch() {
     cookie = cookie_;
   }
   const uint64_t nonce = new_nonce();
-  const auto outcome = send(nonce, fmt::format("{}{:016x}", kHerePrefix, nonce), kShortPatience);
+  const auto outcome = send(nonce, here_words(nonce), kShortPatience);
   if (!outcome) return OwnWatch::kUnknown;
   if (outcome->heard) return OwnWatch::kThere;
   if (outcome->ended && outcome->result == -ENOENT) return OwnWatch::kGone;
@@ -311,28 +315,6 @@ void LockChannel::on_watch_error(void* self, uint64_t cookie, int error) {
   }
   // A ping that timed out: the OSD hangs, or this gateway was away, which the heartbeat detects.
   if (error != -ETIMEDOUT && channel->handlers_.on_watch_lost) channel->handlers_.on_watch_lost();
-}
-
-bool LockChannel::watch_failed() const {
-  return std::ranges::find(failed_, cookie_) != failed_.end();
-}
-
-void LockChannel::repair_watch(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  while (changed_.wait(lock, stop, [this] { return watch_failed(); })) {
-    const uint64_t old = std::exchange(cookie_, 0);
-    failed_.clear();  // Cookies are addresses: the next watch may reuse this one.
-    lock.unlock();
-    rados_unwatch2(pool_.get(), old);
-    bool repaired = watch() == 0;
-    lock.lock();
-    while (!repaired && !stop.stop_requested()) {
-      changed_.wait_for(lock, stop, kRepairInterval, [] { return false; });
-      lock.unlock();
-      repaired = watch() == 0;
-      lock.lock();
-    }
-  }
 }
 
 }  // namespace tcmurbd::ceph

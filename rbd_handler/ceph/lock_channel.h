@@ -9,6 +9,9 @@
 // releases only acknowledge and ignore the notify. A gateway that has been silent for two seconds
 // is blocklisted even if it does not hold the lock (peer_book.h).
 //
+// Dead gateways must be known before a release waits for them (peer_book.h). So while others watch,
+// each gateway sends a notify every ten seconds, and at once another while one of them is silent.
+//
 // The object contains the ledger of fenced instances (fence_ledger.h). Gateways watch it while they
 // serve the image. It is not deleted with the image.
 #pragma once
@@ -54,7 +57,7 @@ class LockChannel {
   // lock, and the answer must wait until it has it.
   using OnRequest = std::function<void(Request)>;
 
-  // Called on threads of librados; must only post.
+  // Called on threads of librados and of the channel; must only post.
   struct Handlers {
     OnRequest on_request{};
     // The cluster removed our watch: this gateway was away or disconnected for longer than the
@@ -64,6 +67,9 @@ class LockChannel {
     std::function<void()> on_watch_lost{};
     // The ledger of fenced instances was changed by any gateway.
     std::function<void()> on_fenced{};
+    // Instances of gateways that watch the image and have been silent for seconds; each is told
+    // once.
+    std::function<void(std::vector<std::string>)> on_silent{};
   };
 
   // Watches. BLOCKS, 10 s when an OSD hangs: worker thread.
@@ -87,13 +93,13 @@ class LockChannel {
   // Whether a notify of this gateway still reaches its own watch. BLOCKS: a round trip, or 1.5 s
   // when the channel's OSD hangs. Worker thread.
   OwnWatch own_watch();
-  // Instances of gateways that have been silent for seconds and still watch the image; each is
-  // returned once. Any thread, does not block.
-  std::vector<std::string> take_dead();
 
   const LockRecord& record() const { return record_; }
 
  private:
+  // Of notifies whose end nobody waits for. RADOS counts it in seconds.
+  static constexpr std::chrono::milliseconds kShortPatience{1000};
+
   LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool, const std::string& image_id,
               Handlers handlers);
   int watch();
@@ -109,10 +115,17 @@ class LockChannel {
   // Sends it with `nonce`, and waits for an answer or its end.
   std::expected<Notify::Outcome, int> send(uint64_t nonce, const std::string& payload,
                                            std::chrono::milliseconds patience);
-  void keep(std::shared_ptr<Notify> notify);
-  void look_at_ended();
+  void keep(std::shared_ptr<Notify> notify, std::chrono::milliseconds patience);
   bool watch_failed() const;
-  void repair_watch(const std::stop_token& stop);
+  int send_here(const std::shared_ptr<Notify>& notify, uint64_t nonce);
+  void meet();
+  // The keeper's own (lock_channel_keeper.cc), which holds `lock` on mutex_ but while it waits.
+  void keep_watch(const std::stop_token& stop);
+  void repair_watch(std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
+  bool must_probe() const;
+  void probe(std::unique_lock<std::mutex>& lock);
+  void look_at_ended();
+  void look_for_dead(std::unique_lock<std::mutex>& lock);
 
   // Constant after construction.
   const std::shared_ptr<ControlClient> control_;
@@ -132,10 +145,15 @@ class LockChannel {
   struct Sent {
     std::shared_ptr<Notify> notify;
     PeerBook::Time at;
+    std::chrono::milliseconds patience;
   };
   std::vector<Sent> sent_;  // Those that may not have ended yet.
   PeerBook peers_;
-  std::jthread repairer_;  // Last: it uses all of the above.
+  bool alone_ = false;           // Nobody else watches, as far as is known.
+  PeerBook::Time probe_at_{};    // When the others are looked for, if nothing else does so before.
+  PeerBook::Time again_at_{};    // And if somebody is silent.
+  PeerBook::Time busy_until_{};  // The lock changes hands, or has just done so.
+  std::jthread keeper_;          // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph

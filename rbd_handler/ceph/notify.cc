@@ -34,6 +34,7 @@ void Notify::on_done(void* completion, void* self) {
       static_cast<std::shared_ptr<Notify>*>(self));
   const std::lock_guard lock((*notify)->mutex_);
   (*notify)->ended_ = true;
+  (*notify)->end_ = std::chrono::steady_clock::now();
   (*notify)->result_ = rados_aio_get_return_value(completion);
   (*notify)->changed_.notify_all();
 }
@@ -61,7 +62,7 @@ bool Notify::ended() {
 
 Notify::Outcome Notify::outcome() {
   const std::lock_guard lock(mutex_);
-  Outcome outcome{.heard = heard_, .ended = ended_, .result = result_, .replies = {}};
+  Outcome outcome{.heard = heard_, .ended = ended_, .result = result_, .end = end_, .replies = {}};
   notify_ack_t* acks = nullptr;
   notify_timeout_t* timeouts = nullptr;
   size_t ack_count = 0;

@@ -46,6 +46,7 @@ class Notify {
     std::optional<char> heard;
     bool ended = false;
     int result = 0;  // Once ended; -ETIMEDOUT: some were silent. A negative errno.
+    std::chrono::steady_clock::time_point end{};
     // The state of each watcher, if `known`: the OSD has returned it.
     bool known = false;
     std::vector<Reply> replies;
@@ -60,6 +61,7 @@ class Notify {
   std::optional<char> heard_;  // Guarded by mutex_, as all below.
   bool ended_ = false;
   int result_ = 0;
+  std::chrono::steady_clock::time_point end_{};
   char* reply_ = nullptr;  // Written by librados before on_done.
   size_t reply_length_ = 0;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/ceph/peer_book.h"
 
-#include <utility>
+#include <algorithm>
 
 namespace tcmurbd::ceph {
 
@@ -9,24 +9,44 @@ void PeerBook::heard(uint64_t client, std::string_view address) {
   const auto known = peers_.find(client);
   if (known == peers_.end() && (address.empty() || peers_.size() == kPeersMax)) return;
   Peer& peer = known == peers_.end() ? peers_[client] : known->second;
-  peer.silent_since.reset();
+  peer.silent_for = {};
   if (address.empty() || peer.address == address) return;
   peer.address = address;
   peer.told = false;
 }
 
-void PeerBook::missed(uint64_t client, Time sent) {
+void PeerBook::missed(uint64_t client, const Missed& notify) {
   const auto found = peers_.find(client);
-  if (found == peers_.end() || found->second.told) return;
+  if (found == peers_.end()) return;
   Peer& peer = found->second;
-  if (!peer.silent_since) {
-    peer.silent_since = sent;
-  } else if (sent - *peer.silent_since >= kSilence) {
-    peer.told = true;
-    dead_.push_back(peer.address);
-  }
+  if (peer.silent_for != Duration{} && notify.sent < peer.silent_until) return;
+  peer.silent_for += notify.patience;
+  peer.silent_until = notify.ended;
 }
 
-std::vector<std::string> PeerBook::take_dead() { return std::exchange(dead_, {}); }
+void PeerBook::watching(std::span<const uint64_t> clients) {
+  std::erase_if(peers_, [&](const auto& entry) {
+    return std::ranges::find(clients, entry.first) == clients.end();
+  });
+}
+
+std::optional<PeerBook::Time> PeerBook::suspected_until() const {
+  std::optional<Time> last;
+  for (const auto& [client, peer] : peers_) {
+    if (peer.silent_for == Duration{} || peer.told) continue;
+    last = std::max(last.value_or(Time{}), peer.silent_until);
+  }
+  return last;
+}
+
+std::vector<std::string> PeerBook::take_dead(Duration limit) {
+  std::vector<std::string> dead;
+  for (auto& [client, peer] : peers_) {
+    if (peer.told || peer.silent_for < limit) continue;
+    peer.told = true;
+    dead.push_back(peer.address);
+  }
+  return dead;
+}
 
 }  // namespace tcmurbd::ceph

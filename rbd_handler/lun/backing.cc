@@ -125,6 +125,9 @@ ImageListeners Backing::listeners() {
   };
   handlers.on_watch_lost = [post] { post([](Backing& backing) { backing.on_watch_lost(); }); };
   handlers.on_fenced = [post] { post([](Backing& backing) { backing.on_ledger_changed(); }); };
+  handlers.on_silent = [post](std::vector<std::string> addresses) {
+    post([addresses = std::move(addresses)](Backing& backing) { backing.bury(addresses); });
+  };
   return {.done = sink_, .news = news_sink(), .channel = std::move(handlers)};
 }
 
@@ -205,7 +208,6 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
                taken->story);
     // What other gateways fenced before.
     if (opened_.ledger) opened_.ledger->refresh();
-    bury_dead();
     publish_owner(true);
     tell([](Device& device, TimePoint now) { device.on_acquired(now); });
     return;
@@ -381,7 +383,6 @@ void Backing::answer_peer(const lock::PeerReply& reply) {
   if (closed_ || found == requests_.end()) return;
   opened_.channel->answer(found->second, to_wire(reply.answer));
   requests_.erase(found);
-  bury_dead();
   log_->info("lock: requested by a peer; answer: {}", describe(reply.answer));
 }
 

@@ -96,10 +96,10 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void on_news(uint32_t instance, const ceph::ImageNews& news);
   void tell_role();
   void fence_predecessor_later();
-  void bury_dead();
   // Tells the service map, if it has changed.
   void publish(ceph::ServiceStatus status);
   void publish_owner(bool owner);
+  void bury(const std::vector<std::string>& addresses);
   void tell(Event event);
 
   boost::asio::io_context& control_;

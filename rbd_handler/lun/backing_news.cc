@@ -114,20 +114,26 @@ void Backing::note_deadline() {
 
 // Gateways that died. They held nothing, or whoever took the lock from them has blocklisted them;
 // but they watch the image for half a minute, and each release of the lock waits for them.
-void Backing::bury_dead() {
-  if (!opened_.channel) return;
-  for (const std::string& address : opened_.channel->take_dead()) {
+void Backing::bury(const std::vector<std::string>& addresses) {
+  if (closed_ || !opened_.channel) return;
+  for (const std::string& address : addresses) {
+    if (opened_.ledger->contains(address)) continue;  // Another gateway was quicker.
     log_->warning(
         "lock: the gateway with the instance {} has not responded for seconds and delays each "
         "hand-over of the lock; blocklisting it",
         address);
     auto done = std::make_shared<std::expected<void, LockFailure>>();
     questions_->run(
-        [control = opened_.control, ledger = opened_.ledger, address, done]() mutable {
+        [control = opened_.control, channel = opened_.channel, ledger = opened_.ledger, address,
+         done]() mutable {
           const auto mine = std::move(control);  // Perhaps the last to use them, and that blocks.
           const auto book = std::move(ledger);
+          const auto way = std::move(channel);
           *done = mine->blocklist(address);
-          if (*done) book->add(address);
+          if (!*done) return;
+          // The header's OSD hears of the map with this, and ends the dead gateway's watch.
+          static_cast<void>(way->record().holder());
+          book->add(address);
         },
         [log = log_, done] {
           if (!*done) log->warning("lock: it cannot be blocklisted: {}", done->error().text);
