@@ -39,6 +39,8 @@ class Taking {
   std::expected<LockTaken, LockFailure> run();
 
  private:
+  // Fails if this gateway was away.
+  Step look_at_watch();
   // False: another gateway acquired it first.
   std::expected<bool, LockFailure> take_free();
   Step take_from(const LockHolder& holder);
@@ -53,10 +55,14 @@ class Taking {
   LockTaken taken_;
 };
 
+Step Taking::look_at_watch() {
+  if (cluster_.own_watch() != OwnWatch::kGone) return {};
+  return std::unexpected(LockFailure{
+      "this gateway was away: the cluster removed its watch on the lock channel", kWasAway});
+}
+
 std::expected<LockTaken, LockFailure> Taking::run() {
-  if (cluster_.own_watch() == OwnWatch::kGone)
-    return std::unexpected(LockFailure{
-        "this gateway was away: the cluster removed its watch on the lock channel", kWasAway});
+  if (auto there = look_at_watch(); !there) return std::unexpected(there.error());
   for (int round = 0; round < kRoundsMax; ++round) {
     const auto read = cluster_.holder();
     if (!read) return failed("reading the owner of the exclusive lock", read.error());
@@ -65,6 +71,7 @@ std::expected<LockTaken, LockFailure> Taking::run() {
       const auto done = take_free();
       if (!done) return std::unexpected(done.error());
       if (!*done) continue;
+      if (auto there = look_at_watch(); !there) return std::unexpected(there.error());
       if (auto newest = cluster_.wait_for_latest_map(); !newest)
         return std::unexpected(newest.error());
       return std::move(taken_);

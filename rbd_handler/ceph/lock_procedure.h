@@ -4,13 +4,17 @@
 //
 //   own watch there? --no--> fails: this gateway was away
 //        | yes
-//   who holds it? --none--------------------------------------------> acquire -> newest map
-//        | other, known to be fenced -------------> newest map -> break ---^
-//        | other --ask on the channel--> released -> who holds it?         |
-//                        |         \-> must wait -> fails                  |
-//                        | holds detached writes, silent, or a stranger    |
-//                        v                                                 |
-//                   still the holder? -> blocklist -> newest map -> break -^
+//   who holds it? --none-----------------> acquire -> own watch there? -> newest map
+//        | other, known to be fenced -------------> newest map -> break -> who holds it?
+//        | other --ask on the channel--> released -> who holds it?
+//                        |         \-> must wait -> fails
+//                        | holds detached writes, silent, or a stranger
+//                        v
+//                   still the holder? -> blocklist -> newest map -> break -> who holds it?
+//
+// The watch is looked at again when the lock is there: from then on nobody else gets it but by
+// fencing this instance. A machine that stood still before that may have lost its hosts to another
+// gateway, and what waits in it for the lock must not be written.
 //
 // rbd_lock_acquire is called only when the lock is free: with a hung holder it would request the
 // lock and wait inside librbd without a limit.

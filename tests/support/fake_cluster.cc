@@ -224,7 +224,6 @@ void FakeInstance::cut(uint32_t blocks) {
 void FakeInstance::take_lock() {
   cluster_.lock_owner = this;
   released_ = false;
-  take_newest_map();
 }
 
 void FakeInstance::release() {
@@ -238,7 +237,7 @@ void FakeInstance::take_newest_map() { standing_.epoch = cluster_.epoch(); }
 FakeInstance& FakeCluster::open() { return instances_.emplace_back(*this, epoch_); }
 
 void FakeCluster::blocklist(FakeInstance& instance) {
-  if (!instance.blocklisted()) instance.blocklist(++epoch_);
+  if (!instance.blocklisted() || instance.removed()) instance.blocklist(++epoch_);
 }
 
 void FakeCluster::remove_entry(FakeInstance& instance) {

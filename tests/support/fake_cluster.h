@@ -79,7 +79,7 @@ class FakeInstance final : public Image {
   // The image was shrunk to `blocks`: ops in flight beyond them end with -ERANGE.
   void cut(uint32_t blocks);
 
-  // Gets the lock and the latest map.
+  // Has the lock now, but not the newest map.
   void take_lock();
   // Releases the lock. REQUIRES: it has it.
   void release();
@@ -89,7 +89,10 @@ class FakeInstance final : public Image {
   bool changed_when_listed() const;
   bool blocklisted() const { return standing_.blocklisted_at != 0; }
   bool removed() const { return standing_.removed_at != 0; }
-  void blocklist(uint64_t epoch) { standing_.blocklisted_at = epoch; }
+  void blocklist(uint64_t epoch) {
+    standing_.blocklisted_at = epoch;
+    standing_.removed_at = 0;
+  }
   void remove_entry(uint64_t epoch) { standing_.removed_at = epoch; }
 
  private:
@@ -149,6 +152,7 @@ class FakeCluster {
 
   const std::vector<uint32_t>& content() const { return content_; }
   std::deque<FakeInstance>& instances() { return instances_; }
+  const std::deque<FakeInstance>& instances() const { return instances_; }
 
   FakeInstance* lock_owner = nullptr;
   bool primary = true;

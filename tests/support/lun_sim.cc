@@ -98,6 +98,7 @@ void LunSim::check_invariants() {
 
 void LunSim::heal() {
   peer_alive_ = false;
+  healing_ = true;
   const auto busy = [this] { return !open_.empty() || !device_ || !device_->idle(); };
   for (int round = 0; round < 4000 && busy(); ++round) {
     ++clock_;

@@ -21,6 +21,7 @@
 #include "tests/support/fake_cluster.h"
 #include "tests/support/fake_kernel.h"
 #include "tests/support/lun_sim_life.h"
+#include "tests/support/procedure_run.h"
 #include "tests/support/seen_model.h"
 
 namespace tcmurbd::testing {
@@ -145,16 +146,36 @@ class LunSim {
   void end_op(FakeInstance& instance, size_t index);
   void close_some_instance();
   void run_job(bool friendly);
-  void acquire(bool friendly);
+  bool acquire(bool friendly);
   void release(bool friendly);
   void fence(bool friendly);
   void reopen(bool friendly);
 
+  // --- taking the lock (lun_sim_lock.cc) ---
+  class LockPort;
+  class OurPort;
+  class PeersPort;
+  // One that is under way; calls of its port are events.
+  struct Taking {
+    void start(std::unique_ptr<ceph::LockCluster> with);
+    bool under_way() const { return run.has_value(); }
+    std::optional<ProcedureRun::Outcome> step();
+    void stop();
+
+    std::unique_ptr<ceph::LockCluster> port{};
+    std::optional<ProcedureRun> run{};
+  };
+  std::string address_of(const FakeInstance& instance) const;
+  FakeInstance& instance_at(const std::string& address);
+  void start_taking();
+  void peer_starts_taking();
+  void taken(const ProcedureRun::Outcome& outcome);
+
   // --- the other gateway (lun_sim_peer.cc) ---
   void peer_turn();
-  void peer_takes();
-  void peer_breaks();
-  void peer_breaks_unanswered();
+  void peer_goes_on_taking();
+  void ask_daemon();
+  void hear_daemon(lock::PeerAnswer answer);
   void peer_works();
   void peer_leaves_a_write_behind(uint32_t block);
   bool peer_keeps_off(uint32_t block);
@@ -167,10 +188,13 @@ class LunSim {
   FakeInstance* mine_;
   FakeInstance* peer_;
   bool peer_alive_ = true;
-  std::optional<uint64_t> peer_asks_;   // Its request that is not answered yet,
-  FakeInstance* peer_asked_ = nullptr;  // of whom,
-  bool peer_unheard_ = false;           // that a frozen daemon has not received.
+  Taking taking_;                           // Of the daemon's gateway,
+  Taking peer_taking_;                      // and of the other.
+  std::optional<uint64_t> peer_asks_;       // Its request that is not answered yet,
+  bool peer_unheard_ = false;               // and that a frozen daemon has not heard,
+  std::optional<ceph::Asked> peer_answer_;  // or that it answered.
   TimePoint peer_gives_up_{};
+  bool healing_ = false;
   uint64_t last_request_ = 0;
   std::unique_ptr<Device> device_;             // None: it has crashed.
   std::map<FakeInstance*, uint32_t> numbers_;  // Earlier instances that are not closed.

@@ -62,7 +62,8 @@ void LunSim::run_job(bool friendly) {
     case lock::Job::kNone:
       return;
     case lock::Job::kAcquire:
-      return acquire(friendly);
+      if (!acquire(friendly)) job_ = job;
+      return;
     case lock::Job::kRelease:
       return release(friendly);
     case lock::Job::kFence:
@@ -72,25 +73,16 @@ void LunSim::run_job(bool friendly) {
   }
 }
 
-void LunSim::acquire(bool friendly) {
-  using enum lock::AcquireFailure;
-  // Without its watch the daemon may have been away.
-  if (watch_lost_) {
-    tell_watch_lost();
-    return device_->on_acquire_failed(kOther, now_);
+// Some calls of it. False: it has not ended.
+bool LunSim::acquire(bool friendly) {
+  if (!taking_.under_way()) start_taking();
+  while (friendly || !chance(4)) {
+    if (const auto outcome = taking_.step()) {
+      taken(*outcome);
+      return true;
+    }
   }
-  if (!friendly && chance(10)) return device_->on_acquire_failed(kOther, now_);
-  if (mine_->blocklisted()) return device_->on_acquire_failed(kLost, now_);
-  if (!cluster_.primary) return device_->on_acquire_failed(kDemoted, now_);
-  FakeInstance* const owner = cluster_.lock_owner;
-  if (owner == peer_ && (!peer_alive_ || peer_->changes_pending() || chance(8))) {
-    cluster_.blocklist(*peer_);  // It did not answer, or has hung writes.
-    peer_ = &cluster_.open();
-  } else if (owner != nullptr && owner != mine_ && owner != peer_) {
-    cluster_.blocklist(*owner);
-  }
-  mine_->take_lock();
-  device_->on_acquired(now_);
+  return false;
 }
 
 void LunSim::release(bool friendly) {

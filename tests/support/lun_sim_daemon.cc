@@ -44,11 +44,7 @@ void LunSim::take_effects() {
   std::vector<lock::PeerReply> replies;
   device_->take_peer_replies(replies);
   for (const lock::PeerReply& reply : replies) {
-    if (!peer_asks_ || reply.request != *peer_asks_) continue;  // It has given up waiting.
-    peer_asks_.reset();
-    if (reply.answer == lock::PeerAnswer::kHoldsDetached) peer_breaks();
-    if (reply.answer == lock::PeerAnswer::kReleased) peer_takes();
-    if (reply.answer == lock::PeerAnswer::kNotOwner && cluster_.lock_owner == mine_) peer_breaks();
+    if (peer_asks_ && reply.request == *peer_asks_) hear_daemon(reply.answer);
   }
   collect();
 }

@@ -209,6 +209,7 @@ void LunSim::crash() {
   // A fence under way may have been committed.
   if (job_ == lock::Job::kFence && chance(2)) cluster_.blocklist(*mine_);
   job_ = lock::Job::kNone;
+  taking_.stop();
   releasing_since_.reset();
   for (const auto& [copy, command] : copies_) {
     if (command.id != 0) model_.answer(command.id, clock_);
@@ -228,7 +229,6 @@ void LunSim::start_successor() {
   deliver_late();  // Opening takes longer than the delivery of commands left in the network.
   collect();
   cluster_.blocklist(*mine_);
-  if (cluster_.lock_owner == mine_) cluster_.lock_owner = nullptr;
   mine_ = &cluster_.open();
   device_ = std::make_unique<Device>(
       fresh_ring(), *mine_, scsi::DiskFacts{.block_size = kBlockBytes, .blocks = device_blocks_},

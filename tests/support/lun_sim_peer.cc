@@ -17,43 +17,45 @@ void LunSim::peer_turn() {
     peer_alive_ = !peer_alive_;
   }
   if (!peer_alive_) return;
-  if (peer_->blocklisted()) peer_ = &cluster_.open();
-  if (cluster_.lock_owner == peer_) return peer_works();
-  if (peer_asks_) {
-    if (world_now() >= peer_gives_up_) {
-      peer_asks_.reset();
-      // Another instance has it now, to which no request was sent.
-      if (cluster_.lock_owner == peer_asked_) peer_breaks_unanswered();
-    }
-  } else if (chance(30)) {
-    peer_asks_ = ++last_request_;
-    peer_asked_ = cluster_.lock_owner;
-    peer_gives_up_ = world_now() + kPeerPatience;
-    peer_unheard_ = frozen_;
-    if (device_ && !frozen_) device_->on_peer_asks(*peer_asks_, now_);
+  if (peer_->blocklisted()) {
+    peer_taking_.stop();
+    peer_asks_.reset();
+    peer_answer_.reset();
+    peer_ = &cluster_.open();
   }
+  if (peer_taking_.under_way()) return peer_goes_on_taking();
+  if (cluster_.lock_owner == peer_) return peer_works();
+  if (chance(30)) peer_starts_taking();
 }
 
-void LunSim::peer_breaks() {
-  if (cluster_.lock_owner != nullptr && cluster_.lock_owner != peer_)
-    cluster_.blocklist(*cluster_.lock_owner);
-  peer_takes();
+// Some calls of the procedure; each may have to wait for the daemon.
+void LunSim::peer_goes_on_taking() {
+  while (peer_taking_.under_way() && !chance(4)) peer_taking_.step();
 }
 
-// A live owner that was too slow and does not know that it is fenced continues in placement groups
-// without the new map. If the peer's writes to such a group hang and are aborted, and the host
-// returns to the old owner, they may be applied last. An owner cannot prevent that; it is a
-// property of blocklists. Maps spread faster than a host does this.
-void LunSim::peer_breaks_unanswered() {
-  const bool away = !device_ || (frozen_ && world_now() - frozen_since_ > device_->away_limit());
-  peer_breaks();
-  if (!away) cluster_.spread_map();
+void LunSim::ask_daemon() {
+  peer_asks_ = ++last_request_;
+  peer_gives_up_ = world_now() + kPeerPatience;
+  peer_unheard_ = frozen_;
+  if (device_ && !frozen_) device_->on_peer_asks(*peer_asks_, now_);
 }
 
-void LunSim::peer_takes() {
-  // Another gateway may have been first; then this one fails and retries.
-  if (cluster_.lock_owner != nullptr && !cluster_.lock_owner->blocklisted()) return;
-  peer_->take_lock();
+void LunSim::hear_daemon(lock::PeerAnswer answer) {
+  peer_asks_.reset();
+  switch (answer) {
+    case lock::PeerAnswer::kReleased:
+      peer_answer_ = ceph::Asked::kReleased;
+      return;
+    case lock::PeerAnswer::kHoldsDetached:
+      peer_answer_ = ceph::Asked::kHoldsDetached;
+      return;
+    case lock::PeerAnswer::kWait:
+      peer_answer_ = ceph::Asked::kMustWait;
+      return;
+    case lock::PeerAnswer::kNotOwner:
+      peer_answer_ = ceph::Asked::kNobody;
+      return;
+  }
 }
 
 // It keeps the ranges of its detached writes locked, too. If blocklist entries are removed, it does

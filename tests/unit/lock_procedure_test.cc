@@ -30,7 +30,7 @@ class FakeLockCluster final : public LockCluster {
   std::string address() const override { return kOurs.address; }
   OwnWatch own_watch() override {
     calls.emplace_back("watch");
-    return watch;
+    return next(watches);
   }
   std::expected<Holder, int> holder() override {
     calls.emplace_back("holder");
@@ -67,10 +67,10 @@ class FakeLockCluster final : public LockCluster {
   }
 
   Calls calls;
-  OwnWatch watch = OwnWatch::kThere;
   Fencing fencing = Fencing::kNone;
   std::expected<void, LockFailure> blocklisting;
   std::expected<void, LockFailure> header;
+  std::deque<OwnWatch> watches{OwnWatch::kThere};
   std::deque<std::expected<Holder, int>> holders{Holder{}};
   std::deque<std::expected<bool, int>> removed{true};
   std::deque<std::expected<Asked, std::string>> answers{Asked::kReleased};
@@ -109,20 +109,20 @@ class LockProcedure : public testing::Test {
 
 TEST_F(LockProcedure, AFreeLockIsTakenAndThenTheNewestMapIsThere) {
   EXPECT_EQ(taken(), Acquired::kFree);
-  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "take", "map"));
+  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, OurOwnLockIsTakenOnceMore) {
   cluster.holders = {Holder{kOurs}};
   EXPECT_EQ(taken(), Acquired::kFree);
-  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "take", "map"));
+  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, AnOwnerHandsItOver) {
   cluster.holders = {Holder{kOther}, Holder{}};
   EXPECT_EQ(taken(), Acquired::kHandedOver);
   EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2",
-                                         "ask 10.0.0.2:0/2", "holder", "take", "map"));
+                                         "ask 10.0.0.2:0/2", "holder", "take", "watch", "map"));
   EXPECT_EQ(story, "handed over by 10.0.0.2:0/2");
 }
 
@@ -132,9 +132,10 @@ TEST_F(LockProcedure, WhoDoesNotAnswerIsLookedAtAgainThenFencedThenBrokenBehindT
     cluster.holders = {Holder{kOther}, Holder{kOther}, Holder{}};
     cluster.answers = {asked};
     EXPECT_EQ(taken(), Acquired::kBroken);
-    EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2",
-                                           "ask 10.0.0.2:0/2", "holder", "blocklist 10.0.0.2:0/2",
-                                           "map", "remove 10.0.0.2:0/2", "holder", "take", "map"));
+    EXPECT_THAT(cluster.calls,
+                ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2", "ask 10.0.0.2:0/2",
+                            "holder", "blocklist 10.0.0.2:0/2", "map", "remove 10.0.0.2:0/2",
+                            "holder", "take", "watch", "map"));
   }
   EXPECT_EQ(story,
             "taken from 10.0.0.2:0/2 (client.2): the owner is not on the lock channel (not "
@@ -154,7 +155,7 @@ TEST_F(LockProcedure, OneThatIsKnownToBeFencedIsBrokenBehindTheMapUnasked) {
   cluster.fencing = Fencing::kOnBlocklist;
   EXPECT_EQ(taken(), Acquired::kBroken);
   EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2", "map",
-                                         "remove 10.0.0.2:0/2", "holder", "take", "map"));
+                                         "remove 10.0.0.2:0/2", "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, AFenceThatSomebodyRemovedIsPutBackBeforeTheLockIsBroken) {
@@ -163,7 +164,7 @@ TEST_F(LockProcedure, AFenceThatSomebodyRemovedIsPutBackBeforeTheLockIsBroken) {
   EXPECT_EQ(taken(), Acquired::kBroken);
   EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2",
                                          "blocklist 10.0.0.2:0/2", "map", "remove 10.0.0.2:0/2",
-                                         "holder", "take", "map"));
+                                         "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, AnOwnerThatMustWaitIsNotBroken) {
@@ -182,15 +183,16 @@ TEST_F(LockProcedure, ALockThatChangedHandsWhileAskedIsAskedForAnew) {
   EXPECT_THAT(cluster.calls,
               ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2", "ask 10.0.0.2:0/2",
                           "holder", "holder", "header", "fenced? 10.0.0.3:0/3", "ask 10.0.0.3:0/3",
-                          "holder", "take", "map"));
+                          "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, ALockThatWasReleasedWhileAskedIsNotBroken) {
   cluster.holders = {Holder{kOther}, Holder{}};
   cluster.answers = {Asked::kNoAnswer};
   EXPECT_EQ(taken(), Acquired::kFree);
-  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2",
-                                         "ask 10.0.0.2:0/2", "holder", "holder", "take", "map"));
+  EXPECT_THAT(cluster.calls,
+              ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2", "ask 10.0.0.2:0/2",
+                          "holder", "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, AnotherThatIsQuickerIsAskedNext) {
@@ -199,7 +201,7 @@ TEST_F(LockProcedure, AnotherThatIsQuickerIsAskedNext) {
   EXPECT_EQ(taken(), Acquired::kHandedOver);
   EXPECT_THAT(cluster.calls,
               ElementsAre("watch", "holder", "take", "holder", "header", "fenced? 10.0.0.2:0/2",
-                          "ask 10.0.0.2:0/2", "holder", "take", "map"));
+                          "ask 10.0.0.2:0/2", "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, SomebodyElseIsQuickerEachTime) {
@@ -239,7 +241,7 @@ TEST_F(LockProcedure, WithoutTheMapTheLockIsNotBroken) {
 TEST_F(LockProcedure, WithoutTheMapALockThatWasTakenDoesNotServe) {
   cluster.maps = {std::unexpected(failure(-ETIMEDOUT))};
   EXPECT_EQ(failed(), -ETIMEDOUT);
-  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "take", "map"));
+  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "take", "watch", "map"));
 }
 
 TEST_F(LockProcedure, AnInstanceThatIsFencedItselfDisturbsNobody) {
@@ -262,15 +264,23 @@ TEST_F(LockProcedure, AnImageThatIsNotPrimaryIsToldAsSuch) {
 }
 
 TEST_F(LockProcedure, AGatewayThatWasAwayTakesNothing) {
-  cluster.watch = OwnWatch::kGone;
+  cluster.watches = {OwnWatch::kGone};
   EXPECT_EQ(failed(), kWasAway);
   EXPECT_THAT(story, HasSubstr("this gateway was away"));
   EXPECT_THAT(cluster.calls, ElementsAre("watch"));
 }
 
-// Otherwise one hung OSD, that of the channel, would block the writes to all healthy ones.
+// A machine that stands still while it takes the lock may have lost its hosts meanwhile. Once it
+// has the lock, nobody else gets it without fencing this instance.
+TEST_F(LockProcedure, AGatewayThatWasAwayWhileItTookTheLockDoesNotServe) {
+  cluster.watches = {OwnWatch::kThere, OwnWatch::kGone};
+  EXPECT_EQ(failed(), kWasAway);
+  EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "take", "watch"));
+}
+
+// Else one hung OSD, that of the channel, would stop the writes to all healthy ones.
 TEST_F(LockProcedure, AChannelThatDoesNotAnswerStopsNobody) {
-  cluster.watch = OwnWatch::kUnknown;
+  cluster.watches = {OwnWatch::kUnknown};
   EXPECT_EQ(taken(), Acquired::kFree);
 }
 
