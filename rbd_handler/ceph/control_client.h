@@ -9,39 +9,29 @@
 #include <memory>
 #include <string>
 
-#include "rbd_handler/ceph/blocklist.h"
 #include "rbd_handler/ceph/client.h"
-#include "rbd_handler/ceph/failure.h"
+#include "rbd_handler/ceph/monitors.h"
 
 namespace tcmurbd::ceph {
 
 // A rados_ioctx_t of the control client.
 using PoolHandle = std::unique_ptr<void, void (*)(void*)>;
 
-class ControlClient {
+class ControlClient final : public Monitors {
  public:
   // Returns the control client for these arguments, connecting it if necessary. Errors: see
   // Client::connect.
   static std::expected<std::shared_ptr<ControlClient>, std::string> get(
       const std::string& conf_path, const std::string& user);
 
-  // Returns after the monitors committed the OSD map with an entry for `address` for 24 h. OSDs do
-  // not enforce it at once: an OSD without that map still serves the instance, until an op of an
-  // instance that has it (Client::wait_for_latest_map) reaches the same placement group.
-  std::expected<void, LockFailure> blocklist(const std::string& address) const;
-
-  // The blocklist of the latest map. It contains all entries committed before the call that have
-  // not expired or been removed.
-  std::expected<Blocklist, LockFailure> blocklisted() const;
+  std::expected<void, LockFailure> blocklist(const std::string& address) const override;
+  std::expected<Blocklist, LockFailure> blocklisted() const override;
+  std::expected<std::string, std::string> locate(const std::string& pool,
+                                                 const std::string& name_space,
+                                                 const std::string& object) const override;
   // Asks the monitors whether this user may blocklist, without any change. Takes at most 10 s, the
   // timeout of a command. Not cached, since an operator may change the caps.
   std::expected<bool, LockFailure> may_blocklist() const;
-
-  // Asks the monitors for the location of an object: "object X of pool 'p' is in pg 1.2f, acting
-  // osd.2, osd.0". For the operator's log.
-  std::expected<std::string, std::string> locate(const std::string& pool,
-                                                 const std::string& name_space,
-                                                 const std::string& object) const;
 
   // REQUIRES: destroyed before this.
   std::expected<PoolHandle, std::string> open_pool(const std::string& pool,

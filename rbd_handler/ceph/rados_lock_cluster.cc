@@ -18,7 +18,7 @@ std::expected<bool, int> RadosLockCluster::remove(const LockHolder& holder) {
 Fencing RadosLockCluster::fencing_of(const std::string& address) {
   if (std::ranges::find(fenced_, address) == fenced_.end() && !ledger_.contains(address))
     return Fencing::kNone;
-  const auto entries = control_.blocklisted();
+  const auto entries = monitors_.blocklisted();
   return entries && entries->contains(address) ? Fencing::kOnBlocklist : Fencing::kRemoved;
 }
 
@@ -28,18 +28,17 @@ std::expected<Asked, std::string> RadosLockCluster::ask(const std::string& holde
 }
 
 std::expected<void, LockFailure> RadosLockCluster::blocklist(const std::string& address) {
-  auto done = control_.blocklist(address);
+  auto done = monitors_.blocklist(address);
   if (done) ledger_.add(address);
   return done;
 }
 
-std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel& channel,
-                                                   const ControlClient& control,
-                                                   FenceLedger& ledger,
+std::expected<LockTaken, LockFailure> acquire_lock(ServedImage& image, LockChannel& channel,
+                                                   const Monitors& monitors, FenceLedger& ledger,
                                                    std::span<const std::string> fenced) {
   if (!image.info().exclusive_lock || image.info().read_only) return LockTaken{};
   channel.serve_as(image.address());
-  RadosLockCluster cluster(image, channel, control, ledger, fenced);
+  RadosLockCluster cluster(image, channel, monitors, ledger, fenced);
   return acquire_lock(cluster);
 }
 

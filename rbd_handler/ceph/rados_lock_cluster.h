@@ -7,20 +7,20 @@
 #include <span>
 #include <string>
 
-#include "rbd_handler/ceph/control_client.h"
 #include "rbd_handler/ceph/fence_ledger.h"
 #include "rbd_handler/ceph/lock_channel.h"
 #include "rbd_handler/ceph/lock_procedure.h"
-#include "rbd_handler/ceph/rbd_image.h"
+#include "rbd_handler/ceph/monitors.h"
+#include "rbd_handler/ceph/served_image.h"
 
 namespace tcmurbd::ceph {
 
 class RadosLockCluster final : public LockCluster {
  public:
   // All arguments outlive this. `fenced`: instances that this process has blocklisted.
-  RadosLockCluster(RbdImage& image, LockChannel& channel, const ControlClient& control,
+  RadosLockCluster(ServedImage& image, LockChannel& channel, const Monitors& monitors,
                    FenceLedger& ledger, std::span<const std::string> fenced)
-      : image_(image), channel_(channel), control_(control), ledger_(ledger), fenced_(fenced) {}
+      : image_(image), channel_(channel), monitors_(monitors), ledger_(ledger), fenced_(fenced) {}
 
   std::string address() const override { return image_.address(); }
   OwnWatch own_watch() override;
@@ -37,18 +37,17 @@ class RadosLockCluster final : public LockCluster {
   std::expected<void, LockFailure> take_free_lock() override { return image_.take_free_lock(); }
 
  private:
-  RbdImage& image_;
+  ServedImage& image_;
   LockChannel& channel_;
-  const ControlClient& control_;
+  const Monitors& monitors_;
   FenceLedger& ledger_;
   const std::span<const std::string> fenced_;
 };
 
 // Makes `image` the owner of its lock, and lets the channel answer for it. Returns at once if the
 // image is read-only or does not have the feature.
-std::expected<LockTaken, LockFailure> acquire_lock(RbdImage& image, LockChannel& channel,
-                                                   const ControlClient& control,
-                                                   FenceLedger& ledger,
+std::expected<LockTaken, LockFailure> acquire_lock(ServedImage& image, LockChannel& channel,
+                                                   const Monitors& monitors, FenceLedger& ledger,
                                                    std::span<const std::string> fenced);
 
 }  // namespace tcmurbd::ceph

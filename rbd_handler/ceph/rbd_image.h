@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One RBD image on its own client instance (one rados_t per LUN: a fence never affects another LUN,
+// The image that serves a LUN, by librbd (one rados_t per LUN: a fence never affects another LUN,
 // and threads never wait for another LUN's OSDs).
 #pragma once
 
@@ -15,12 +15,9 @@
 #include <vector>
 
 #include "config/image_spec.h"
-#include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/image_facts.h"
-#include "rbd_handler/ceph/image_info.h"
 #include "rbd_handler/ceph/op_parts.h"
-#include "rbd_handler/ceph/service_entry.h"
-#include "rbd_handler/image.h"
+#include "rbd_handler/ceph/served_image.h"
 
 namespace tcmurbd::ceph {
 
@@ -28,19 +25,11 @@ namespace tcmurbd::ceph {
 // submit(); must only push to a queue and return (a callback that blocks stalls librbd).
 using CompletionSink = std::function<void(OpDone)>;
 
-// As used in requests to the monitors.
-struct ObjectPlace {
-  std::string pool;
-  std::string name_space;
-  std::string object;
-  bool operator==(const ObjectPlace&) const = default;
-};
-
 class ImageHandle;
 class OpSlots;
 struct OpSlot;
 
-class RbdImage final : public Image {
+class RbdImage final : public ServedImage {
  public:
   // Connects and opens. BLOCKS without a limit (librbd has none when an OSD hangs), so: a worker
   // thread, never a reactor or the netlink thread. Errors are one line for the operator with the
@@ -49,12 +38,9 @@ class RbdImage final : public Image {
   static std::expected<std::unique_ptr<RbdImage>, std::string> open(const ImageSpec& spec,
                                                                     CompletionSink sink,
                                                                     NewsSink news = {});
-  // Closes the image, then the instance, in this order. BLOCKS until every op has ended: worker
-  // thread.
-  // REQUIRES: no submit runs or follows.
   ~RbdImage() override;
 
-  // In addition to the contract of Image: an op beyond the cached size, and a change when the
+  // In addition to the contract of ServedImage: an op beyond the cached size, and a change when the
   // header may have changed, waits until the image's own thread has read the header again; then it
   // runs or ends with kBeyondEnd. A change that may have been truncated at the end of a shrunk
   // image succeeds only after the size was read. If it cannot be read, the op ends with that error
@@ -64,38 +50,17 @@ class RbdImage final : public Image {
   // A step that another thread is starting at the same time counts as started.
   void give_up(OpToken token) override;
 
-  // Whether librados timed out one of its ops, which an OSD may still apply. Any thread.
-  bool timed_out() const { return timed_out_.load(std::memory_order_acquire); }
-
-  const ImageInfo& info() const;
-  // The location of the first byte of `range`. Any thread.
-  ObjectPlace place_of(const ByteRange& range) const;
-  // The instance's address, for log lines and fences. Any thread.
-  const std::string& address() const;
-  // Registers with the cluster's service map at the first call, and then tells it `status`. Goes to
-  // the mgr with librados' next report. Does not block; any thread, one at a time. Errors: for the
-  // log; the image is served all the same.
-  std::expected<void, std::string> publish(const ServiceStatus& status);
-  // The image's size now; refreshes the handle from the header. BLOCKS: worker thread.
-  std::expected<uint64_t, std::string> refresh_size();
-
-  // Whether it is primary (mirroring) as currently known: the header is read at open and after
-  // changes. A non-primary image can be read; changes end with kNotPrimary. After a promotion it
-  // can be written, also through a handle that was opened before. Any thread.
-  bool primary() const;
-
-  // The exclusive lock; acquire_lock() in lock_procedure.h acquires it. These BLOCK: worker thread.
-  // take_free_lock() fails with kNotPrimary for an image that is not primary. REQUIRES: the lock is
-  // free; otherwise librbd requests it from the owner, and waits for a frozen one.
-  std::expected<void, LockFailure> take_free_lock();
-  // Waits for every write in flight, including detached ones. Succeeds if there is nothing to
-  // release.
-  std::expected<void, LockFailure> release_lock();
-  // A round trip to the image's header: -ESHUTDOWN if another gateway fenced this instance and the
-  // header's OSD has that map.
-  std::expected<void, LockFailure> reach_header();
-  // See Client::wait_for_latest_map.
-  std::expected<void, LockFailure> wait_for_latest_map() const;
+  bool timed_out() const override { return timed_out_.load(std::memory_order_acquire); }
+  const ImageInfo& info() const override;
+  ObjectPlace place_of(const ByteRange& range) const override;
+  const std::string& address() const override;
+  std::expected<void, std::string> publish(const ServiceStatus& status) override;
+  std::expected<uint64_t, std::string> refresh_size() override;
+  bool primary() const override;
+  std::expected<void, LockFailure> take_free_lock() override;
+  std::expected<void, LockFailure> release_lock() override;
+  std::expected<void, LockFailure> reach_header() override;
+  std::expected<void, LockFailure> wait_for_latest_map() const override;
 
  private:
   // An op for the image's own thread: one to start once the size is known, or one that ended and

@@ -57,7 +57,7 @@ const char* describe(lock::PeerAnswer answer) {
 }
 
 // Empty: there is none.
-std::string address_of(const ceph::RbdImage* image) {
+std::string address_of(const ceph::ServedImage* image) {
   return image != nullptr ? image->address() : std::string{};
 }
 
@@ -93,7 +93,7 @@ struct Instance {
     on_closed();
   }
 
-  std::shared_ptr<ceph::RbdImage> image;
+  std::shared_ptr<ceph::ServedImage> image;
   std::shared_ptr<ceph::FenceLedger> ledger;
   std::shared_ptr<ceph::FenceGuard> guard;
   std::shared_ptr<void> mapping;
@@ -103,12 +103,13 @@ struct Instance {
 }  // namespace
 
 Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
-                 std::shared_ptr<Log> log, ceph::CompletionSink sink)
+                 std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open)
     : control_(control),
       spec_(spec),
       record_(std::move(record)),
       log_(std::move(log)),
       sink_(std::move(sink)),
+      open_(std::move(open)),
       jobs_(std::make_shared<reactor::Jobs>(control)),
       questions_(std::make_shared<reactor::Jobs>(control)),
       retry_timer_(control) {}
@@ -140,11 +141,11 @@ void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   publish(published_);
 }
 
-std::shared_ptr<ceph::RbdImage> Backing::number(std::shared_ptr<ceph::RbdImage> image) {
+std::shared_ptr<ceph::ServedImage> Backing::number(std::shared_ptr<ceph::ServedImage> image) {
   auto closed = [self = shared_from_this(), &control = control_, number = ++instances_]() mutable {
     asio::post(control, [self = std::move(self), number] { self->on_instance_closed(number); });
   };
-  ceph::RbdImage* const raw = image.get();
+  ceph::ServedImage* const raw = image.get();
   const std::shared_ptr<Instance> instance(
       new Instance{std::move(image), opened_.ledger, opened_.guard, mapping_, std::move(closed)});
   return {instance, raw};
@@ -191,7 +192,7 @@ void Backing::acquire(uint64_t job) {
                            return;
                          }
                          outcome->taken =
-                             ceph::acquire_lock(*opened.image, *opened.channel, *opened.control,
+                             ceph::acquire_lock(*opened.image, *opened.channel, *opened.monitors,
                                                 *opened.ledger, fenced);
                          outcome->milliseconds = watch.milliseconds();
                        }),
@@ -263,7 +264,7 @@ void Backing::fence(uint64_t job) {
   auto watch = std::make_shared<Stopwatch>();
   jobs_->run(on_opened(opened_,
                        [address, done](const OpenedImage& opened) {
-                         *done = opened.control->blocklist(address);
+                         *done = opened.monitors->blocklist(address);
                        }),
              [this, self = shared_from_this(), job, address, done, watch] {
                fenced(job, address, *done, watch->milliseconds());
@@ -297,16 +298,16 @@ void Backing::reopen(uint64_t job) {
     tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
     return;
   }
-  auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>>();
+  auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::ServedImage>, OpenError>>();
   jobs_->run(
-      [outcome, spec = spec_, sink = sink_, news = news_sink()] {
-        *outcome = open_instance(spec, sink, news);
+      [outcome, open = open_, spec = spec_, sink = sink_, news = news_sink()] {
+        *outcome = open(spec, sink, news);
       },
       [this, self = shared_from_this(), job, outcome] { reopened(job, std::move(*outcome)); });
 }
 
 void Backing::reopened(uint64_t job,
-                       std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> outcome) {
+                       std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> outcome) {
   if (!counts(job)) {
     // Nobody has used it. If we are closing, that waits for it.
     if (outcome)
@@ -391,7 +392,7 @@ void Backing::locate(const ByteRange& range) {
   locating_ = true;
   auto place = std::make_shared<std::expected<std::string, std::string>>();
   questions_->run(
-      [held = opened_.control, where = image().place_of(range), place]() mutable {
+      [held = opened_.monitors, where = image().place_of(range), place]() mutable {
         const auto control = std::move(held);
         *place = control->locate(where.pool, where.name_space, where.object);
       },
@@ -410,7 +411,7 @@ void Backing::refresh_size(uint64_t device_bytes) {
   questions_->run(
       [image = opened_.image, size]() mutable {
         // Perhaps the last reference, if the image is given up meanwhile: closing it may block.
-        const std::shared_ptr<ceph::RbdImage> mine = std::move(image);
+        const std::shared_ptr<ceph::ServedImage> mine = std::move(image);
         *size = mine->refresh_size();
       },
       [log = log_, size, device_bytes] {
@@ -427,7 +428,7 @@ void Backing::refresh_size(uint64_t device_bytes) {
 
 void Backing::abandon(std::function<void()> done) {
   // A close under way has the rest on its own thread.
-  auto control = closed_ ? fencer_.lock() : opened_.control;
+  auto control = closed_ ? fencer_.lock() : opened_.monitors;
   const auto ledger = closed_ ? ledger_ : std::weak_ptr(opened_.ledger);
   const std::string address = closed_ ? closing_address_ : address_of(opened_.image.get());
   if (!control || address.empty()) return done();
@@ -456,7 +457,7 @@ void Backing::close(std::function<void()> done) {
   tell_ = nullptr;
   closed_ = true;
   retry_timer_.cancel();
-  fencer_ = opened_.control;
+  fencer_ = opened_.monitors;
   ledger_ = opened_.ledger;
   closing_address_ = address_of(opened_.image.get());
   done_ = std::move(done);
@@ -472,7 +473,7 @@ void Backing::close_rest() {
         opened.channel.reset();
         opened.ledger.reset();
         opened.guard.reset();
-        opened.control.reset();
+        opened.monitors.reset();
         mapping.reset();
         if (!address.empty()) record.remove(address);
       },

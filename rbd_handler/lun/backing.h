@@ -34,8 +34,12 @@ class Backing : public std::enable_shared_from_this<Backing> {
   using Event = std::function<void(Device&, TimePoint)>;
   using Tell = std::function<void(Event)>;
 
+  // Opens the instance that serves next; open_instance(), but for tests. On worker threads.
+  using OpenInstance = std::function<std::expected<std::unique_ptr<ceph::ServedImage>, OpenError>(
+      const ImageSpec&, ceph::CompletionSink, ceph::NewsSink)>;
+
   Backing(boost::asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
-          std::shared_ptr<Log> log, ceph::CompletionSink sink);
+          std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open = open_instance);
 
   // What open_image() needs; valid before adopt().
   ImageListeners listeners();
@@ -53,7 +57,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   const std::vector<std::string>& warnings() const { return warnings_; }
 
   // REQUIRES: adopted, and not closed.
-  ceph::RbdImage& image() { return *opened_.image; }
+  ceph::ServedImage& image() { return *opened_.image; }
 
   // Starts a job of the device's gate; its outcome is told.
   void start(lock::Job job);
@@ -81,11 +85,11 @@ class Backing : public std::enable_shared_from_this<Backing> {
               const std::expected<void, ceph::LockFailure>& done, double milliseconds);
   bool room_for_another() const;
   void reopen(uint64_t job);
-  void reopened(uint64_t job, std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> outcome);
+  void reopened(uint64_t job, std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> outcome);
   // Whether this job's outcome counts, or a later one has superseded it.
   bool counts(uint64_t job) const;
   // Gives it the next number, and has its end told.
-  std::shared_ptr<ceph::RbdImage> number(std::shared_ptr<ceph::RbdImage> image);
+  std::shared_ptr<ceph::ServedImage> number(std::shared_ptr<ceph::ServedImage> image);
   void give_up_image();
   void on_instance_closed(uint32_t instance);
   void close_rest();
@@ -107,6 +111,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   const InstanceRecord record_;
   const std::shared_ptr<Log> log_;
   const ceph::CompletionSink sink_;
+  const OpenInstance open_;
   std::shared_ptr<reactor::Jobs> jobs_;  // Of the gate: those that are not superseded, in order.
   const std::shared_ptr<reactor::Jobs> questions_;  // What nobody waits for.
   OpenedImage opened_;
@@ -125,7 +130,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   bool locating_ = false;
   bool closed_ = false;         // What still comes from the reactor has nothing to work on.
   std::function<void()> done_;  // When all is closed.
-  std::weak_ptr<ceph::ControlClient> fencer_;  // For an image whose closing hangs,
+  std::weak_ptr<ceph::Monitors> fencer_;  // For an image whose closing hangs,
   std::weak_ptr<ceph::FenceLedger> ledger_;
   std::string closing_address_;  // and its instance.
   uint64_t last_request_ = 0;

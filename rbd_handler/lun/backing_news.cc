@@ -70,7 +70,7 @@ void Backing::fence_predecessor_later() {
     auto fenced = std::make_shared<std::expected<void, LockFailure>>();
     const std::string address = self->opened_.unfenced;
     self->questions_->run(
-        [held = self->opened_.control, address, fenced]() mutable {
+        [held = self->opened_.monitors, address, fenced]() mutable {
           const auto control = std::move(held);  // Perhaps the last to use it, and closing blocks.
           *fenced = control->blocklist(address);
         },
@@ -124,7 +124,7 @@ void Backing::bury(const std::vector<std::string>& addresses) {
         address);
     auto done = std::make_shared<std::expected<void, LockFailure>>();
     questions_->run(
-        [control = opened_.control, channel = opened_.channel, ledger = opened_.ledger, address,
+        [control = opened_.monitors, channel = opened_.channel, ledger = opened_.ledger, address,
          done]() mutable {
           const auto mine = std::move(control);  // Perhaps the last to use them, and that blocks.
           const auto book = std::move(ledger);

@@ -116,10 +116,9 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
   return std::move(*ring);
 }
 
-std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const ImageSpec& spec,
-                                                                        ceph::CompletionSink done,
-                                                                        ceph::NewsSink news) {
-  using Opened = std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>;
+std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> open_instance(
+    const ImageSpec& spec, ceph::CompletionSink done, ceph::NewsSink news) {
+  using Opened = std::expected<std::unique_ptr<ceph::ServedImage>, OpenError>;
   return guarded([&]() -> Opened {
     auto image = ceph::RbdImage::open(spec, std::move(done), std::move(news));
     if (!image) return failed(EIO, image.error());
@@ -161,7 +160,7 @@ std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
   const ceph::ImageInfo& info = (*image)->info();
   if (auto fits = fit_to_image(*disk, info); !fits) return std::unexpected(fits.error());
   OpenedImage opened;
-  opened.control = *control;
+  opened.monitors = *control;
   opened.disk = *disk;
   opened.kernel_limit = configfs.kernel_limit();
   if (!info.read_only) {

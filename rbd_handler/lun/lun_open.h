@@ -55,8 +55,8 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
                                                    const kernel::ConfigfsDevice& configfs);
 
 struct OpenedImage {
-  std::shared_ptr<ceph::ControlClient> control;
-  std::shared_ptr<ceph::RbdImage> image;
+  std::shared_ptr<ceph::Monitors> monitors;  // The control client.
+  std::shared_ptr<ceph::ServedImage> image;
   // Null for a snapshot, which needs no lock, as the next two.
   std::shared_ptr<ceph::LockChannel> channel;
   std::shared_ptr<ceph::FenceGuard> guard;  // Outlives the ledger.
@@ -85,9 +85,8 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
 
 // A client instance with the image open, which has the newest map of now: whatever was blocklisted
 // before is ordered before its ops, or refused.
-std::expected<std::unique_ptr<ceph::RbdImage>, OpenError> open_instance(const ImageSpec& spec,
-                                                                        ceph::CompletionSink done,
-                                                                        ceph::NewsSink news);
+std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> open_instance(
+    const ImageSpec& spec, ceph::CompletionSink done, ceph::NewsSink news);
 
 // Whether a LUN could serve this image: opens an instance and closes it again. For a person who is
 // about to create the device.

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instances of a LUN: how many there may be, what is told of fences, and when one is closed.
+// The image and the monitors are fakes, the device is real.
+#include "rbd_handler/lun/backing.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <cerrno>
+#include <filesystem>
+#include <functional>
+#include <iterator>
+#include <latch>
+#include <utility>
+
+#include "rbd_handler/reactor/inbox.h"
+#include "tests/support/fake_kernel.h"
+
+namespace tcmurbd {
+namespace {
+
+using ceph::LockFailure;
+using lock::State;
+
+std::unexpected<LockFailure> failure(int error) {
+  return std::unexpected(LockFailure{"refused", error});
+}
+
+class FakeMonitors final : public ceph::Monitors {
+ public:
+  std::expected<void, LockFailure> blocklist(const std::string& address) const override {
+    asked.push_back(address);
+    if (refuse) return failure(-EACCES);
+    return {};
+  }
+  std::expected<ceph::Blocklist, LockFailure> blocklisted() const override {
+    return failure(-ENOSYS);
+  }
+  std::expected<std::string, std::string> locate(const std::string&, const std::string&,
+                                                 const std::string&) const override {
+    return "nowhere";
+  }
+
+  // Used by one job at a time, and looked at between them.
+  mutable std::vector<std::string> asked;
+  bool refuse = false;
+};
+
+class FakeServed final : public ceph::ServedImage {
+ public:
+  // `closable`: what closing it waits for, as for ops that hang.
+  FakeServed(std::string address, std::shared_ptr<std::latch> closable)
+      : address_(std::move(address)), closable_(std::move(closable)) {}
+  ~FakeServed() override { closable_->wait(); }
+
+  void submit(const ImageOp&, OpToken token) override { pending.push_back(token); }
+  void give_up(OpToken) override {}
+  bool timed_out() const override { return true; }
+  const ceph::ImageInfo& info() const override { return info_; }
+  ceph::ObjectPlace place_of(const ByteRange&) const override { return {}; }
+  const std::string& address() const override { return address_; }
+  std::expected<void, std::string> publish(const ceph::ServiceStatus& status) override {
+    published.push_back(status);
+    return {};
+  }
+  std::expected<uint64_t, std::string> refresh_size() override { return 0; }
+  bool primary() const override { return true; }
+  std::expected<void, LockFailure> take_free_lock() override { return {}; }
+  std::expected<void, LockFailure> release_lock() override { return {}; }
+  std::expected<void, LockFailure> reach_header() override { return {}; }
+  std::expected<void, LockFailure> wait_for_latest_map() const override { return {}; }
+
+  std::vector<OpToken> pending;
+  std::vector<ceph::ServiceStatus> published;
+
+ private:
+  const std::string address_;
+  const std::shared_ptr<std::latch> closable_;
+  const ceph::ImageInfo info_{};
+};
+
+size_t threads() {
+  const std::filesystem::directory_iterator all("/proc/self/task");
+  return static_cast<size_t>(std::distance(begin(all), end(all)));
+}
+
+class BackingTest : public ::testing::Test {
+ protected:
+  BackingTest() {
+    Log("backing_test").info("begins");  // The log has a thread of its own.
+    threads_ = threads();
+    std::string pattern = ::testing::TempDir() + "backingXXXXXX";
+    directory_ = mkdtemp(pattern.data());
+    auto image = make_image();
+    newest_ = image.get();
+    backing_ = std::make_shared<Backing>(
+        control_, ImageSpec{.pool = "rbd", .image = "disk"},
+        InstanceRecord(directory_, "user_0", "disk"), std::make_shared<Log>("backing_test"),
+        [](OpDone) {},
+        [this](const ImageSpec&, const ceph::CompletionSink&, const ceph::NewsSink&) {
+          return open();
+        });
+    OpenedImage opened;
+    opened.monitors = monitors_;
+    opened.image = std::move(image);
+    backing_->adopt(std::move(opened), nullptr);
+    device_ = std::make_unique<Device>(ring::Ring::attach(kernel_.map()).value(), backing_->image(),
+                                       scsi::DiskFacts{.block_size = 512, .blocks = 2048},
+                                       DeviceSettings{});
+    backing_->serve([this](const Backing::Event& event) { event(*device_, now_); });
+  }
+
+  ~BackingTest() override {
+    if (!closable_->try_wait()) closable_->count_down();
+    bool closed = false;
+    backing_->close([&] { closed = true; });
+    until([&] { return closed; });
+    // Jobs whose end nobody hears of: their threads end, and then are joined.
+    while (threads() > threads_ || control_.poll() != 0) control_.poll();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::unique_ptr<FakeServed> make_image() {
+    return std::make_unique<FakeServed>("10.0.0.1:0/" + std::to_string(++opened_), closable_);
+  }
+
+  std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> open() {
+    auto image = make_image();
+    newest_ = image.get();
+    return image;
+  }
+
+  // The device sees what is new, and its jobs are started.
+  void run() {
+    while (device_->on_ring(now_)) {
+    }
+    backing_->start(device_->take_job());
+    if (device_->publish()) kernel_.doorbell();
+    std::vector<uint16_t> freed;
+    device_->take_freed_buffers(freed);
+    for (const uint16_t id : freed) kernel_.free_kept_buf(id);
+  }
+
+  void until(const std::function<bool()>& done) {
+    while (!done()) {
+      ASSERT_NE(control_.run_one_for(std::chrono::seconds(30)), 0u) << "it did not come about";
+      run();
+    }
+  }
+  void until(State state) {
+    until([&] { return device_->lock_state() == state; });
+  }
+
+  // A write of one block, whose op RADOS gives up: its outcome is not known, so the device has the
+  // instance fenced.
+  void lose_a_write() {
+    const auto lba = static_cast<uint8_t>(++writes_);
+    kernel_.queue(
+        {.cdb = {0x2a, 0, 0, 0, 0, lba, 0, 0, 1, 0}, .data_out = std::vector<uint8_t>(512)});
+    run();
+    until([&] { return !newest_->pending.empty(); });
+    const OpToken token = newest_->pending.back();
+    newest_->pending.clear();
+    device_->on_done({.token = token, .result = -ETIMEDOUT}, now_);
+    run();
+  }
+
+  boost::asio::io_context control_;
+  const boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
+      control_.get_executor()};
+  std::string directory_;
+  testing::FakeKernel kernel_;
+  const std::shared_ptr<FakeMonitors> monitors_ = std::make_shared<FakeMonitors>();
+  const std::shared_ptr<std::latch> closable_ = std::make_shared<std::latch>(1);
+  FakeServed* newest_ = nullptr;
+  size_t opened_ = 0;
+  size_t threads_ = 0;
+  uint32_t writes_ = 0;
+  TimePoint now_{std::chrono::hours(1)};
+  std::shared_ptr<Backing> backing_;
+  std::unique_ptr<Device> device_;
+};
+
+TEST_F(BackingTest, AnInstanceThatWasFencedIsReplacedAndTheNextServes) {
+  lose_a_write();
+  until(State::kUnowned);
+  EXPECT_THAT(monitors_->asked, ::testing::ElementsAre("10.0.0.1:0/1"));
+  EXPECT_EQ(backing_->image().address(), "10.0.0.1:0/2");
+  EXPECT_EQ(device_->instance(), 2u);
+  // A fence of our own is no lock that was lost.
+  EXPECT_THAT(newest_->published, ::testing::ElementsAre(ceph::ServiceStatus{}));
+}
+
+TEST_F(BackingTest, AFenceThatFailedIsTold) {
+  monitors_->refuse = true;
+  lose_a_write();
+  until([&] { return device_->lock_state() != State::kFencing; });
+  EXPECT_EQ(device_->lock_state(), State::kStuck);
+  EXPECT_EQ(opened_, 1u) << "opened beside an instance that is not fenced";
+}
+
+TEST_F(BackingTest, AFenceThatFailedIsTriedAgain) {
+  monitors_->refuse = true;
+  lose_a_write();
+  until(State::kStuck);
+  monitors_->refuse = false;
+  now_ += std::chrono::seconds(6);
+  device_->on_time(now_);
+  run();
+  until(State::kUnowned);
+  EXPECT_EQ(opened_, 2u);
+}
+
+// What its successor would have to fence first.
+TEST_F(BackingTest, AnAbandonedInstanceIsForgottenOnlyIfItIsFenced) {
+  const std::string address = backing_->image().address();
+  ASSERT_TRUE(backing_->record().write(address).has_value());
+  for (const bool refuse : {true, false}) {
+    monitors_->refuse = refuse;
+    bool done = false;
+    backing_->abandon([&] { done = true; });
+    until([&] { return done; });
+    EXPECT_EQ(backing_->record().read(), refuse ? address : "");
+  }
+}
+
+// The inbox has room for the ops of so many instances, and each has its threads.
+TEST_F(BackingTest, InstancesWhoseOpsHangAreBounded) {
+  while (opened_ < reactor::kInstancesMax) {
+    lose_a_write();
+    until(State::kUnowned);
+  }
+  lose_a_write();
+  until([&] { return device_->lock_state() != State::kFencing; });
+  EXPECT_EQ(device_->lock_state(), State::kStuck);
+  EXPECT_EQ(monitors_->asked.size(), reactor::kInstancesMax - 1);
+  EXPECT_EQ(opened_, reactor::kInstancesMax);
+}
+
+TEST_F(BackingTest, InstancesThatAreClosedAreToldAndMakeRoom) {
+  while (opened_ < reactor::kInstancesMax) {
+    lose_a_write();
+    until(State::kUnowned);
+  }
+  EXPECT_GT(device_->detached(), 0u) << "what was lost holds its blocks";
+  closable_->count_down();
+  until([&] { return device_->detached() == 0; });
+  lose_a_write();
+  until(State::kUnowned);
+  EXPECT_EQ(opened_, reactor::kInstancesMax + 1);
+}
+
+}  // namespace
+}  // namespace tcmurbd
