@@ -213,7 +213,7 @@ void Gate::watch_job(TimePoint now) {
 
 // REQUIRES: the caller fences if it is so.
 bool Gate::too_old(TimePoint now, const Load& load) {
-  if (now - spaced_ >= settings_.fence_calm) spacing_ = settings_.fence_after;
+  calm_down(now);
   if (load.oldest_detached < spacing_) return false;
   space_fences(now);
   return true;
@@ -222,15 +222,21 @@ bool Gate::too_old(TimePoint now, const Load& load) {
 // Otherwise, two gateways whose hosts write to the same hung OSD would fence each other in turn
 // until neither could open another instance. REQUIRES: the caller fences if it is so.
 bool Gate::may_force(TimePoint now) {
-  const Duration passed = now - spaced_;
-  if (passed >= settings_.fence_calm) spacing_ = settings_.fence_after;
-  if (spacing_ != settings_.fence_after && passed < spacing_ / 2) return false;
+  calm_down(now);
+  if (now - spaced_ < forced_gap_) return false;
   space_fences(now);
   return true;
 }
 
+void Gate::calm_down(TimePoint now) {
+  if (now - spaced_ < settings_.fence_calm) return;
+  spacing_ = settings_.fence_after;
+  forced_gap_ = {};
+}
+
 void Gate::space_fences(TimePoint now) {
   spaced_ = now;
+  forced_gap_ = std::clamp(forced_gap_ * 3 / 2, settings_.fence_after, 8 * settings_.fence_after);
   spacing_ = std::min(2 * spacing_, 16 * settings_.fence_after);
 }
 

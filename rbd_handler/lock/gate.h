@@ -51,8 +51,10 @@ struct GateSettings {
   Duration release_after = std::chrono::milliseconds(250);
   // The time that ops in flight may delay a peer. Together with hold_min it is less than the second
   // after which the peer breaks the lock. Fences caused by peers and LUN RESETs are spaced together
-  // with those for age: the first is immediate, the next ones wait for fence_after, then twice
-  // that, up to eightfold.
+  // with those for age: the first is immediate, the next one waits for fence_after, then half as
+  // long again each time, up to eightfold. The host at the other gateway waits for as long: less
+  // than 20 s in the first minute, with five fences. RADOS gives up hung ops after two minutes;
+  // until then there are seven fences, and so many instances may hang (reactor::kInstancesMax).
   Duration drain_patience = std::chrono::milliseconds(700);
   // Limits ping-pong: an owner keeps the lock for at least this long, and a gateway that handed it
   // over waits as long before it requests the lock again.
@@ -132,6 +134,7 @@ class Gate {
   void go_on(TimePoint now, const Load& load);
   bool too_old(TimePoint now, const Load& load);
   bool may_force(TimePoint now);
+  void calm_down(TimePoint now);
   void space_fences(TimePoint now);
   void fence_or_keep(TimePoint now);
   void watch_job(TimePoint now);
@@ -152,6 +155,7 @@ class Gate {
   std::vector<PeerReply> replies_;
   // The current limit for fences by age, by peers and by LUN RESETs.
   Duration spacing_;
+  Duration forced_gap_{};          // The minimum distance of forced fences.
   TimePoint spaced_{};             // The last such fence.
   State timed_ = State::kUnowned;  // The state since `since_`, as of the last advance().
   TimePoint since_{};

@@ -21,8 +21,9 @@ FENCES_PER_MINUTE = 5
 # As hosts do: so long they wait for a command before they abort it, so soon they come again after BUSY.
 HOST_SECONDS, AGAIN_SECONDS = 5, 0.1
 HUNG_AT_ONCE = 4
-# The longest time without a good write to a healthy OSD: a back-off (5, 10, 20 s within a minute), and an instance that opens.
-PAUSE_SECONDS = 25
+# The longest time without a good write to a healthy OSD: the longest back-off of forced fences within a minute (5, 7.5, 11.3, 16.9 s),
+# and an instance that opens.
+PAUSE_SECONDS = 20
 HANDOVERS, HANDOVER_SECONDS, DEAD_WATCHER_SECONDS = 8, 0.5, 2.5
 SETTLED_SECONDS = 0.3
 
