@@ -20,5 +20,5 @@ export SOURCE_DATE_EPOCH
 (cd "$source" && dpkg-buildpackage -us -uc -b)
 rm -f "$out"/tcmu-rbd*
 mv "$work"/tcmu-rbd*.* "$out"
-! command -v lintian > /dev/null || lintian --allow-root --pedantic --info --fail-on error,warning,info,pedantic "$out"/*.changes
+! command -v lintian > /dev/null || lintian --allow-root --pedantic --display-info --fail-on error,warning,info,pedantic "$out"/*.changes
 ls -l "$out"

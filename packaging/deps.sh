@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the required Debian packages that are missing.
 #   deps.sh [build|check|lab|all]   for the daemon and its tests; style checks and fuzzing; lab and quickstart; all
-#   deps.sh hosts|chroot      for the lab's multipath host; for tests/debian.sh
+#   deps.sh hosts|chroot|package   for the lab's multipath host; for tests/debian.sh; to build and test packages
 #   deps.sh --list [SECTION]  only print the package names
 set -eu
 
@@ -26,6 +26,9 @@ hosts="multipath-tools udev"
 # For another release of Debian in a chroot.
 chroot="debootstrap debian-archive-keyring git rsync"
 
+# To build packages, and to test them in a chroot.
+package="debhelper dpkg-dev lintian debootstrap util-linux man-db rpm rpmlint"
+
 usage() { sed -n '3,6s/^# \{0,1\}//p' "$0"; }
 
 list=
@@ -39,6 +42,7 @@ case ${1:-all} in
   lab) wanted=$lab ;;
   hosts) wanted=$hosts ;;
   chroot) wanted=$chroot ;;
+  package) wanted="$build $package" ;;
   all) wanted="$build $check $lab $hosts" ;;
   *) usage >&2; exit 2 ;;
 esac
