@@ -188,6 +188,7 @@ class LunSim {
   FakeInstance* mine_;
   FakeInstance* peer_;
   bool peer_alive_ = true;
+  bool peer_serves_ = false;                // It has the lock, and the procedure has succeeded.
   Taking taking_;                           // Of the daemon's gateway,
   Taking peer_taking_;                      // and of the other.
   std::optional<uint64_t> peer_asks_;       // Its request that is not answered yet,

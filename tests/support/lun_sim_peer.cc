@@ -23,14 +23,17 @@ void LunSim::peer_turn() {
     peer_answer_.reset();
     peer_ = &cluster_.open();
   }
+  if (cluster_.lock_owner != peer_) peer_serves_ = false;
   if (peer_taking_.under_way()) return peer_goes_on_taking();
-  if (cluster_.lock_owner == peer_) return peer_works();
+  if (peer_serves_) return peer_works();
   if (chance(30)) peer_starts_taking();
 }
 
 // Some calls of the procedure; each may have to wait for the daemon.
 void LunSim::peer_goes_on_taking() {
-  while (peer_taking_.under_way() && !chance(4)) peer_taking_.step();
+  while (peer_taking_.under_way() && !chance(4)) {
+    if (const auto outcome = peer_taking_.step()) peer_serves_ = outcome->has_value();
+  }
 }
 
 void LunSim::ask_daemon() {
