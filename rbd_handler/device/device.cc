@@ -52,12 +52,12 @@ bool Device::on_ring(TimePoint now) {
 
 bool Device::take_entries() {
   for (uint32_t taken = 0; taken < kEntriesPerWake; ++taken) {
-    const uint32_t index = tasks_.acquire();
-    Task& task = tasks_[index];
+    const TaskId id = tasks_.acquire();
+    Task& task = tasks_[id];
     const ring::Next next = ring_.next(task.entry, tmr_);
     const bool is_command = next == ring::Next::kCommand || next == ring::Next::kBadCommand;
-    if (!is_command || !tasks_.admit(index)) {
-      tasks_.release(index);
+    if (!is_command || !tasks_.admit(id)) {
+      tasks_.release(id);
       if (next == ring::Next::kTmr) {
         on_tmr(tmr_);
         continue;
@@ -72,44 +72,44 @@ bool Device::take_entries() {
     task.sequence = next_sequence_++;
     if (next == ring::Next::kBadCommand) {
       ++counters_.bad_entries;
-      answer(index, scsi::Result::check(scsi::kInternalTargetFailure), {});
+      answer(id, scsi::Result::check(scsi::kInternalTargetFailure), {});
     } else {
-      start(index);
+      start(id);
     }
   }
   return ring_.has_entries();
 }
 
-void Device::start(uint32_t index) {
-  Task& task = tasks_[index];
+void Device::start(TaskId id) {
+  Task& task = tasks_[id];
   const auto command = scsi::parse(task.entry.cdb_bytes());
   if (!command) {
-    answer(index, scsi::Result::check(command.error()), {});
+    answer(id, scsi::Result::check(command.error()), {});
     return;
   }
   task.command = *command;
-  if (answer_unit_attention(index)) return;
+  if (answer_unit_attention(id)) return;
   if (scsi::needs_target_facts(task.command)) {
     task.state = TaskState::kAwaitingFacts;
-    awaiting_facts_.push_back(index);
+    awaiting_facts_.push_back(id);
     return;
   }
-  plan_and_run(index);
+  plan_and_run(id);
 }
 
 // True: the command was answered. REQUEST SENSE takes the condition as its data instead, see
 // plan_and_run().
-bool Device::answer_unit_attention(uint32_t index) {
-  const scsi::Command& command = tasks_[index].command;
+bool Device::answer_unit_attention(TaskId id) {
+  const scsi::Command& command = tasks_[id].command;
   if (!unit_attention_ || !scsi::takes_unit_attention(command) || scsi::is_request_sense(command))
     return false;
-  answer(index, scsi::Result::check(*unit_attention_), {});
+  answer(id, scsi::Result::check(*unit_attention_), {});
   unit_attention_.reset();
   return true;
 }
 
-void Device::plan_and_run(uint32_t index) {
-  Task& task = tasks_[index];
+void Device::plan_and_run(TaskId id) {
+  Task& task = tasks_[id];
   data_in_.clear();
   scsi::Request request{
       .data_length = task.entry.data_length, .data = task.entry.iov, .copies = &copies_};
@@ -118,15 +118,15 @@ void Device::plan_and_run(uint32_t index) {
   if (scsi::needs_access_counters(task.command)) request.counters = access_counters();
   scsi::Plan plan = scsi::plan(task.command, disk_, target_, request, data_in_);
   if (const auto* done = std::get_if<scsi::Answer>(&plan)) {
-    answer(index, done->result, data_in_);
+    answer(id, done->result, data_in_);
   } else if (std::holds_alternative<scsi::Flush>(plan)) {
-    enter_queue(index);
+    enter_queue(id);
   } else if (auto* copy = std::get_if<scsi::CopyRequest>(&plan)) {
-    start_copy(index, std::move(*copy));
+    start_copy(id, std::move(*copy));
   } else {
     task.plan = std::move(std::get<scsi::ImageOps>(plan));
     CHECK(!task.plan.ops.empty() && task.plan.ops.size() <= kImageOpsMax);
-    start_image_ops(index);
+    start_image_ops(id);
   }
 }
 
@@ -139,21 +139,21 @@ scsi::AccessCounters Device::access_counters() const {
           .write_errors = counters_.write_errors};
 }
 
-void Device::start_image_ops(uint32_t index) {
-  Task& task = tasks_[index];
+void Device::start_image_ops(TaskId id) {
+  Task& task = tasks_[id];
   const auto& op = task.plan.ops.front();
-  if (changes(index) && !primary_) {
-    answer(index, scsi::result_from_errno(kNotPrimary, op.kind), {});
+  if (changes(id) && !primary_) {
+    answer(id, scsi::result_from_errno(kNotPrimary, op.kind), {});
     return;
   }
   if (op.kind == OpKind::kRead) zero_iov(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kRead || op.kind == OpKind::kWrite) trim(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kWriteSame) trim(task.entry.iov, disk_.block_size);
-  enter_queue(index);
+  enter_queue(id);
 }
 
-IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
-  Task& task = tasks_[index];
+IovSpan Device::op_data(TaskId id, const scsi::ImageOps::Op& op) {
+  Task& task = tasks_[id];
   if (op.kind == OpKind::kWriteZeroes || op.kind == OpKind::kBlockStatus) return {};
   if (op.kind != OpKind::kRead || ring_.supports_keep_buffer() || task.copy != 0)
     return task.entry.iov;
@@ -166,23 +166,23 @@ IovSpan Device::op_data(uint32_t index, const scsi::ImageOps::Op& op) {
 
 void Device::on_done(const OpDone& done, TimePoint now) {
   begin_event(now);
-  Task& task = tasks_[done.token];
+  Task& task = tasks_[TaskId{done.token}];
   CHECK(task.ops_pending > 0);
   note_result(done);
-  if (--task.ops_pending == 0) climb(done.token, task::LadderEvent::kEnded, task.result);
+  if (--task.ops_pending == 0) climb(TaskId{done.token}, task::LadderEvent::kEnded, task.result);
   settle_gate();
 }
 
-void Device::end_image_ops(uint32_t index) {
-  Task& task = tasks_[index];
+void Device::end_image_ops(TaskId id) {
+  Task& task = tasks_[id];
   const auto& op = task.plan.ops.front();
   if (task.outcome_unknown) {
-    hold_unknown(index);
+    hold_unknown(id);
     return;
   }
   --live_;
   ops_claimed_ -= task.plan.ops.size();
-  order_.leave(index, ready_);
+  order_.leave(id, ready_);
   if (op.kind == OpKind::kRead && !ring_.supports_keep_buffer() && task.copy == 0)
     copy_to_iov(task.entry.iov, 0, task.own_buffer);
   if (op.kind == OpKind::kBlockStatus) {
@@ -190,10 +190,10 @@ void Device::end_image_ops(uint32_t index) {
     if (task.result == scsi::Result::good())
       scsi::lba_status(task.command, disk_, {task.entry.data_length}, op.range, task.mapped,
                        data_in_);
-    answer(index, task.result, data_in_);
+    answer(id, task.result, data_in_);
   } else {
-    respond(index, task.result, length_to_tell(index));
-    tasks_.release(index);
+    respond(id, task.result, length_to_tell(id));
+    tasks_.release(id);
   }
   submit_ready();
   start_backlog();
@@ -203,8 +203,8 @@ void Device::end_image_ops(uint32_t index) {
 // tell which way data goes. A write whose initiator said that it reads would get its data area
 // back, with what earlier commands left there: it gets one byte, a zero, since less can't be told.
 // For a real write the kernel looks at neither (tcmu_handle_completion).
-uint32_t Device::length_to_tell(uint32_t index) {
-  const Task& task = tasks_[index];
+uint32_t Device::length_to_tell(TaskId id) {
+  const Task& task = tasks_[id];
   const auto& op = task.plan.ops.front();
   if (op.kind == OpKind::kRead) {
     const bool is_short = op.range.length < task.entry.data_length;
@@ -232,11 +232,11 @@ void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint now) {
   // Commands that came after the fetch began wait for the next one: what they must tell, say a
   // serial that was written just before them, may not be in these facts.
   const size_t served = std::exchange(facts_asked_for_, 0);
-  const std::vector<uint32_t> parked = std::exchange(awaiting_facts_, {});
+  const std::vector<TaskId> parked = std::exchange(awaiting_facts_, {});
   CHECK(served <= parked.size());
   awaiting_facts_.assign(parked.begin() + static_cast<ptrdiff_t>(served), parked.end());
   for (size_t i = 0; i < served; ++i) {
-    if (parked[i] == kNobody) continue;
+    if (parked[i] == task::kNoTask) continue;
     tasks_[parked[i]].state = TaskState::kParsed;
     plan_and_run(parked[i]);
   }
@@ -247,10 +247,10 @@ void Device::on_resized(uint64_t bytes) {
   unit_attention_ = scsi::kCapacityChanged;
 }
 
-void Device::answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in) {
-  const IovSpan iov = tasks_[index].entry.iov;
+void Device::answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in) {
+  const IovSpan iov = tasks_[id].entry.iov;
   uint32_t read_length = 0;
-  const bool told = !tasks_[index].abandoned;  // Else its memory may be another command's by now.
+  const bool told = !tasks_[id].abandoned;  // Else its memory may be another command's by now.
   if (result.status == scsi::ScsiStatus::kGood && !iov.empty() && told) {
     // The kernel returns the whole expected length with GOOD, and read_len 0 means just that: what
     // the answer does not fill is zeroed, else bytes of an earlier command would leave with it.
@@ -259,14 +259,14 @@ void Device::answer(uint32_t index, const scsi::Result& result, std::span<const 
     if (!tell_length) zero_iov(iov, copied);
     if (tell_length) read_length = static_cast<uint32_t>(copied);
   }
-  respond(index, result, read_length);
-  tasks_.release(index);
+  respond(id, result, read_length);
+  tasks_.release(id);
 }
 
 // Tells the kernel. The task stays: its ops may not have ended.
-void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
+void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length,
                      bool keep_buffer) {
-  const Task& task = tasks_[index];
+  const Task& task = tasks_[id];
   if (task.copy != 0) {
     copy_ops_done_.push_back({task.copy, task.copy_token, result});
     return;
@@ -283,13 +283,13 @@ void Device::respond(uint32_t index, const scsi::Result& result, uint32_t read_l
   if (result.status == scsi::ScsiStatus::kCheckCondition) {
     ++counters_.check_conditions;
     if (result.sense.key == scsi::kMediumError)
-      ++(changes(index) ? counters_.write_errors : counters_.read_errors);
+      ++(changes(id) ? counters_.write_errors : counters_.read_errors);
     sense = scsi::encode_whole(result.sense);
     response.sense = sense.span();
   }
   counters_.busy += result.status == scsi::ScsiStatus::kBusy;
   ring_.complete(response);
-  tasks_.forget_id(index);
+  tasks_.forget_id(id);
 }
 
 }  // namespace tcmurbd

@@ -43,7 +43,7 @@ struct DeviceSettings {
 
 // An EXTENDED COPY that came to this LUN; `task` names it.
 struct CopyStart {
-  uint32_t task = 0;
+  task::TaskId task{};
   scsi::CopyRequest request;
 };
 
@@ -56,6 +56,8 @@ struct CopyOpDone {
 
 class Device {
  public:
+  using TaskId = task::TaskId;
+
   // Entries taken off the ring per on_ring(): bounds the work of one wake-up, so that a busy LUN
   // does not starve its neighbours; large enough to fill a batch of the usual queue depths (64,
   // 128).
@@ -111,11 +113,11 @@ class Device {
   // --- events of copies (device_copy.cc) ---
   // `task` (see take_copy_starts()) is under way from now on: what it reads and writes has
   // deadlines of its own. `bound`: how long it may take in all; zero: for ever.
-  void on_copy_begun(uint32_t task, Duration bound, TimePoint now);
-  void on_copy_progress(uint32_t task, uint16_t segments, uint64_t bytes);
+  void on_copy_begun(TaskId task, Duration bound, TimePoint now);
+  void on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes);
   // None of its reads and writes can touch an image again, but for those that hold their range.
   // `result`: its own, or that of being cut off where it is.
-  void on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint now);
+  void on_copy_ended(TaskId task, const scsi::Result& result, TimePoint now);
   // A read or write for a copy, whichever LUN that came to: it goes the way of every command. Just
   // one CopyOpDone follows. `copy`: not 0.
   void on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now);
@@ -146,7 +148,7 @@ class Device {
   // Copies to begin, and some time later to end with on_copy_ended().
   void take_copy_starts(std::vector<CopyStart>& starts);
   // Tasks of those that are to end now: see on_copy_ended().
-  void take_copy_cancels(std::vector<uint32_t>& tasks);
+  void take_copy_cancels(std::vector<TaskId>& tasks);
   void take_copy_ops_done(std::vector<CopyOpDone>& done);
   // Set when the ring can't be followed any more, or was reset by somebody else: the reason.
   // Nothing is read from it or written to it then. What waited was dropped; ops in flight still
@@ -172,7 +174,6 @@ class Device {
 
  private:
   static constexpr size_t kReportsMax = 64;  // Between two takes; the counters count the rest.
-  static constexpr uint32_t kNobody = UINT32_MAX;
   // After having been away, changes that arrive are answered BUSY for so long: the kernel delivers
   // what a session that is gone had sent before, a live host sends again.
   static constexpr Duration kQuarantine = std::chrono::seconds(5);
@@ -184,33 +185,33 @@ class Device {
 
   // --- a command's way (device.cc) ---
   bool take_entries();
-  void start(uint32_t index);
-  bool answer_unit_attention(uint32_t index);
-  void plan_and_run(uint32_t index);
-  void start_image_ops(uint32_t index);
-  void end_image_ops(uint32_t index);
-  void answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in);
-  void respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
+  void start(TaskId id);
+  bool answer_unit_attention(TaskId id);
+  void plan_and_run(TaskId id);
+  void start_image_ops(TaskId id);
+  void end_image_ops(TaskId id);
+  void answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
+  void respond(TaskId id, const scsi::Result& result, uint32_t read_length,
                bool keep_buffer = false);
-  bool changes(uint32_t index);
-  bool reads_into_ring(uint32_t index);
-  uint32_t length_to_tell(uint32_t index);
+  bool changes(TaskId id);
+  bool reads_into_ring(TaskId id);
+  uint32_t length_to_tell(TaskId id);
   scsi::AccessCounters access_counters() const;
-  IovSpan op_data(uint32_t index, const scsi::ImageOps::Op& op);
+  IovSpan op_data(TaskId id, const scsi::ImageOps::Op& op);
 
   // --- the way to the image (device_queue.cc) ---
-  void enter_queue(uint32_t index);
-  bool conflict(uint32_t earlier, uint32_t later);
-  bool waits_behind(uint32_t index, const std::deque<uint32_t>& queue);
-  bool has_room(uint32_t index);
-  void order(uint32_t index);
-  void submit(uint32_t index);
-  void begin(uint32_t index);
+  void enter_queue(TaskId id);
+  bool conflict(TaskId earlier, TaskId later);
+  bool waits_behind(TaskId id, const std::deque<TaskId>& queue);
+  bool has_room(TaskId id);
+  void order(TaskId id);
+  void submit(TaskId id);
+  void begin(TaskId id);
   void submit_ready();
   void start_backlog();
 
   // --- having been away, and what the image and the ring can't do now (device_away.cc) ---
-  std::optional<scsi::Result> refusal(uint32_t index);
+  std::optional<scsi::Result> refusal(TaskId id);
   void refuse_waiting_changes(const scsi::Result& result);
   void note_away(AwayCause cause, Duration gap);
   void note_lost();
@@ -222,25 +223,25 @@ class Device {
 
   // --- the abort ladder (device_ladder.cc) ---
   void on_tmr(const ring::TmrEntry& tmr);
-  void climb(uint32_t index, task::LadderEvent event, const scsi::Result& result);
-  void drop(uint32_t index, const scsi::Result& result);
-  void detach(uint32_t index, const scsi::Result& result);
-  void orphan(uint32_t index);
-  void forget(uint32_t index);
-  void hold_unknown(uint32_t index);
+  void climb(TaskId id, task::LadderEvent event, const scsi::Result& result);
+  void drop(TaskId id, const scsi::Result& result);
+  void detach(TaskId id, const scsi::Result& result);
+  void orphan(TaskId id);
+  void forget(TaskId id);
+  void hold_unknown(TaskId id);
   void note_result(const OpDone& done);
   void look_at_clocks();
-  void report(Report::Kind kind, uint32_t index, uint8_t tmr_type = 0);
+  void report(Report::Kind kind, TaskId id, uint8_t tmr_type = 0);
 
   // --- copies (device_copy.cc) ---
-  void start_copy(uint32_t index, scsi::CopyRequest request);
-  void cancel_copy(uint32_t index, const scsi::Result& result);
+  void start_copy(TaskId id, scsi::CopyRequest request);
+  void cancel_copy(TaskId id, const scsi::Result& result);
   void abort_copy_ops(uint64_t copy);
   bool past_deadline(const task::Task& task) const;
 
   // --- the lock's gate (device_gate.cc) ---
-  bool gate_open(uint32_t index);
-  void park(uint32_t index);
+  bool gate_open(TaskId id);
+  void park(TaskId id);
   void settle_gate();
   void pull_back();
   void run_parked();
@@ -267,10 +268,9 @@ class Device {
   bool safe_;
   bool full_ = false;  // The last change that needed space found none.
   uint64_t next_sequence_ = 1;
-  std::deque<uint32_t> parked_;   // Tasks in kAwaitingLock, oldest first.
-  std::deque<uint32_t> backlog_;  // Tasks in kBacklog, oldest first.
-  std::vector<uint32_t>
-      awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNobody: dropped.
+  std::deque<TaskId> parked_;           // Tasks in kAwaitingLock, oldest first.
+  std::deque<TaskId> backlog_;          // Tasks in kBacklog, oldest first.
+  std::vector<TaskId> awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNoTask: dropped.
   size_t facts_asked_for_ =
       0;  // Of these, the ones parked when the fetch under way began; 0: none is.
   uint32_t ops_claimed_ = 0;               // Ops of tasks that have a claim; at most kImageOpsMax.
@@ -283,14 +283,14 @@ class Device {
   std::optional<scsi::Sense> unit_attention_;
   scsi::CopyHistory copies_;
   std::vector<CopyStart> copy_starts_;
-  std::vector<uint32_t> copy_cancels_;
+  std::vector<TaskId> copy_cancels_;
   std::vector<CopyOpDone> copy_ops_done_;
   bool leaving_ = false;
   std::vector<uint16_t> freed_buffers_;
   std::vector<Report> reports_;
   ring::TmrEntry tmr_;  // Scratch, like those below.
   std::vector<uint8_t> data_in_;
-  std::vector<uint32_t> ready_;
+  std::vector<TaskId> ready_;
   DeviceCounters counters_;
   std::string broken_;
 };

@@ -27,10 +27,10 @@ bool waits(TaskState state) {
 }  // namespace
 
 // The answer for a task that must not begin any more.
-std::optional<scsi::Result> Device::refusal(uint32_t index) {
-  const Task& task = tasks_[index];
+std::optional<scsi::Result> Device::refusal(TaskId id) {
+  const Task& task = tasks_[id];
   if (task.abandoned) return kTaskAborted;
-  if (!changes(index)) return std::nullopt;
+  if (!changes(id)) return std::nullopt;
   if (!primary_) return scsi::result_from_errno(kNotPrimary, task.plan.ops.front().kind);
   if (!safe_) return scsi::Result::busy();
   const bool handed_over = task.queued < owned_since_ && now_ - task.queued > kHandOverAge;
@@ -40,8 +40,8 @@ std::optional<scsi::Result> Device::refusal(uint32_t index) {
 }
 
 void Device::refuse_waiting_changes(const scsi::Result& result) {
-  tasks_.for_each([&](uint32_t index) {
-    if (waits(tasks_[index].state) && changes(index)) climb(index, LadderEvent::kDeadline, result);
+  tasks_.for_each([&](TaskId id) {
+    if (waits(tasks_[id].state) && changes(id)) climb(id, LadderEvent::kDeadline, result);
   });
 }
 
@@ -49,8 +49,8 @@ void Device::on_away(AwayCause cause, Duration gap, TimePoint now) {
   begin_event(now);
   note_away(cause, gap);
   refuse_waiting_changes(scsi::Result::busy());
-  tasks_.for_each([this](uint32_t index) {
-    if (tasks_[index].state == TaskState::kCopying) cancel_copy(index, scsi::Result::busy());
+  tasks_.for_each([this](TaskId id) {
+    if (tasks_[id].state == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
   });
   gate_.on_away();
   settle_gate();
@@ -63,7 +63,7 @@ void Device::note_away(AwayCause cause, Duration gap) {
   if (known) return;
   ++counters_.away;
   uint32_t waiting = 0;
-  tasks_.for_each([&](uint32_t index) { waiting += waits(tasks_[index].state) && changes(index); });
+  tasks_.for_each([&](TaskId id) { waiting += waits(tasks_[id].state) && changes(id); });
   counters_.stale += waiting;
   if (reports_.size() == kReportsMax) return;
   reports_.push_back({.kind = Report::Kind::kAway, .away = cause, .gap = gap, .refused = waiting});
@@ -150,21 +150,21 @@ void Device::break_ring(std::string reason) {
     return task.copy == 0 && task.state != TaskState::kDetached &&
            task.state != TaskState::kOrphaned;
   };
-  tasks_.for_each([&](uint32_t index) {
-    if (!open(tasks_[index])) return;
-    tasks_[index].abandoned = true;
-    tasks_.forget_id(index);
+  tasks_.for_each([&](TaskId id) {
+    if (!open(tasks_[id])) return;
+    tasks_[id].abandoned = true;
+    tasks_.forget_id(id);
   });
-  tasks_.for_each([&](uint32_t index) {
-    if (open(tasks_[index])) climb(index, LadderEvent::kAborted, kTaskAborted);
+  tasks_.for_each([&](TaskId id) {
+    if (open(tasks_[id])) climb(id, LadderEvent::kAborted, kTaskAborted);
   });
 }
 
 bool Device::ring_unused() {
   bool unused = true;
-  tasks_.for_each([&](uint32_t index) {
-    const Task& task = tasks_[index];
-    unused &= task.ops_pending == 0 || !reads_into_ring(index);
+  tasks_.for_each([&](TaskId id) {
+    const Task& task = tasks_[id];
+    unused &= task.ops_pending == 0 || !reads_into_ring(id);
   });
   return unused;
 }

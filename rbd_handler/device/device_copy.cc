@@ -19,35 +19,35 @@ namespace {
 constexpr scsi::Result kTaskAborted{scsi::ScsiStatus::kTaskAborted, {}};
 }  // namespace
 
-void Device::start_copy(uint32_t index, scsi::CopyRequest request) {
+void Device::start_copy(TaskId id, scsi::CopyRequest request) {
   if (leaving_ || !safe_ || now_ < away_until_) {
-    answer(index, scsi::Result::busy(), {});
+    answer(id, scsi::Result::busy(), {});
     return;
   }
   ++counters_.copies;
-  tasks_[index].state = TaskState::kCopying;
-  copies_.begin(index, request);
-  copy_starts_.push_back({index, std::move(request)});
+  tasks_[id].state = TaskState::kCopying;
+  copies_.begin(std::to_underlying(id), request);
+  copy_starts_.push_back({id, std::move(request)});
 }
 
-void Device::on_copy_begun(uint32_t task, Duration bound, TimePoint now) {
+void Device::on_copy_begun(TaskId task, Duration bound, TimePoint now) {
   tasks_[task].submitted = now;
   if (bound != Duration{}) tasks_[task].copy_by = now + bound;
 }
 
-void Device::on_copy_progress(uint32_t task, uint16_t segments, uint64_t bytes) {
-  copies_.progress(task, segments, bytes);
+void Device::on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes) {
+  copies_.progress(std::to_underlying(task), segments, bytes);
   counters_.copied_bytes += bytes - std::exchange(tasks_[task].copied_bytes, bytes);
 }
 
-void Device::cancel_copy(uint32_t index, const scsi::Result& result) {
-  Task& task = tasks_[index];
+void Device::cancel_copy(TaskId id, const scsi::Result& result) {
+  Task& task = tasks_[id];
   task.state = TaskState::kCopyCancelled;
   task.result = result;
-  copy_cancels_.push_back(index);
+  copy_cancels_.push_back(id);
 }
 
-void Device::on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint now) {
+void Device::on_copy_ended(TaskId task, const scsi::Result& result, TimePoint now) {
   begin_event(now);
   const TaskState state = tasks_[task].state;
   CHECK(state == TaskState::kCopying || state == TaskState::kCopyCancelled);
@@ -58,7 +58,7 @@ void Device::on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint 
   const bool cancelled = state == TaskState::kCopyCancelled && wanted != scsi::Result::busy();
   const scsi::Result outcome = cancelled ? wanted : result;
   const bool begun = tasks_[task].submitted != TimePoint{};
-  begun ? copies_.end(task, outcome) : copies_.drop(task);
+  begun ? copies_.end(std::to_underlying(task), outcome) : copies_.drop(std::to_underlying(task));
   answer(task, outcome, {});
 }
 
@@ -74,8 +74,8 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   if ((disk_.read_only || !primary_) && changes_image(op.kind))
     return refuse(scsi::kWriteProtected);
 
-  const uint32_t index = tasks_.acquire();
-  Task& task = tasks_[index];
+  const TaskId id = tasks_.acquire();
+  Task& task = tasks_[id];
   task.entry.cmd_id = 0;
   task.entry.cdb_length = 0;
   task.entry.data_length = op.data.size();
@@ -87,13 +87,13 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   task.queued = now;
   task.sequence = next_sequence_++;
   task.plan.ops.push_back({op.kind, op.range});
-  enter_queue(index);
+  enter_queue(id);
   settle_gate();
 }
 
 void Device::abort_copy_ops(uint64_t copy) {
-  tasks_.for_each([&](uint32_t index) {
-    if (tasks_[index].copy == copy) climb(index, LadderEvent::kAborted, kTaskAborted);
+  tasks_.for_each([&](TaskId id) {
+    if (tasks_[id].copy == copy) climb(id, LadderEvent::kAborted, kTaskAborted);
   });
 }
 
@@ -106,8 +106,8 @@ void Device::on_copy_cancelled(uint64_t copy, TimePoint now) {
 void Device::on_leaving(TimePoint now) {
   begin_event(now);
   leaving_ = true;
-  tasks_.for_each([this](uint32_t index) {
-    if (tasks_[index].state == TaskState::kCopying) cancel_copy(index, scsi::Result::busy());
+  tasks_.for_each([this](TaskId id) {
+    if (tasks_[id].state == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
   });
 }
 
@@ -116,7 +116,7 @@ void Device::take_copy_starts(std::vector<CopyStart>& starts) {
   copy_starts_.clear();
 }
 
-void Device::take_copy_cancels(std::vector<uint32_t>& tasks) {
+void Device::take_copy_cancels(std::vector<TaskId>& tasks) {
   tasks.insert(tasks.end(), copy_cancels_.begin(), copy_cancels_.end());
   copy_cancels_.clear();
 }

@@ -12,19 +12,19 @@ using task::LadderEvent;
 using task::Task;
 using task::TaskState;
 
-bool Device::gate_open(uint32_t index) {
-  if (tasks_[index].plan.ops.empty()) return true;  // A flush asks nothing of the image.
-  return gate_.lets_through(changes(index) || settings_.reads_need_lock);
+bool Device::gate_open(TaskId id) {
+  if (tasks_[id].plan.ops.empty()) return true;  // A flush asks nothing of the image.
+  return gate_.lets_through(changes(id) || settings_.reads_need_lock);
 }
 
-void Device::park(uint32_t index) {
+void Device::park(TaskId id) {
   if (gate_.refuses()) {
-    answer(index, scsi::Result::busy(), {});
+    answer(id, scsi::Result::busy(), {});
     return;
   }
   ++counters_.lock_waits;
-  tasks_[index].state = TaskState::kAwaitingLock;
-  parked_.push_back(index);
+  tasks_[id].state = TaskState::kAwaitingLock;
+  parked_.push_back(id);
 }
 
 void Device::settle_gate() {
@@ -55,51 +55,50 @@ void Device::settle_gate() {
 // What is not with librbd yet waits at the gate again, in the order in which it came, and behind it
 // what must not pass it: a read over a write that is parked, a flush.
 void Device::pull_back() {
-  std::vector<uint32_t> waiting(backlog_.begin(), backlog_.end());
-  tasks_.for_each([&](uint32_t index) {
-    if (tasks_[index].state == TaskState::kAwaitingRange) waiting.push_back(index);
+  std::vector<TaskId> waiting(backlog_.begin(), backlog_.end());
+  tasks_.for_each([&](TaskId id) {
+    if (tasks_[id].state == TaskState::kAwaitingRange) waiting.push_back(id);
   });
-  const auto age = [this](uint32_t index) { return tasks_[index].sequence; };
+  const auto age = [this](TaskId id) { return tasks_[id].sequence; };
   std::ranges::sort(waiting, {}, age);
-  for (const uint32_t index : waiting) {
-    if (gate_open(index) && !waits_behind(index, parked_)) continue;
-    Task& task = tasks_[index];
+  for (const TaskId id : waiting) {
+    if (gate_open(id) && !waits_behind(id, parked_)) continue;
+    Task& task = tasks_[id];
     if (task.state == TaskState::kAwaitingRange) {
       ops_claimed_ -= task.plan.ops.size();
-      order_.leave(index, ready_);
+      order_.leave(id, ready_);
     }
     task.state = TaskState::kAwaitingLock;
-    parked_.push_back(index);
+    parked_.push_back(id);
   }
-  std::erase_if(backlog_,
-                [this](uint32_t index) { return tasks_[index].state != TaskState::kBacklog; });
+  std::erase_if(backlog_, [this](TaskId id) { return tasks_[id].state != TaskState::kBacklog; });
   std::ranges::sort(parked_, {}, age);
   // Among those that may run now are some that were pulled back after them.
-  std::erase_if(
-      ready_, [this](uint32_t index) { return tasks_[index].state != TaskState::kAwaitingRange; });
+  std::erase_if(ready_,
+                [this](TaskId id) { return tasks_[id].state != TaskState::kAwaitingRange; });
   submit_ready();
   start_backlog();
 }
 
 void Device::run_parked() {
-  const std::deque<uint32_t> parked = std::exchange(parked_, {});
-  for (const uint32_t index : parked) {
-    tasks_[index].state = TaskState::kParsed;
-    enter_queue(index);
+  const std::deque<TaskId> parked = std::exchange(parked_, {});
+  for (const TaskId id : parked) {
+    tasks_[id].state = TaskState::kParsed;
+    enter_queue(id);
   }
 }
 
 void Device::refuse_parked() {
-  const std::deque<uint32_t> parked = std::exchange(parked_, {});
-  for (const uint32_t index : parked) answer(index, scsi::Result::busy(), {});
+  const std::deque<TaskId> parked = std::exchange(parked_, {});
+  for (const TaskId id : parked) answer(id, scsi::Result::busy(), {});
 }
 
 void Device::give_up_instance() {
   ++counters_.fences;
   oldest_detached_ = {};
-  tasks_.for_each([this](uint32_t index) {
-    if (tasks_[index].state != TaskState::kFree && tasks_[index].state != TaskState::kParsed)
-      climb(index, LadderEvent::kGivenUp, scsi::Result::busy());
+  tasks_.for_each([this](TaskId id) {
+    if (tasks_[id].state != TaskState::kFree && tasks_[id].state != TaskState::kParsed)
+      climb(id, LadderEvent::kGivenUp, scsi::Result::busy());
   });
   CHECK(ops_claimed_ == 0);
   submit_ready();  // Flushes: no write before them is live any more.
@@ -107,11 +106,11 @@ void Device::give_up_instance() {
 
 void Device::on_instance_closed(uint32_t instance, TimePoint now) {
   begin_event(now);
-  tasks_.for_each([&](uint32_t index) {
-    Task& task = tasks_[index];
+  tasks_.for_each([&](TaskId id) {
+    Task& task = tasks_[id];
     if (task.state != TaskState::kOrphaned || task.instance != instance) return;
     task.instance_closed = true;
-    if (task.ops_pending == 0) climb(index, LadderEvent::kEnded, task.result);
+    if (task.ops_pending == 0) climb(id, LadderEvent::kEnded, task.result);
   });
   settle_gate();
 }

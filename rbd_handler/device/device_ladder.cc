@@ -4,6 +4,7 @@
 // stands in task/ladder.h; here it is done.
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "common/check.h"
 #include "rbd_handler/device/device.h"
@@ -26,14 +27,14 @@ constexpr uint8_t kTmrLunResetPro = 128;
 
 }  // namespace
 
-bool Device::changes(uint32_t index) {
-  const auto& ops = tasks_[index].plan.ops;
+bool Device::changes(TaskId id) {
+  const auto& ops = tasks_[id].plan.ops;
   return !ops.empty() && changes_image(ops.front().kind);
 }
 
 // Its end will still write to the command's data area.
-bool Device::reads_into_ring(uint32_t index) {
-  const Task& task = tasks_[index];
+bool Device::reads_into_ring(TaskId id) {
+  const Task& task = tasks_[id];
   return task.plan.ops.front().kind == OpKind::kRead && ring_.supports_keep_buffer() &&
          task.copy == 0;
 }
@@ -42,86 +43,86 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
   ++counters_.task_managements;
   const bool reset = tmr.type == kTmrLunReset || tmr.type == kTmrLunResetPro;
   counters_.lun_resets += reset;
-  for (const uint16_t id : tmr.cmd_ids) {
+  for (const uint16_t cmd_id : tmr.cmd_ids) {
     // An id that is not here was completed before the kernel wrote this entry.
-    const auto index = tasks_.find(id);
-    if (!index) continue;
+    const auto id = tasks_.find(cmd_id);
+    if (!id) continue;
     ++counters_.aborts;
-    report(Report::Kind::kAborted, *index, tmr.type);
-    climb(*index, LadderEvent::kAborted, kTaskAborted);
+    report(Report::Kind::kAborted, *id, tmr.type);
+    climb(*id, LadderEvent::kAborted, kTaskAborted);
   }
   if (!reset) return;
   copies_.forget_ended();
   // They are of commands that no id of ours names: those of other LUNs.
-  tasks_.for_each([this](uint32_t index) {
-    if (tasks_[index].copy != 0) climb(index, LadderEvent::kAborted, kTaskAborted);
+  tasks_.for_each([this](TaskId id) {
+    if (tasks_[id].copy != 0) climb(id, LadderEvent::kAborted, kTaskAborted);
   });
   gate_.on_lun_reset(now_);
 }
 
-void Device::climb(uint32_t index, LadderEvent event, const scsi::Result& result) {
-  switch (task::ladder_step(tasks_[index].state, event)) {
+void Device::climb(TaskId id, LadderEvent event, const scsi::Result& result) {
+  switch (task::ladder_step(tasks_[id].state, event)) {
     case LadderStep::kNothing:
       return;
     case LadderStep::kDrop:
-      return drop(index, result);
+      return drop(id, result);
     case LadderStep::kDetach:
-      return detach(index, result);
+      return detach(id, result);
     case LadderStep::kCancel:
-      return cancel_copy(index, result);
+      return cancel_copy(id, result);
     case LadderStep::kOrphan:
-      return orphan(index);
+      return orphan(id);
     case LadderStep::kAnswer:
-      return end_image_ops(index);
+      return end_image_ops(id);
     case LadderStep::kForget:
-      return forget(index);
+      return forget(id);
   }
 }
 
-void Device::drop(uint32_t index, const scsi::Result& result) {
-  const Task& task = tasks_[index];
+void Device::drop(TaskId id, const scsi::Result& result) {
+  const Task& task = tasks_[id];
   const bool parked = task.state == TaskState::kAwaitingLock;
   switch (task.state) {
     case TaskState::kAwaitingFacts:
       // Its place stays: the fetch under way is for so many of them.
-      std::ranges::replace(awaiting_facts_, index, kNobody);
+      std::ranges::replace(awaiting_facts_, id, task::kNoTask);
       break;
     case TaskState::kAwaitingLock:
-      std::erase(parked_, index);
+      std::erase(parked_, id);
       break;
     case TaskState::kBacklog:
-      std::erase(backlog_, index);
+      std::erase(backlog_, id);
       break;
     case TaskState::kAwaitingRange:
       ops_claimed_ -= task.plan.ops.size();
-      order_.leave(index, ready_);
+      order_.leave(id, ready_);
       break;
     default:
       UNREACHABLE();
   }
-  respond(index, result, 0);
-  tasks_.release(index);
+  respond(id, result, 0);
+  tasks_.release(id);
   submit_ready();
   start_backlog();
   if (parked) run_parked();  // A read may have waited for it alone.
 }
 
-void Device::detach(uint32_t index, const scsi::Result& result) {
-  Task& task = tasks_[index];
+void Device::detach(TaskId id, const scsi::Result& result) {
+  Task& task = tasks_[id];
   ++counters_.detaches;
-  const bool writes = changes(index);
+  const bool writes = changes(id);
   --live_;
-  image_->give_up(index);
+  image_->give_up(std::to_underlying(id));
   if (writes) {
     ++detached_changes_;
-    order_.hold(index, ready_);
+    order_.hold(id, ready_);
   } else {
     // Whatever it reads now, nobody gets it: nothing has to wait for it.
     ++detached_reads_;
-    order_.leave(index, ready_);
-    task.buffer_kept = reads_into_ring(index) && !task.abandoned;
+    order_.leave(id, ready_);
+    task.buffer_kept = reads_into_ring(id) && !task.abandoned;
   }
-  respond(index, result, 0, task.buffer_kept);
+  respond(id, result, 0, task.buffer_kept);
   task.state = TaskState::kDetached;
   task.answered = now_;
   submit_ready();
@@ -129,12 +130,12 @@ void Device::detach(uint32_t index, const scsi::Result& result) {
 
 // An op ended, but may still be applied: RADOS gave up on it, or refused it after it was taken.
 // Only a fence lets others over its range.
-void Device::hold_unknown(uint32_t index) {
-  Task& task = tasks_[index];
+void Device::hold_unknown(TaskId id) {
+  Task& task = tasks_[id];
   --live_;
   ++detached_changes_;
-  order_.hold(index, ready_);
-  respond(index, scsi::Result::busy(), 0);
+  order_.hold(id, ready_);
+  respond(id, scsi::Result::busy(), 0);
   task.state = TaskState::kDetached;
   task.answered = now_;
   submit_ready();
@@ -142,28 +143,28 @@ void Device::hold_unknown(uint32_t index) {
 
 // The fence orders a change before whatever comes next, or has it refused. But somebody may take
 // the fence away, so its range stays held until it has ended.
-void Device::orphan(uint32_t index) {
-  Task& task = tasks_[index];
-  const bool writes = changes(index);
+void Device::orphan(TaskId id) {
+  Task& task = tasks_[id];
+  const bool writes = changes(id);
   ops_claimed_ -= task.plan.ops.size();
   if (task.state == TaskState::kInImage) {
     --live_;
-    image_->give_up(index);
-    writes ? order_.hold(index, ready_) : order_.leave(index, ready_);
-    task.buffer_kept = reads_into_ring(index) && !task.abandoned;
-    respond(index, scsi::Result::busy(), 0, task.buffer_kept);
+    image_->give_up(std::to_underlying(id));
+    writes ? order_.hold(id, ready_) : order_.leave(id, ready_);
+    task.buffer_kept = reads_into_ring(id) && !task.abandoned;
+    respond(id, scsi::Result::busy(), 0, task.buffer_kept);
     task.answered = now_;
   } else {
     --(writes ? detached_changes_ : detached_reads_);
   }
   task.state = TaskState::kOrphaned;
   ++orphans_;
-  if (task.ops_pending == 0) forget(index);
+  if (task.ops_pending == 0) forget(id);
 }
 
-void Device::forget(uint32_t index) {
-  const Task& task = tasks_[index];
-  const bool writes = changes(index);
+void Device::forget(TaskId id) {
+  const Task& task = tasks_[id];
+  const bool writes = changes(id);
   if (task.state == TaskState::kDetached) {
     if (task.outcome_unknown) return;
     ops_claimed_ -= task.plan.ops.size();
@@ -173,16 +174,16 @@ void Device::forget(uint32_t index) {
     if (task.timed_out && !task.instance_closed) return;
     --orphans_;
   }
-  report(Report::Kind::kEnded, index);
-  if (writes) order_.leave(index, ready_);
+  report(Report::Kind::kEnded, id);
+  if (writes) order_.leave(id, ready_);
   if (task.buffer_kept) freed_buffers_.push_back(task.entry.cmd_id);
-  tasks_.release(index);
+  tasks_.release(id);
   submit_ready();
   start_backlog();
 }
 
 void Device::note_result(const OpDone& done) {
-  Task& task = tasks_[done.token];
+  Task& task = tasks_[TaskId{done.token}];
   const int32_t result = done.result;
   const OpKind kind = task.plan.ops.front().kind;
   const bool writes = changes_image(kind);
@@ -221,24 +222,24 @@ void Device::on_time(TimePoint now) {
 
 void Device::look_at_clocks() {
   oldest_detached_ = {};
-  tasks_.for_each([this](uint32_t index) {
-    Task& task = tasks_[index];
+  tasks_.for_each([this](TaskId id) {
+    Task& task = tasks_[id];
     if (task.state == TaskState::kDetached) {
       const Duration age = now_ - task.answered;
       // Reads that hang harm nobody until they use up the instance.
-      if (changes(index) || !backlog_.empty()) oldest_detached_ = std::max(oldest_detached_, age);
+      if (changes(id) || !backlog_.empty()) oldest_detached_ = std::max(oldest_detached_, age);
       if (age >= kHangToldAfter && !task.hang_told && task.ops_pending != 0) {
         task.hang_told = true;
-        report(Report::Kind::kHangs, index);
+        report(Report::Kind::kHangs, id);
       }
       return;
     }
     if (!past_deadline(task)) return;
     ++counters_.deadlines;
-    report(Report::Kind::kDeadline, index);
+    report(Report::Kind::kDeadline, id);
     // A copy that takes too long would take as long again.
     const bool copies = task.copy_by != TimePoint{};
-    climb(index, LadderEvent::kDeadline,
+    climb(id, LadderEvent::kDeadline,
           copies ? scsi::Result::check(scsi::kCopyAborted) : scsi::Result::busy());
   });
 }
@@ -262,9 +263,9 @@ bool Device::past_deadline(const Task& task) const {
   return now_ - (counts_from_admission ? task.admitted : task.queued) >= deadline_;
 }
 
-void Device::report(Report::Kind kind, uint32_t index, uint8_t tmr_type) {
+void Device::report(Report::Kind kind, TaskId id, uint8_t tmr_type) {
   if (reports_.size() == kReportsMax) return;
-  const Task& task = tasks_[index];
+  const Task& task = tasks_[id];
   const auto age = [this](TimePoint when) {
     return when == TimePoint{} ? Duration{-1} : now_ - when;
   };

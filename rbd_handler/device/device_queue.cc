@@ -24,29 +24,29 @@ Access access_of(OpKind kind) {
 
 }  // namespace
 
-void Device::enter_queue(uint32_t index) {
-  Task& task = tasks_[index];
-  if (const auto refused = refusal(index)) {  // Not even the lock is asked for on its behalf.
-    answer(index, *refused, {});
+void Device::enter_queue(TaskId id) {
+  Task& task = tasks_[id];
+  if (const auto refused = refusal(id)) {  // Not even the lock is asked for on its behalf.
+    answer(id, *refused, {});
     return;
   }
-  if (!gate_open(index) || waits_behind(index, parked_)) {
-    park(index);
+  if (!gate_open(id) || waits_behind(id, parked_)) {
+    park(id);
     return;
   }
-  if (backlog_.empty() && has_room(index)) {
-    order(index);
+  if (backlog_.empty() && has_room(id)) {
+    order(id);
     return;
   }
   counters_.rate_waits += throttle_.limited();
   task.state = TaskState::kBacklog;
-  backlog_.push_back(index);
+  backlog_.push_back(id);
   if (throttle_.limited()) start_backlog();
 }
 
 // Whether the one must not pass the other: they overlap and one of them changes the image, or the
 // later one is a flush, which waits for every change before it.
-bool Device::conflict(uint32_t earlier, uint32_t later) {
+bool Device::conflict(TaskId earlier, TaskId later) {
   const auto& before = tasks_[earlier].plan.ops;
   const auto& after = tasks_[later].plan.ops;
   if (after.empty()) return changes(earlier);
@@ -58,21 +58,21 @@ bool Device::conflict(uint32_t earlier, uint32_t later) {
 }
 
 // Of those in `queue` that came before it.
-bool Device::waits_behind(uint32_t index, const std::deque<uint32_t>& queue) {
-  return std::ranges::any_of(queue, [&](uint32_t other) {
-    return tasks_[other].sequence < tasks_[index].sequence && conflict(other, index);
+bool Device::waits_behind(TaskId id, const std::deque<TaskId>& queue) {
+  return std::ranges::any_of(queue, [&](TaskId other) {
+    return tasks_[other].sequence < tasks_[id].sequence && conflict(other, id);
   });
 }
 
-bool Device::has_room(uint32_t index) {
-  const size_t ops = tasks_[index].plan.ops.size();
+bool Device::has_room(TaskId id) {
+  const size_t ops = tasks_[id].plan.ops.size();
   if (ops == 0) return true;  // A flush.
-  return ops_claimed_ + ops <= kImageOpsMax && throttle_.admits(changes(index), now_);
+  return ops_claimed_ + ops <= kImageOpsMax && throttle_.admits(changes(id), now_);
 }
 
 // Lets the task run now, or when the ops it must not pass have ended.
-void Device::order(uint32_t index) {
-  Task& task = tasks_[index];
+void Device::order(TaskId id) {
+  Task& task = tasks_[id];
   const auto& ops = task.plan.ops;
   boost::container::static_vector<ByteRange, scsi::kUnmapDescriptorsMax> ranges;
   uint64_t bytes = 0;
@@ -82,11 +82,11 @@ void Device::order(uint32_t index) {
   }
   const Access access = ops.empty() ? Access::kFlush : access_of(ops.front().kind);
 
-  if (!ops.empty()) throttle_.take(changes(index), bytes);
+  if (!ops.empty()) throttle_.take(changes(id), bytes);
   task.admitted = now_;
   ops_claimed_ += ops.size();
-  if (order_.enter(index, {ranges.data(), ranges.size()}, access)) {
-    submit(index);
+  if (order_.enter(id, {ranges.data(), ranges.size()}, access)) {
+    submit(id);
   } else {
     ++counters_.range_waits;
     task.state = TaskState::kAwaitingRange;
@@ -94,24 +94,24 @@ void Device::order(uint32_t index) {
 }
 
 // Its turn has come. This is the one place from which ops go to the image.
-void Device::submit(uint32_t index) {
-  if (tasks_[index].plan.ops.empty()) {
+void Device::submit(TaskId id) {
+  if (tasks_[id].plan.ops.empty()) {
     // A flush: with rbd_cache=false an ended write is durable.
-    answer(index, scsi::Result::good(), {});
+    answer(id, scsi::Result::good(), {});
     return;
   }
-  if (const auto refused = refusal(index)) {  // It has waited for others meanwhile.
-    ops_claimed_ -= tasks_[index].plan.ops.size();
-    order_.leave(index, ready_);
-    respond(index, *refused, 0);
-    tasks_.release(index);
+  if (const auto refused = refusal(id)) {  // It has waited for others meanwhile.
+    ops_claimed_ -= tasks_[id].plan.ops.size();
+    order_.leave(id, ready_);
+    respond(id, *refused, 0);
+    tasks_.release(id);
     return;
   }
-  begin(index);
+  begin(id);
 }
 
-void Device::begin(uint32_t index) {
-  Task& task = tasks_[index];
+void Device::begin(TaskId id) {
+  Task& task = tasks_[id];
   task.state = TaskState::kInImage;
   task.submitted = now_;
   task.instance = instance_;
@@ -120,9 +120,9 @@ void Device::begin(uint32_t index) {
   uint64_t bytes = 0;
   for (const auto& op : task.plan.ops) {
     if (op.kind != OpKind::kBlockStatus) bytes += op.range.length;
-    image_->submit({op.kind, op.range, op_data(index, op), &task.mapped}, index);
+    image_->submit({op.kind, op.range, op_data(id, op), &task.mapped}, std::to_underlying(id));
   }
-  const bool writes = changes(index);
+  const bool writes = changes(id);
   (writes ? counters_.writes : counters_.reads) += 1;
   (writes ? counters_.write_bytes : counters_.read_bytes) += bytes;
   if (task.plan.ops.front().kind == OpKind::kWriteZeroes) {
@@ -142,21 +142,21 @@ void Device::submit_ready() {
 void Device::start_backlog() {
   if (!throttle_.limited()) {
     while (!backlog_.empty() && has_room(backlog_.front())) {
-      const uint32_t index = backlog_.front();
+      const TaskId id = backlog_.front();
       backlog_.pop_front();
-      order(index);
+      order(id);
     }
     return;
   }
-  const std::deque<uint32_t> waiting = std::exchange(backlog_, {});
+  const std::deque<TaskId> waiting = std::exchange(backlog_, {});
   std::array<bool, 2> held_up{};  // Reads, changes.
-  for (const uint32_t index : waiting) {
-    bool& its_kind = held_up[changes(index)];
-    const bool flush = tasks_[index].plan.ops.empty();
-    if ((flush || !its_kind) && !waits_behind(index, backlog_) && has_room(index)) {
-      order(index);
+  for (const TaskId id : waiting) {
+    bool& its_kind = held_up[changes(id)];
+    const bool flush = tasks_[id].plan.ops.empty();
+    if ((flush || !its_kind) && !waits_behind(id, backlog_) && has_room(id)) {
+      order(id);
     } else {
-      backlog_.push_back(index);
+      backlog_.push_back(id);
       its_kind |= !flush;
     }
   }

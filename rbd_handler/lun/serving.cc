@@ -119,7 +119,7 @@ void Serving::hand_out_copies() {
   }
   copy_starts_.clear();
   device_.take_copy_cancels(copy_cancels_);
-  for (const uint32_t task : copy_cancels_) copies_.at(task)->cancel();
+  for (const task::TaskId task : copy_cancels_) copies_.at(task)->cancel();
   copy_cancels_.clear();
 }
 
@@ -137,11 +137,11 @@ void Serving::copy_leaves(const CopyRun& copy) {
   guests_.erase(copy.id());
 }
 
-void Serving::copy_progress(uint32_t task, uint16_t segments, uint64_t bytes) {
+void Serving::copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes) {
   device_.on_copy_progress(task, segments, bytes);
 }
 
-void Serving::copy_ended(uint32_t task, const scsi::Result& result) {
+void Serving::copy_ended(task::TaskId task, const scsi::Result& result) {
   copies_.erase(task);
   apply([&](Device& device, TimePoint now) { device.on_copy_ended(task, result, now); });
 }

@@ -82,8 +82,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // Nothing of a copy begins here any more, and what is under way only holds its range.
   void copy_leaves(const CopyRun& copy);
   // How far a copy is that came to this LUN, and its end.
-  void copy_progress(uint32_t task, uint16_t segments, uint64_t bytes);
-  void copy_ended(uint32_t task, const scsi::Result& result);
+  void copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes);
+  void copy_ended(task::TaskId task, const scsi::Result& result);
 
   const Device& device() const { return device_; }
 
@@ -116,13 +116,13 @@ class Serving : public std::enable_shared_from_this<Serving> {
   bool run_posted_ = false;
   bool told_broken_ = false;
   bool told_unused_ = false;
-  std::map<uint32_t, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
+  std::map<task::TaskId, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
   std::map<uint64_t, std::shared_ptr<CopyRun>> guests_;  // That read or write here, by their id.
   std::vector<uint16_t> freed_;                          // Scratch, like those below.
   std::vector<lock::PeerReply> replies_;
   std::vector<Report> reports_;
   std::vector<CopyStart> copy_starts_;
-  std::vector<uint32_t> copy_cancels_;
+  std::vector<task::TaskId> copy_cancels_;
   std::vector<CopyOpDone> copy_ops_done_;
   std::function<void()> drained_;
 };

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "common/units.h"
+#include "rbd_handler/task/task_id.h"
 
 namespace tcmurbd::task {
 
@@ -35,17 +36,17 @@ class RangeOrder {
   // `owner` names the claim; one claim (of any number of ranges, which don't conflict with each
   // other) each. True: it may run now; a flush that may run now leaves no claim behind. REQUIRES:
   // owner has no claim; ranges is empty for kFlush.
-  bool enter(uint32_t owner, std::span<const ByteRange> ranges, Access access);
+  bool enter(TaskId owner, std::span<const ByteRange> ranges, Access access);
 
   // Removes the claim and appends to `ready` the owners that may run now, oldest first.
   // REQUIRES: owner has a claim.
-  void leave(uint32_t owner, std::vector<uint32_t>& ready);
+  void leave(TaskId owner, std::vector<TaskId>& ready);
 
   // The claim of a change that runs is held from now on: it was answered without its end being
   // known. Nothing else changes for who overlaps it, but flushes wait for it no longer, and those
   // that may run now are appended to `ready`: what was never acknowledged need not be durable.
   // REQUIRES: owner has a kWrite claim, and is not waiting.
-  void hold(uint32_t owner, std::vector<uint32_t>& ready);
+  void hold(TaskId owner, std::vector<TaskId>& ready);
 
   bool empty() const { return claims_.empty() && waiting_.empty(); }
   size_t waiting() const { return waiting_.size(); }
@@ -54,7 +55,7 @@ class RangeOrder {
   struct Claim {
     ByteRange range;
     uint64_t sequence;
-    uint32_t owner;
+    TaskId owner;
     Access access;
     bool held;
 
@@ -62,13 +63,13 @@ class RangeOrder {
   };
   struct Waiter {
     uint64_t sequence;
-    uint32_t owner;
+    TaskId owner;
     uint32_t blockers;  // Earlier claims (counted per pair of ranges) that conflict with it.
     Access access;
   };
   uint32_t blockers_of(uint64_t sequence, const ByteRange& range, Access access) const;
   uint32_t conflicts(const Waiter& waiter, const Claim& gone) const;
-  void collect_ready(std::vector<uint32_t>& ready);
+  void collect_ready(std::vector<TaskId>& ready);
 
   uint64_t next_sequence_ = 1;
   std::vector<Claim> claims_;    // One per range, any order.

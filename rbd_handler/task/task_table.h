@@ -16,6 +16,7 @@
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/plan.h"
 #include "rbd_handler/task/ladder.h"
+#include "rbd_handler/task/task_id.h"
 
 namespace tcmurbd::task {
 
@@ -56,34 +57,33 @@ struct Task {
 class TaskTable {
  public:
   // A slot for the next ring entry; not admitted yet.
-  uint32_t acquire();
+  TaskId acquire();
   // Makes the slot known under its entry's cmd_id. False: that id is taken, the kernel and we
   // disagree.
-  bool admit(uint32_t index);
+  bool admit(TaskId id);
   // The command was completed on the ring: its id may come again.
-  void forget_id(uint32_t index);
+  void forget_id(TaskId id);
   // REQUIRES: its id is forgotten or was never admitted.
-  void release(uint32_t index);
+  void release(TaskId id);
 
-  Task& operator[](uint32_t index);
-  std::optional<uint32_t> find(uint16_t cmd_id) const;
-  // Calls fn(index) for each slot in use, in no order. fn may change tasks and release the one it
+  Task& operator[](TaskId id);
+  std::optional<TaskId> find(uint16_t cmd_id) const;
+  // Calls fn(id) for each slot in use, in no order. fn may change tasks and release the one it
   // is called for, and acquires none.
   template <typename Fn>
   void for_each(Fn fn) {
-    for (uint32_t index = 0; index < tasks_.size(); ++index) {
-      if (tasks_[index].state != TaskState::kFree) fn(index);
+    for (uint32_t slot = 0; slot < tasks_.size(); ++slot) {
+      if (tasks_[slot].state != TaskState::kFree) fn(TaskId{slot});
     }
   }
   // Slots in use.
   size_t size() const { return tasks_.size() - free_.size(); }
 
  private:
-  static constexpr uint32_t kNone = UINT32_MAX;
   std::deque<Task>
       tasks_;  // A deque: librbd holds pointers into a task's iovec array while it grows.
-  std::vector<uint32_t> free_;
-  std::vector<uint32_t> by_id_ = std::vector<uint32_t>(65536, kNone);
+  std::vector<TaskId> free_;
+  std::vector<TaskId> by_cmd_id_ = std::vector<TaskId>(65536, kNoTask);
 };
 
 }  // namespace tcmurbd::task

@@ -57,9 +57,9 @@ void CopyDriver::run(TimePoint now) {
   std::vector<CopyStart> starts;
   device_.take_copy_starts(starts);
   for (const CopyStart& fresh : starts) start(fresh, now);
-  std::vector<uint32_t> cancels;
+  std::vector<task::TaskId> cancels;
   device_.take_copy_cancels(cancels);
-  for (const uint32_t task : cancels) {
+  for (const task::TaskId task : cancels) {
     CHECK(own_.contains(task));
     own_[task].cancelled = true;
     device_.on_copy_cancelled(own_[task].id, now);

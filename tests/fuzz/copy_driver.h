@@ -42,7 +42,7 @@ class CopyDriver {
 
   Device& device_;
   std::multiset<std::pair<uint64_t, uint32_t>> ops_;  // Copy and token of what is under way.
-  std::map<uint32_t, Own> own_;                       // By the task.
+  std::map<task::TaskId, Own> own_;                   // By the task.
   uint64_t last_id_ = kOthers;
   uint32_t last_token_ = 0;
 };

@@ -28,12 +28,12 @@ class DeviceExtendedCopy : public ::testing::Test, public DeviceFixture {
     device.take_copy_starts(starts);
     return starts;
   }
-  std::vector<uint32_t> cancels() {
-    std::vector<uint32_t> tasks;
+  std::vector<task::TaskId> cancels() {
+    std::vector<task::TaskId> tasks;
     device.take_copy_cancels(tasks);
     return tasks;
   }
-  void end(uint32_t task, const scsi::Result& result = scsi::Result::good()) {
+  void end(task::TaskId task, const scsi::Result& result = scsi::Result::good()) {
     device.on_copy_ended(task, result, now);
     ring();
   }
@@ -69,11 +69,11 @@ TEST_F(DeviceExtendedCopy, TellsWhatItsCopyCameTo) {
 
 TEST_F(DeviceExtendedCopy, AnAbortWaitsForItsCopyAndForNothingElse) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   kernel.abort(tag);
   run();
-  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
   EXPECT_TRUE(outstanding(tag)) << "a write of it may still begin";
   kernel.lun_reset();  // Again.
   run();
@@ -86,7 +86,7 @@ TEST_F(DeviceExtendedCopy, AnAbortWaitsForItsCopyAndForNothingElse) {
 
 TEST_F(DeviceExtendedCopy, AnEndThatComesFirstNeedsNoCancel) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   kernel.abort(tag);
   device.on_ring(now);
   end(task);
@@ -96,18 +96,18 @@ TEST_F(DeviceExtendedCopy, AnEndThatComesFirstNeedsNoCancel) {
 
 TEST_F(DeviceExtendedCopy, WaitsForItsTurnNoLongerThanACommand) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   wait(seconds(14));
   EXPECT_TRUE(cancels().empty());
   wait(seconds(2));
-  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
   end(task, scsi::Result::busy());
   expect(tag, {0x08});
 }
 
 TEST_F(DeviceExtendedCopy, MayTakeLongOnceItHasBegun) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   wait(seconds(100));
   EXPECT_TRUE(cancels().empty());
@@ -117,12 +117,12 @@ TEST_F(DeviceExtendedCopy, MayTakeLongOnceItHasBegun) {
 
 TEST_F(DeviceExtendedCopy, EndsBeforeTheKernelsPatienceDoes) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, seconds(24), now);
   wait(seconds(23));
   EXPECT_TRUE(cancels().empty());
   wait(seconds(2));
-  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
   end(task, scsi::Result::busy());
   // It would take as long again.
   expect(tag, {0x02, 0x0a, 0x00, 0x00});
@@ -143,7 +143,7 @@ TEST_F(DeviceExtendedCopy, ALeavingLunSaysBusyIfTheCopyMayBeRepeated) {
 
 TEST_F(DeviceExtendedCopy, IsRememberedByItsListId) {
   send_copy(5);
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   device.on_copy_progress(task, 1, 512);
   Bytes status = data_of(ask(0, 5));
@@ -157,7 +157,7 @@ TEST_F(DeviceExtendedCopy, IsRememberedByItsListId) {
 
 TEST_F(DeviceExtendedCopy, IsForgottenIfItNeverBegan) {
   send_copy(5);
-  const uint32_t first = starts().at(0).task;
+  const task::TaskId first = starts().at(0).task;
   device.on_copy_begun(first, {}, now);
   end(first);
   send_copy(5);  // Takes the place of the first.
@@ -167,7 +167,7 @@ TEST_F(DeviceExtendedCopy, IsForgottenIfItNeverBegan) {
 
 TEST_F(DeviceExtendedCopy, ALunResetForgetsResults) {
   send_copy(5);
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   end(task);
   kernel.lun_reset();
@@ -177,7 +177,7 @@ TEST_F(DeviceExtendedCopy, ALunResetForgetsResults) {
 
 TEST_F(DeviceExtendedCopy, ALostInstanceIsNotItsEnd) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   const uint64_t read_tag = read(0, 1);
   finish(0, -ESHUTDOWN);  // The instance is given up.
