@@ -173,11 +173,12 @@ class LunSim {
   bool peer_unheard_ = false;           // and that a frozen daemon has not heard.
   TimePoint peer_gives_up_{};
   uint64_t last_request_ = 0;
-  std::unique_ptr<Device> device_;             // None: it has crashed.
-  std::map<FakeInstance*, uint32_t> numbers_;  // Of earlier instances that are not closed.
-  bool frozen_ = false;                        // Nothing reaches the device.
-  TimePoint frozen_since_{};                   // In the world's time.
-  std::vector<OpDone> inbox_;                  // What ended meanwhile.
+  std::unique_ptr<Device> device_;  // None: it has crashed.
+  // Earlier instances that are not closed, by number: an order that a seed repeats.
+  std::map<uint32_t, FakeInstance*> numbers_;
+  bool frozen_ = false;        // Nothing reaches the device.
+  TimePoint frozen_since_{};   // In the world's time.
+  std::vector<OpDone> inbox_;  // What ended meanwhile.
   lock::Job job_ = lock::Job::kNone;
   TimePoint now_{std::chrono::hours(1)};
   Duration skew_{};

@@ -46,7 +46,7 @@ void LunSim::close_some_instance() {
   if (!device_ || frozen_ || numbers_.empty()) return;
   auto chosen = numbers_.begin();
   std::advance(chosen, below(static_cast<uint32_t>(numbers_.size())));
-  const auto [instance, number] = *chosen;
+  const auto [number, instance] = *chosen;
   if (instance->pending() != 0) return;
   numbers_.erase(chosen);
   instance->close();
@@ -109,7 +109,7 @@ void LunSim::fence(bool friendly) {
 void LunSim::reopen(bool friendly) {
   if (!friendly && chance(4)) return device_->on_reopen_failed(now_);
   EXPECT_TRUE(mine_->blocklisted()) << "opened anew beside an instance that was not fenced";
-  numbers_[mine_] = device_->instance();
+  numbers_[device_->instance()] = mine_;
   mine_ = &cluster_.open();  // With the newest map.
   device_->on_reopened(*mine_, now_);
 }

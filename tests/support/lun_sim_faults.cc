@@ -157,7 +157,7 @@ void LunSim::reset_ring() {
 // And what was given to an instance that somebody had fenced before is younger than what that one
 // wrote meanwhile: for both there is whoever puts entries back.
 void LunSim::remove_entry() {
-  for (const auto& [instance, number] : numbers_) {
+  for (const auto& [number, instance] : numbers_) {
     if (instance->removed() || !instance->changes_pending()) continue;
     if (instance->changed_when_listed()) continue;
     ++counts_.removed_entries;
