@@ -90,7 +90,7 @@ void Device::start(TaskId id) {
   task.command = *command;
   if (answer_unit_attention(id)) return;
   if (scsi::needs_target_facts(task.command)) {
-    task.state = TaskState::kAwaitingFacts;
+    tasks_.move(id, TaskState::kAwaitingFacts);
     awaiting_facts_.push_back(id);
     return;
   }
@@ -142,7 +142,7 @@ scsi::AccessCounters Device::access_counters() const {
 void Device::start_image_ops(TaskId id) {
   Task& task = tasks_[id];
   const auto& op = task.plan.ops.front();
-  if (changes(id) && !primary_) {
+  if (tasks_[id].changes() && !primary_) {
     answer(id, scsi::result_from_errno(kNotPrimary, op.kind), {});
     return;
   }
@@ -180,8 +180,6 @@ void Device::end_image_ops(TaskId id) {
     hold_unknown(id);
     return;
   }
-  --live_;
-  ops_claimed_ -= task.plan.ops.size();
   order_.leave(id, ready_);
   if (op.kind == OpKind::kRead && !ring_.supports_keep_buffer() && task.copy == 0)
     copy_to_iov(task.entry.iov, 0, task.own_buffer);
@@ -237,7 +235,7 @@ void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint now) {
   awaiting_facts_.assign(parked.begin() + static_cast<ptrdiff_t>(served), parked.end());
   for (size_t i = 0; i < served; ++i) {
     if (parked[i] == task::kNoTask) continue;
-    tasks_[parked[i]].state = TaskState::kParsed;
+    tasks_.move(parked[i], TaskState::kParsed);
     plan_and_run(parked[i]);
   }
 }
@@ -283,7 +281,7 @@ void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length
   if (result.status == scsi::ScsiStatus::kCheckCondition) {
     ++counters_.check_conditions;
     if (result.sense.key == scsi::kMediumError)
-      ++(changes(id) ? counters_.write_errors : counters_.read_errors);
+      ++(tasks_[id].changes() ? counters_.write_errors : counters_.read_errors);
     sense = scsi::encode_whole(result.sense);
     response.sense = sense.span();
   }

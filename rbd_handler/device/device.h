@@ -170,7 +170,10 @@ class Device {
   // The instance that serves; see on_instance_closed().
   uint32_t instance() const { return instance_; }
   // Ops that were answered and are still with librbd: of this instance and of earlier ones.
-  uint32_t detached() const { return detached_reads_ + detached_changes_ + orphans_; }
+  uint32_t detached() const {
+    return tasks_.count(task::TaskState::kDetached).tasks +
+           tasks_.count(task::TaskState::kOrphaned).tasks;
+  }
 
  private:
   static constexpr size_t kReportsMax = 64;  // Between two takes; the counters count the rest.
@@ -193,7 +196,6 @@ class Device {
   void answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
   void respond(TaskId id, const scsi::Result& result, uint32_t read_length,
                bool keep_buffer = false);
-  bool changes(TaskId id);
   bool reads_into_ring(TaskId id);
   uint32_t length_to_tell(TaskId id);
   scsi::AccessCounters access_counters() const;
@@ -273,11 +275,6 @@ class Device {
   std::vector<TaskId> awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNoTask: dropped.
   size_t facts_asked_for_ =
       0;  // Of these, the ones parked when the fetch under way began; 0: none is.
-  uint32_t ops_claimed_ = 0;               // Ops of tasks that have a claim; at most kImageOpsMax.
-  uint32_t live_ = 0;                      // Tasks in kInImage.
-  uint32_t detached_changes_ = 0;          // Tasks in kDetached that do,
-  uint32_t detached_reads_ = 0;            // and that don't.
-  uint32_t orphans_ = 0;                   // Tasks in kOrphaned.
   Duration oldest_detached_{};             // Age of the oldest one that ought to be fenced.
   bool gate_was_open_[2] = {true, false};  // For reads, for changes: as last acted upon.
   std::optional<scsi::Sense> unit_attention_;

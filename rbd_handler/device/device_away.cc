@@ -30,7 +30,7 @@ bool waits(TaskState state) {
 std::optional<scsi::Result> Device::refusal(TaskId id) {
   const Task& task = tasks_[id];
   if (task.abandoned) return kTaskAborted;
-  if (!changes(id)) return std::nullopt;
+  if (!tasks_[id].changes()) return std::nullopt;
   if (!primary_) return scsi::result_from_errno(kNotPrimary, task.plan.ops.front().kind);
   if (!safe_) return scsi::Result::busy();
   const bool handed_over = task.queued < owned_since_ && now_ - task.queued > kHandOverAge;
@@ -41,7 +41,8 @@ std::optional<scsi::Result> Device::refusal(TaskId id) {
 
 void Device::refuse_waiting_changes(const scsi::Result& result) {
   tasks_.for_each([&](TaskId id) {
-    if (waits(tasks_[id].state) && changes(id)) climb(id, LadderEvent::kDeadline, result);
+    if (waits(tasks_[id].state()) && tasks_[id].changes())
+      climb(id, LadderEvent::kDeadline, result);
   });
 }
 
@@ -50,7 +51,7 @@ void Device::on_away(AwayCause cause, Duration gap, TimePoint now) {
   note_away(cause, gap);
   refuse_waiting_changes(scsi::Result::busy());
   tasks_.for_each([this](TaskId id) {
-    if (tasks_[id].state == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
+    if (tasks_[id].state() == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
   });
   gate_.on_away();
   settle_gate();
@@ -63,7 +64,7 @@ void Device::note_away(AwayCause cause, Duration gap) {
   if (known) return;
   ++counters_.away;
   uint32_t waiting = 0;
-  tasks_.for_each([&](TaskId id) { waiting += waits(tasks_[id].state) && changes(id); });
+  tasks_.for_each([&](TaskId id) { waiting += waits(tasks_[id].state()) && tasks_[id].changes(); });
   counters_.stale += waiting;
   if (reports_.size() == kReportsMax) return;
   reports_.push_back({.kind = Report::Kind::kAway, .away = cause, .gap = gap, .refused = waiting});
@@ -147,8 +148,8 @@ void Device::break_ring(std::string reason) {
   broken_ = std::move(reason);
   ++counters_.ring_resets;
   const auto open = [](const Task& task) {
-    return task.copy == 0 && task.state != TaskState::kDetached &&
-           task.state != TaskState::kOrphaned;
+    return task.copy == 0 && task.state() != TaskState::kDetached &&
+           task.state() != TaskState::kOrphaned;
   };
   tasks_.for_each([&](TaskId id) {
     if (!open(tasks_[id])) return;

@@ -25,7 +25,7 @@ void Device::start_copy(TaskId id, scsi::CopyRequest request) {
     return;
   }
   ++counters_.copies;
-  tasks_[id].state = TaskState::kCopying;
+  tasks_.move(id, TaskState::kCopying);
   copies_.begin(std::to_underlying(id), request);
   copy_starts_.push_back({id, std::move(request)});
 }
@@ -42,14 +42,14 @@ void Device::on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes) {
 
 void Device::cancel_copy(TaskId id, const scsi::Result& result) {
   Task& task = tasks_[id];
-  task.state = TaskState::kCopyCancelled;
+  tasks_.move(id, TaskState::kCopyCancelled);
   task.result = result;
   copy_cancels_.push_back(id);
 }
 
 void Device::on_copy_ended(TaskId task, const scsi::Result& result, TimePoint now) {
   begin_event(now);
-  const TaskState state = tasks_[task].state;
+  const TaskState state = tasks_[task].state();
   CHECK(state == TaskState::kCopying || state == TaskState::kCopyCancelled);
   // A cancel that has not been taken has nothing to end any more.
   std::erase(copy_cancels_, task);
@@ -107,7 +107,7 @@ void Device::on_leaving(TimePoint now) {
   begin_event(now);
   leaving_ = true;
   tasks_.for_each([this](TaskId id) {
-    if (tasks_[id].state == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
+    if (tasks_[id].state() == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
   });
 }
 

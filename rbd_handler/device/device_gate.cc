@@ -14,7 +14,7 @@ using task::TaskState;
 
 bool Device::gate_open(TaskId id) {
   if (tasks_[id].plan.ops.empty()) return true;  // A flush asks nothing of the image.
-  return gate_.lets_through(changes(id) || settings_.reads_need_lock);
+  return gate_.lets_through(tasks_[id].changes() || settings_.reads_need_lock);
 }
 
 void Device::park(TaskId id) {
@@ -23,18 +23,19 @@ void Device::park(TaskId id) {
     return;
   }
   ++counters_.lock_waits;
-  tasks_[id].state = TaskState::kAwaitingLock;
+  tasks_.move(id, TaskState::kAwaitingLock);
   parked_.push_back(id);
 }
 
 void Device::settle_gate() {
   for (;;) {
     // The age counts only while there is something that a fence would help.
-    const bool starved = detached_reads_ != 0 && !backlog_.empty();
-    const bool counts = detached_changes_ != 0 || starved;
+    const task::TaskCount& detached = tasks_.count(TaskState::kDetached);
+    const bool starved = detached.reads() != 0 && !backlog_.empty();
+    const bool counts = detached.changes != 0 || starved;
     gate_.advance(now_, {.waiting_changes = static_cast<uint32_t>(parked_.size()),
-                         .in_librbd = live_ + detached_changes_ + detached_reads_,
-                         .detached_changes = detached_changes_,
+                         .in_librbd = tasks_.count(TaskState::kInImage).tasks + detached.tasks,
+                         .detached_changes = detached.changes,
                          .oldest_detached = counts ? oldest_detached_ : Duration{}});
     bool closed = false;
     bool opened = false;
@@ -57,25 +58,24 @@ void Device::settle_gate() {
 void Device::pull_back() {
   std::vector<TaskId> waiting(backlog_.begin(), backlog_.end());
   tasks_.for_each([&](TaskId id) {
-    if (tasks_[id].state == TaskState::kAwaitingRange) waiting.push_back(id);
+    if (tasks_[id].state() == TaskState::kAwaitingRange) waiting.push_back(id);
   });
   const auto age = [this](TaskId id) { return tasks_[id].sequence; };
   std::ranges::sort(waiting, {}, age);
   for (const TaskId id : waiting) {
     if (gate_open(id) && !waits_behind(id, parked_)) continue;
     Task& task = tasks_[id];
-    if (task.state == TaskState::kAwaitingRange) {
-      ops_claimed_ -= task.plan.ops.size();
+    if (task.state() == TaskState::kAwaitingRange) {
       order_.leave(id, ready_);
     }
-    task.state = TaskState::kAwaitingLock;
+    tasks_.move(id, TaskState::kAwaitingLock);
     parked_.push_back(id);
   }
-  std::erase_if(backlog_, [this](TaskId id) { return tasks_[id].state != TaskState::kBacklog; });
+  std::erase_if(backlog_, [this](TaskId id) { return tasks_[id].state() != TaskState::kBacklog; });
   std::ranges::sort(parked_, {}, age);
   // Among those that may run now are some that were pulled back after them.
   std::erase_if(ready_,
-                [this](TaskId id) { return tasks_[id].state != TaskState::kAwaitingRange; });
+                [this](TaskId id) { return tasks_[id].state() != TaskState::kAwaitingRange; });
   submit_ready();
   start_backlog();
 }
@@ -83,7 +83,7 @@ void Device::pull_back() {
 void Device::run_parked() {
   const std::deque<TaskId> parked = std::exchange(parked_, {});
   for (const TaskId id : parked) {
-    tasks_[id].state = TaskState::kParsed;
+    tasks_.move(id, TaskState::kParsed);
     enter_queue(id);
   }
 }
@@ -97,10 +97,10 @@ void Device::give_up_instance() {
   ++counters_.fences;
   oldest_detached_ = {};
   tasks_.for_each([this](TaskId id) {
-    if (tasks_[id].state != TaskState::kFree && tasks_[id].state != TaskState::kParsed)
+    if (tasks_[id].state() != TaskState::kFree && tasks_[id].state() != TaskState::kParsed)
       climb(id, LadderEvent::kGivenUp, scsi::Result::busy());
   });
-  CHECK(ops_claimed_ == 0);
+  CHECK(tasks_.ops_claimed() == 0);
   submit_ready();  // Flushes: no write before them is live any more.
 }
 
@@ -108,7 +108,7 @@ void Device::on_instance_closed(uint32_t instance, TimePoint now) {
   begin_event(now);
   tasks_.for_each([&](TaskId id) {
     Task& task = tasks_[id];
-    if (task.state != TaskState::kOrphaned || task.instance != instance) return;
+    if (task.state() != TaskState::kOrphaned || task.instance != instance) return;
     task.instance_closed = true;
     if (task.ops_pending == 0) climb(id, LadderEvent::kEnded, task.result);
   });
@@ -147,7 +147,7 @@ void Device::on_fenced(bool good, TimePoint now) {
 
 void Device::on_reopened(Image& fresh, TimePoint now) {
   begin_event(now);
-  CHECK(ops_claimed_ == 0);
+  CHECK(tasks_.ops_claimed() == 0);
   image_ = &fresh;
   ++instance_;
   gate_.on_reopened(now);

@@ -27,11 +27,6 @@ constexpr uint8_t kTmrLunResetPro = 128;
 
 }  // namespace
 
-bool Device::changes(TaskId id) {
-  const auto& ops = tasks_[id].plan.ops;
-  return !ops.empty() && changes_image(ops.front().kind);
-}
-
 // Its end will still write to the command's data area.
 bool Device::reads_into_ring(TaskId id) {
   const Task& task = tasks_[id];
@@ -61,7 +56,7 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
 }
 
 void Device::climb(TaskId id, LadderEvent event, const scsi::Result& result) {
-  switch (task::ladder_step(tasks_[id].state, event)) {
+  switch (task::ladder_step(tasks_[id].state(), event)) {
     case LadderStep::kNothing:
       return;
     case LadderStep::kDrop:
@@ -81,8 +76,8 @@ void Device::climb(TaskId id, LadderEvent event, const scsi::Result& result) {
 
 void Device::drop(TaskId id, const scsi::Result& result) {
   const Task& task = tasks_[id];
-  const bool parked = task.state == TaskState::kAwaitingLock;
-  switch (task.state) {
+  const bool parked = task.state() == TaskState::kAwaitingLock;
+  switch (task.state()) {
     case TaskState::kAwaitingFacts:
       // Its place stays: the fetch under way is for so many of them.
       std::ranges::replace(awaiting_facts_, id, task::kNoTask);
@@ -94,7 +89,6 @@ void Device::drop(TaskId id, const scsi::Result& result) {
       std::erase(backlog_, id);
       break;
     case TaskState::kAwaitingRange:
-      ops_claimed_ -= task.plan.ops.size();
       order_.leave(id, ready_);
       break;
     default:
@@ -110,20 +104,17 @@ void Device::drop(TaskId id, const scsi::Result& result) {
 void Device::detach(TaskId id, const scsi::Result& result) {
   Task& task = tasks_[id];
   ++counters_.detaches;
-  const bool writes = changes(id);
-  --live_;
+  const bool writes = task.changes();
   image_->give_up(std::to_underlying(id));
   if (writes) {
-    ++detached_changes_;
     order_.hold(id, ready_);
   } else {
     // Whatever it reads now, nobody gets it: nothing has to wait for it.
-    ++detached_reads_;
     order_.leave(id, ready_);
     task.buffer_kept = reads_into_ring(id) && !task.abandoned;
   }
   respond(id, result, 0, task.buffer_kept);
-  task.state = TaskState::kDetached;
+  tasks_.move(id, TaskState::kDetached);
   task.answered = now_;
   submit_ready();
 }
@@ -132,11 +123,9 @@ void Device::detach(TaskId id, const scsi::Result& result) {
 // Only a fence lets others over its range.
 void Device::hold_unknown(TaskId id) {
   Task& task = tasks_[id];
-  --live_;
-  ++detached_changes_;
   order_.hold(id, ready_);
   respond(id, scsi::Result::busy(), 0);
-  task.state = TaskState::kDetached;
+  tasks_.move(id, TaskState::kDetached);
   task.answered = now_;
   submit_ready();
 }
@@ -145,34 +134,26 @@ void Device::hold_unknown(TaskId id) {
 // the fence away, so its range stays held until it has ended.
 void Device::orphan(TaskId id) {
   Task& task = tasks_[id];
-  const bool writes = changes(id);
-  ops_claimed_ -= task.plan.ops.size();
-  if (task.state == TaskState::kInImage) {
-    --live_;
+  const bool writes = task.changes();
+  if (task.state() == TaskState::kInImage) {
     image_->give_up(std::to_underlying(id));
     writes ? order_.hold(id, ready_) : order_.leave(id, ready_);
     task.buffer_kept = reads_into_ring(id) && !task.abandoned;
     respond(id, scsi::Result::busy(), 0, task.buffer_kept);
     task.answered = now_;
-  } else {
-    --(writes ? detached_changes_ : detached_reads_);
   }
-  task.state = TaskState::kOrphaned;
-  ++orphans_;
+  tasks_.move(id, TaskState::kOrphaned);
   if (task.ops_pending == 0) forget(id);
 }
 
 void Device::forget(TaskId id) {
   const Task& task = tasks_[id];
-  const bool writes = changes(id);
-  if (task.state == TaskState::kDetached) {
+  const bool writes = task.changes();
+  if (task.state() == TaskState::kDetached) {
     if (task.outcome_unknown) return;
-    ops_claimed_ -= task.plan.ops.size();
-    --(writes ? detached_changes_ : detached_reads_);
   } else {
     // An OSD may still execute it, until it notices that the instance's connection is closed.
     if (task.timed_out && !task.instance_closed) return;
-    --orphans_;
   }
   report(Report::Kind::kEnded, id);
   if (writes) order_.leave(id, ready_);
@@ -192,7 +173,7 @@ void Device::note_result(const OpDone& done) {
   counters_.image_errors += result != -ECANCELED && (!compares(kind) || result != kMiscompare);
   scsi::Result outcome = scsi::result_from_errno(result, kind, done.mismatch_at);
   if (result == -ETIMEDOUT && writes) task.timed_out = true;
-  if (task.state != TaskState::kOrphaned) {
+  if (task.state() != TaskState::kOrphaned) {
     if (result == -ESHUTDOWN) {
       note_lost();
       task.outcome_unknown = writes;
@@ -224,10 +205,11 @@ void Device::look_at_clocks() {
   oldest_detached_ = {};
   tasks_.for_each([this](TaskId id) {
     Task& task = tasks_[id];
-    if (task.state == TaskState::kDetached) {
+    if (task.state() == TaskState::kDetached) {
       const Duration age = now_ - task.answered;
       // Reads that hang harm nobody until they use up the instance.
-      if (changes(id) || !backlog_.empty()) oldest_detached_ = std::max(oldest_detached_, age);
+      if (tasks_[id].changes() || !backlog_.empty())
+        oldest_detached_ = std::max(oldest_detached_, age);
       if (age >= kHangToldAfter && !task.hang_told && task.ops_pending != 0) {
         task.hang_told = true;
         report(Report::Kind::kHangs, id);
@@ -245,7 +227,7 @@ void Device::look_at_clocks() {
 }
 
 bool Device::past_deadline(const Task& task) const {
-  switch (task.state) {
+  switch (task.state()) {
     case TaskState::kOrphaned:
     case TaskState::kCopyCancelled:
       return false;
@@ -258,7 +240,7 @@ bool Device::past_deadline(const Task& task) const {
   if (begin_limit_ != Duration{} && now_ - task.queued >= begin_limit_) return true;
   if (deadline_ == Duration{}) return false;
   // To wait for one's own QoS limits is no fault.
-  if (throttle_.limited() && task.state == TaskState::kBacklog) return false;
+  if (throttle_.limited() && task.state() == TaskState::kBacklog) return false;
   const bool counts_from_admission = throttle_.limited() && task.admitted != TimePoint{};
   return now_ - (counts_from_admission ? task.admitted : task.queued) >= deadline_;
 }
@@ -274,7 +256,7 @@ void Device::report(Report::Kind kind, TaskId id, uint8_t tmr_type) {
                       .cmd_id = task.entry.cmd_id,
                       .command = task.copy != 0 ? "piece of EXTENDED COPY"
                                                 : scsi::command_name(task.entry.cdb_bytes()),
-                      .state = task.state,
+                      .state = task.state(),
                       .range = task.plan.ops.empty() ? ByteRange{} : task.plan.ops.front().range,
                       .result = task.error,
                       .queued = age(task.queued),

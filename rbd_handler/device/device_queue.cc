@@ -25,7 +25,6 @@ Access access_of(OpKind kind) {
 }  // namespace
 
 void Device::enter_queue(TaskId id) {
-  Task& task = tasks_[id];
   if (const auto refused = refusal(id)) {  // Not even the lock is asked for on its behalf.
     answer(id, *refused, {});
     return;
@@ -39,7 +38,7 @@ void Device::enter_queue(TaskId id) {
     return;
   }
   counters_.rate_waits += throttle_.limited();
-  task.state = TaskState::kBacklog;
+  tasks_.move(id, TaskState::kBacklog);
   backlog_.push_back(id);
   if (throttle_.limited()) start_backlog();
 }
@@ -49,8 +48,8 @@ void Device::enter_queue(TaskId id) {
 bool Device::conflict(TaskId earlier, TaskId later) {
   const auto& before = tasks_[earlier].plan.ops;
   const auto& after = tasks_[later].plan.ops;
-  if (after.empty()) return changes(earlier);
-  if (!changes(earlier) && !changes(later)) return false;
+  if (after.empty()) return tasks_[earlier].changes();
+  if (!tasks_[earlier].changes() && !tasks_[later].changes()) return false;
   return std::ranges::any_of(after, [&](const auto& op) {
     return std::ranges::any_of(before,
                                [&](const auto& other) { return op.range.overlaps(other.range); });
@@ -67,7 +66,7 @@ bool Device::waits_behind(TaskId id, const std::deque<TaskId>& queue) {
 bool Device::has_room(TaskId id) {
   const size_t ops = tasks_[id].plan.ops.size();
   if (ops == 0) return true;  // A flush.
-  return ops_claimed_ + ops <= kImageOpsMax && throttle_.admits(changes(id), now_);
+  return tasks_.ops_claimed() + ops <= kImageOpsMax && throttle_.admits(tasks_[id].changes(), now_);
 }
 
 // Lets the task run now, or when the ops it must not pass have ended.
@@ -82,14 +81,13 @@ void Device::order(TaskId id) {
   }
   const Access access = ops.empty() ? Access::kFlush : access_of(ops.front().kind);
 
-  if (!ops.empty()) throttle_.take(changes(id), bytes);
+  if (!ops.empty()) throttle_.take(tasks_[id].changes(), bytes);
   task.admitted = now_;
-  ops_claimed_ += ops.size();
   if (order_.enter(id, {ranges.data(), ranges.size()}, access)) {
     submit(id);
   } else {
     ++counters_.range_waits;
-    task.state = TaskState::kAwaitingRange;
+    tasks_.move(id, TaskState::kAwaitingRange);
   }
 }
 
@@ -101,7 +99,6 @@ void Device::submit(TaskId id) {
     return;
   }
   if (const auto refused = refusal(id)) {  // It has waited for others meanwhile.
-    ops_claimed_ -= tasks_[id].plan.ops.size();
     order_.leave(id, ready_);
     respond(id, *refused, 0);
     tasks_.release(id);
@@ -112,17 +109,16 @@ void Device::submit(TaskId id) {
 
 void Device::begin(TaskId id) {
   Task& task = tasks_[id];
-  task.state = TaskState::kInImage;
+  tasks_.move(id, TaskState::kInImage);
   task.submitted = now_;
   task.instance = instance_;
   task.ops_pending = static_cast<uint32_t>(task.plan.ops.size());
-  ++live_;
   uint64_t bytes = 0;
   for (const auto& op : task.plan.ops) {
     if (op.kind != OpKind::kBlockStatus) bytes += op.range.length;
     image_->submit({op.kind, op.range, op_data(id, op), &task.mapped}, std::to_underlying(id));
   }
-  const bool writes = changes(id);
+  const bool writes = task.changes();
   (writes ? counters_.writes : counters_.reads) += 1;
   (writes ? counters_.write_bytes : counters_.read_bytes) += bytes;
   if (task.plan.ops.front().kind == OpKind::kWriteZeroes) {
@@ -151,7 +147,7 @@ void Device::start_backlog() {
   const std::deque<TaskId> waiting = std::exchange(backlog_, {});
   std::array<bool, 2> held_up{};  // Reads, changes.
   for (const TaskId id : waiting) {
-    bool& its_kind = held_up[changes(id)];
+    bool& its_kind = held_up[tasks_[id].changes()];
     const bool flush = tasks_[id].plan.ops.empty();
     if ((flush || !its_kind) && !waits_behind(id, backlog_) && has_room(id)) {
       order(id);

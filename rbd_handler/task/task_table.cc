@@ -7,16 +7,30 @@
 
 namespace tcmurbd::task {
 
+TaskCount& TaskCount::operator+=(const TaskCount& other) {
+  tasks += other.tasks;
+  changes += other.changes;
+  ops += other.ops;
+  return *this;
+}
+
+TaskCount& TaskCount::operator-=(const TaskCount& other) {
+  CHECK(tasks >= other.tasks && changes >= other.changes && ops >= other.ops);
+  tasks -= other.tasks;
+  changes -= other.changes;
+  ops -= other.ops;
+  return *this;
+}
+
 TaskId TaskTable::acquire() {
   if (free_.empty()) {
-    tasks_.emplace_back();
+    const Task& fresh = tasks_.emplace_back();
+    counts_[std::to_underlying(fresh.state_)] += fresh.counted_;
     free_.push_back(TaskId{static_cast<uint32_t>(tasks_.size() - 1)});
   }
   const TaskId id = free_.back();
   free_.pop_back();
-  Task& task = (*this)[id];
-  CHECK(task.state == TaskState::kFree);
-  task.state = TaskState::kParsed;
+  move(id, TaskState::kParsed);
   return id;
 }
 
@@ -35,7 +49,7 @@ void TaskTable::forget_id(TaskId id) {
 
 void TaskTable::release(TaskId id) {
   Task& task = (*this)[id];
-  CHECK(task.state != TaskState::kFree && task.ops_pending == 0);
+  CHECK(task.ops_pending == 0);
   task.plan.ops.clear();
   task.result = {};
   task.error = 0;
@@ -46,8 +60,23 @@ void TaskTable::release(TaskId id) {
   task.copy_memory.reset();
   task.copy_by = {};
   task.copied_bytes = 0;
-  task.state = TaskState::kFree;
+  move(id, TaskState::kFree);
   free_.push_back(id);
+}
+
+void TaskTable::move(TaskId id, TaskState to) {
+  Task& task = (*this)[id];
+  CHECK(may_move(task.state_, to));
+  counts_[std::to_underlying(task.state_)] -= task.counted_;
+  task.state_ = to;
+  task.counted_ = {
+      .tasks = 1, .changes = task.changes(), .ops = static_cast<uint32_t>(task.plan.ops.size())};
+  counts_[std::to_underlying(to)] += task.counted_;
+}
+
+uint32_t TaskTable::ops_claimed() const {
+  return count(TaskState::kAwaitingRange).ops + count(TaskState::kInImage).ops +
+         count(TaskState::kDetached).ops;
 }
 
 Task& TaskTable::operator[](TaskId id) {

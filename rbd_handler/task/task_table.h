@@ -7,20 +7,39 @@
 // Reactor thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "rbd_handler/image.h"
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/plan.h"
 #include "rbd_handler/task/ladder.h"
 #include "rbd_handler/task/task_id.h"
+#include "rbd_handler/task/task_moves.h"
 
 namespace tcmurbd::task {
 
+// How many tasks, and of them those that change the image; and how many image ops they have.
+struct TaskCount {
+  uint32_t tasks = 0;
+  uint32_t changes = 0;
+  uint32_t ops = 0;
+
+  uint32_t reads() const { return tasks - changes; }  // And flushes.
+  TaskCount& operator+=(const TaskCount& other);
+  TaskCount& operator-=(const TaskCount& other);
+};
+
 struct Task {
+  TaskState state() const { return state_; }
+  // Whether its ops change the image.
+  bool changes() const { return !plan.ops.empty() && changes_image(plan.ops.front().kind); }
+
   ring::CommandEntry entry;
   scsi::Command command{};
   scsi::ImageOps plan;
@@ -51,7 +70,11 @@ struct Task {
   // Of a command in kCopying: when it has to be answered, and what it has written.
   TimePoint copy_by{};
   uint64_t copied_bytes = 0;
-  TaskState state = TaskState::kFree;
+
+ private:
+  friend class TaskTable;
+  TaskState state_ = TaskState::kFree;
+  TaskCount counted_{.tasks = 1};  // What it counts for in its state.
 };
 
 class TaskTable {
@@ -66,6 +89,16 @@ class TaskTable {
   // REQUIRES: its id is forgotten or was never admitted.
   void release(TaskId id);
 
+  // The one way to another state, which all counts follow. Its plan stays as it is from the move
+  // out of kParsed on.
+  // REQUIRES: may_move().
+  void move(TaskId id, TaskState to);
+
+  // Those in `state`.
+  const TaskCount& count(TaskState state) const { return counts_[std::to_underlying(state)]; }
+  // Ops of tasks that have a claim on ranges of the image, but for those that were given up.
+  uint32_t ops_claimed() const;
+
   Task& operator[](TaskId id);
   std::optional<TaskId> find(uint16_t cmd_id) const;
   // Calls fn(id) for each slot in use, in no order. fn may change tasks and release the one it
@@ -73,7 +106,7 @@ class TaskTable {
   template <typename Fn>
   void for_each(Fn fn) {
     for (uint32_t slot = 0; slot < tasks_.size(); ++slot) {
-      if (tasks_[slot].state != TaskState::kFree) fn(TaskId{slot});
+      if (tasks_[slot].state() != TaskState::kFree) fn(TaskId{slot});
     }
   }
   // Slots in use.
@@ -82,6 +115,7 @@ class TaskTable {
  private:
   std::deque<Task>
       tasks_;  // A deque: librbd holds pointers into a task's iovec array while it grows.
+  std::array<TaskCount, kTaskStates> counts_;
   std::vector<TaskId> free_;
   std::vector<TaskId> by_cmd_id_ = std::vector<TaskId>(65536, kNoTask);
 };
