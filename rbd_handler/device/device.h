@@ -1,45 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The conductor of one LUN: takes commands off the ring, has them planned, keeps overlapping ops in
-// order, hands them to the image and completes them. Pure: events and time come in as calls,
-// effects go out through the ring, the image and the wants_*/publish() answers; there are no
-// threads, clocks, kernel or Ceph in here, so tests drive it step by step.
+// The conductor of one LUN: takes commands off the ring, has them planned, gives what touches the
+// image to the OpQueue, and answers them. Pure: events and time come in as calls, effects go out
+// through the ring, the image and what is taken; there are no threads, clocks, kernel or Ceph in
+// here, so tests drive it step by step.
 //
 // Thread: the reactor that owns the LUN, and no other.
 #pragma once
 
-#include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "rbd_handler/copy/copy_op.h"
 #include "rbd_handler/device/device_report.h"
+#include "rbd_handler/device/device_settings.h"
+#include "rbd_handler/device/op_queue.h"
+#include "rbd_handler/device/outbox.h"
 #include "rbd_handler/image.h"
-#include "rbd_handler/lock/gate.h"
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/copy_history.h"
 #include "rbd_handler/scsi/plan.h"
-#include "rbd_handler/task/range_order.h"
 #include "rbd_handler/task/task_table.h"
-#include "rbd_handler/task/throttle.h"
 
 namespace tcmurbd {
-
-struct DeviceSettings {
-  lock::GateSettings gate{};
-  // A command that is not answered this long after it was queued is answered BUSY; zero: never. A
-  // session that is gone sends no task management, and its host's new login waits for the commands
-  // of the old one.
-  Duration deadline = std::chrono::seconds(15);
-  // Reads wait for the exclusive lock too, instead of being served without it.
-  bool reads_need_lock = false;
-  // The device's attrib/cmd_time_out: the kernel answers a command that is older. Zero: never.
-  Duration kernel_limit{};
-  // The image's QoS limits.
-  task::RateLimits limits{};
-  // Whether the image can be written here (mirroring), and whether that is safe: see on_safe().
-  bool primary = true;
-  bool safe = true;
-};
 
 // An EXTENDED COPY that came to this LUN; `task` names it.
 struct CopyStart {
@@ -54,7 +37,7 @@ struct CopyOpDone {
   scsi::Result result;
 };
 
-class Device {
+class Device : private QueueOwner {
  public:
   using TaskId = task::TaskId;
 
@@ -70,6 +53,9 @@ class Device {
   // `image` must outlive every op submitted to it, also after on_reopened() has replaced it.
   Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
          const DeviceSettings& settings = {});
+  // The queue knows where it is.
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
 
   // --- events ---
   // The kernel rang, or might have. True: entries are left, call again soon.
@@ -89,12 +75,12 @@ class Device {
   // All ops of an instance have ended and its connections are closed. Instances count from 1; each
   // that comes with on_reopened() is the next.
   void on_instance_closed(uint32_t instance, TimePoint now);
-  // This gateway was away (device_away.cc): the kernel or a host may have given up what waits, what
-  // is in the ring, and what hosts that are gone have sent. Changes of these must not begin. `gap`:
-  // for how long, if it is known.
+  // This gateway was away (op_queue_away.cc): the kernel or a host may have given up what waits,
+  // what is in the ring, and what hosts that are gone have sent. Changes of these must not begin.
+  // `gap`: for how long, if it is known.
   void on_away(AwayCause cause, Duration gap, TimePoint now);
   // attrib/cmd_time_out, as last read.
-  void on_kernel_limit(Duration cmd_time_out);
+  void on_kernel_limit(Duration cmd_time_out) { queue_.on_kernel_limit(cmd_time_out); }
   // What the image's settings, or its role in mirroring, are now.
   void on_rate_limits(const task::RateLimits& limits, TimePoint now);
   void on_primary(bool primary, TimePoint now);
@@ -137,14 +123,16 @@ class Device {
   // time.
   bool wants_target_facts();
   // Something changes as time passes: call on_time() within kTick.
-  bool wants_time() const { return tasks_.size() != 0 || gate_.needs_time(); }
+  bool wants_time() const { return tasks_.size() != 0 || queue_.needs_time(); }
   // A job of the exclusive lock to start, one at a time; its outcome comes back as an event.
-  lock::Job take_job() { return gate_.take_job(); }
-  void take_peer_replies(std::vector<lock::PeerReply>& replies) { gate_.take_replies(replies); }
+  lock::Job take_job() { return queue_.take_job(); }
+  void take_peer_replies(std::vector<lock::PeerReply>& replies) {
+    queue_.take_peer_replies(replies);
+  }
   // Ids whose kept buffers are to be freed. Only after the doorbell for all that publish() showed:
   // the kernel knows a kept buffer when it has taken the completion.
-  void take_freed_buffers(std::vector<uint16_t>& ids);
-  void take_reports(std::vector<Report>& reports);
+  void take_freed_buffers(std::vector<uint16_t>& ids) { outbox_.take_freed_buffers(ids); }
+  void take_reports(std::vector<Report>& reports) { outbox_.take_reports(reports); }
   // Copies to begin, and some time later to end with on_copy_ended().
   void take_copy_starts(std::vector<CopyStart>& starts);
   // Tasks of those that are to end now: see on_copy_ended().
@@ -158,7 +146,7 @@ class Device {
   // No op in flight will still write to the ring's data area.
   bool ring_unused();
   // How long the reactor may stand still before on_away() has to be called.
-  Duration away_limit() const { return away_limit_; }
+  Duration away_limit() const { return queue_.away_limit(); }
 
   // Nothing of the kernel's is open and nothing is with the image.
   bool idle() const { return tasks_.size() == 0; }
@@ -166,9 +154,9 @@ class Device {
   bool has_entries() const { return ring_.has_entries(); }
   const DeviceCounters& counters() const { return counters_; }
   const scsi::DiskFacts& disk() const { return disk_; }
-  lock::State lock_state() const { return gate_.state(); }
+  lock::State lock_state() const { return queue_.lock_state(); }
   // The instance that serves; see on_instance_closed().
-  uint32_t instance() const { return instance_; }
+  uint32_t instance() const { return queue_.instance(); }
   // Ops that were answered and are still with librbd: of this instance and of earlier ones.
   uint32_t detached() const {
     return tasks_.count(task::TaskState::kDetached).tasks +
@@ -176,120 +164,73 @@ class Device {
   }
 
  private:
-  static constexpr size_t kReportsMax = 64;  // Between two takes; the counters count the rest.
-  // After having been away, changes that arrive are answered BUSY for so long: the kernel delivers
-  // what a session that is gone had sent before, a live host sends again.
-  static constexpr Duration kQuarantine = std::chrono::seconds(5);
-  // A change that has waited for longer than this while the lock changed hands does not begin: its
-  // host may have gone to the other gateway meanwhile, where newer data was written.
-  static constexpr Duration kHandOverAge = std::chrono::seconds(2);
-  // A reactor that does not run for so long was away. A healthy one runs many times a second.
-  static constexpr Duration kAwayLimit = std::chrono::seconds(2);
-
   // --- a command's way (device.cc) ---
+  // Runs an event: time, the state of the ring, `fn`, then what follows from it.
+  template <typename Fn>
+  void event(TimePoint now, const Fn& fn) {
+    begin_event(now);
+    fn();
+    queue_.settle();
+  }
+  // Looks whether the ring is still ours.
+  void begin_event(TimePoint now);
+  // True: entries are left.
   bool take_entries();
+  // A command that was just taken.
   void start(TaskId id);
+  // True: there was a condition to tell, and the command is answered.
   bool answer_unit_attention(TaskId id);
   void plan_and_run(TaskId id);
+  // Cuts its data to what the ops move, and queues it.
   void start_image_ops(TaskId id);
-  void end_image_ops(TaskId id);
+  void on_tmr(const ring::TmrEntry& tmr);
+  scsi::AccessCounters access_counters() const;
+  // The ring can't be followed, or was reset: drops what waits, detaches what runs.
+  void break_ring(std::string reason);
+
+  // --- answers (device_answers.cc) ---
+  // Answers a command of which nothing is with the image, and forgets it.
   void answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
+  // Fills the data area, then respond().
+  void respond_with(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
+  // Tells the kernel, or whose copy it is of. The task stays: its ops may not have ended.
   void respond(TaskId id, const scsi::Result& result, uint32_t read_length,
                bool keep_buffer = false);
-  bool reads_into_ring(TaskId id);
+  // How much of the data area a GOOD image op gives the initiator; 0: all of it.
   uint32_t length_to_tell(TaskId id);
-  scsi::AccessCounters access_counters() const;
-  IovSpan op_data(TaskId id, const scsi::ImageOps::Op& op);
-
-  // --- the way to the image (device_queue.cc) ---
-  void enter_queue(TaskId id);
-  bool conflict(TaskId earlier, TaskId later);
-  bool waits_behind(TaskId id, const std::deque<TaskId>& queue);
-  bool has_room(TaskId id);
-  void order(TaskId id);
-  void submit(TaskId id);
-  void begin(TaskId id);
-  void submit_ready();
-  void start_backlog();
-
-  // --- having been away, and what the image and the ring can't do now (device_away.cc) ---
-  std::optional<scsi::Result> refusal(TaskId id);
-  void refuse_waiting_changes(const scsi::Result& result);
-  void note_away(AwayCause cause, Duration gap);
-  void note_lost();
-  void set_primary(bool primary);
-  void note_space(OpKind kind, int32_t result);
-  void begin_event(TimePoint now);
-  void break_ring(std::string reason);
-  void report_lun(Report::Kind kind);
-
-  // --- the abort ladder (device_ladder.cc) ---
-  void on_tmr(const ring::TmrEntry& tmr);
-  void climb(TaskId id, task::LadderEvent event, const scsi::Result& result);
-  void drop(TaskId id, const scsi::Result& result);
-  void detach(TaskId id, const scsi::Result& result);
-  void orphan(TaskId id);
-  void forget(TaskId id);
-  void hold_unknown(TaskId id);
-  void note_result(const OpDone& done);
-  void look_at_clocks();
-  void report(Report::Kind kind, TaskId id, uint8_t tmr_type = 0);
+  // As a QueueOwner.
+  IovSpan op_data(TaskId id, const scsi::ImageOps::Op& op) override;
+  bool reads_into_ring(TaskId id) override;
+  void respond_early(TaskId id, const scsi::Result& result, bool keep_buffer) override;
+  void respond_ended(TaskId id) override;
+  void leave_facts(TaskId id) override;
 
   // --- copies (device_copy.cc) ---
   void start_copy(TaskId id, scsi::CopyRequest request);
-  void cancel_copy(TaskId id, const scsi::Result& result);
-  void abort_copy_ops(uint64_t copy);
-  bool past_deadline(const task::Task& task) const;
-
-  // --- the lock's gate (device_gate.cc) ---
-  bool gate_open(TaskId id);
-  void park(TaskId id);
-  void settle_gate();
-  void pull_back();
-  void run_parked();
-  void refuse_parked();
-  void give_up_instance();
+  void cancel_copy(TaskId id, const scsi::Result& result) override;
+  // BUSY to all that came to this LUN and run.
+  void cancel_copies();
 
   ring::Ring ring_;
-  Image* image_;
   scsi::DiskFacts disk_;
-  const DeviceSettings settings_;
   scsi::TargetFacts target_;
+  DeviceCounters counters_;
+  Outbox outbox_;
   task::TaskTable tasks_;
-  task::RangeOrder order_;
-  lock::Gate gate_;
-  task::Throttle throttle_;
+  OpQueue queue_;
   TimePoint now_{};  // Of the event under way.
-  uint32_t instance_ = 1;
-  Duration deadline_{};     // That in force: below the kernel's limit.
-  Duration begin_limit_{};  // How old a change may be when it begins; zero: as old as it likes.
-  Duration away_limit_{};
-  TimePoint away_until_{};   // The quarantine's end.
-  TimePoint owned_since_{};  // Of the lock.
-  bool primary_;
-  bool safe_;
-  bool full_ = false;  // The last change that needed space found none.
   uint64_t next_sequence_ = 1;
-  std::deque<TaskId> parked_;           // Tasks in kAwaitingLock, oldest first.
-  std::deque<TaskId> backlog_;          // Tasks in kBacklog, oldest first.
   std::vector<TaskId> awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNoTask: dropped.
-  size_t facts_asked_for_ =
-      0;  // Of these, the ones parked when the fetch under way began; 0: none is.
-  Duration oldest_detached_{};             // Age of the oldest one that ought to be fenced.
-  bool gate_was_open_[2] = {true, false};  // For reads, for changes: as last acted upon.
+  size_t facts_asked_for_ = 0;  // Of these, those that the fetch under way is for; 0: none is.
   std::optional<scsi::Sense> unit_attention_;
   scsi::CopyHistory copies_;
   std::vector<CopyStart> copy_starts_;
   std::vector<TaskId> copy_cancels_;
   std::vector<CopyOpDone> copy_ops_done_;
   bool leaving_ = false;
-  std::vector<uint16_t> freed_buffers_;
-  std::vector<Report> reports_;
-  ring::TmrEntry tmr_;  // Scratch, like those below.
-  std::vector<uint8_t> data_in_;
-  std::vector<TaskId> ready_;
-  DeviceCounters counters_;
   std::string broken_;
+  ring::TmrEntry tmr_;  // Scratch, as is the next.
+  std::vector<uint8_t> data_in_;
 };
 
 }  // namespace tcmurbd

@@ -15,12 +15,8 @@ using task::LadderEvent;
 using task::Task;
 using task::TaskState;
 
-namespace {
-constexpr scsi::Result kTaskAborted{scsi::ScsiStatus::kTaskAborted, {}};
-}  // namespace
-
 void Device::start_copy(TaskId id, scsi::CopyRequest request) {
-  if (leaving_ || !safe_ || now_ < away_until_) {
+  if (leaving_ || queue_.refuses_changes()) {
     answer(id, scsi::Result::busy(), {});
     return;
   }
@@ -71,7 +67,7 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   // The disk may have changed since the copy was planned.
   if (leaving_) return refuse(scsi::kCopyTargetNotReachable);
   if (op.range.end() > disk_.blocks * disk_.block_size) return refuse(scsi::kLbaOutOfRange);
-  if ((disk_.read_only || !primary_) && changes_image(op.kind))
+  if ((disk_.read_only || !queue_.primary()) && changes_image(op.kind))
     return refuse(scsi::kWriteProtected);
 
   const TaskId id = tasks_.acquire();
@@ -87,25 +83,25 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   task.queued = now;
   task.sequence = next_sequence_++;
   task.plan.ops.push_back({op.kind, op.range});
-  enter_queue(id);
-  settle_gate();
-}
-
-void Device::abort_copy_ops(uint64_t copy) {
-  tasks_.for_each([&](TaskId id) {
-    if (tasks_[id].copy == copy) climb(id, LadderEvent::kAborted, kTaskAborted);
-  });
+  queue_.enter(id);
+  queue_.settle();
 }
 
 void Device::on_copy_cancelled(uint64_t copy, TimePoint now) {
-  begin_event(now);
-  abort_copy_ops(copy);
-  settle_gate();
+  event(now, [&] {
+    tasks_.for_each([&](TaskId id) {
+      if (tasks_[id].copy == copy) queue_.climb(id, LadderEvent::kAborted, kTaskAborted);
+    });
+  });
 }
 
 void Device::on_leaving(TimePoint now) {
   begin_event(now);
   leaving_ = true;
+  cancel_copies();
+}
+
+void Device::cancel_copies() {
   tasks_.for_each([this](TaskId id) {
     if (tasks_[id].state() == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
   });

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Device's half at the lock's gate (lock/gate.h): who waits there, what happens when it opens
-// and closes, and what the lock's jobs came to.
+// At the lock's gate (lock/gate.h): who waits there, what happens when it opens and closes, and
+// what the lock's jobs came to.
 #include <algorithm>
+#include <utility>
 
 #include "common/check.h"
-#include "rbd_handler/device/device.h"
+#include "rbd_handler/device/op_queue.h"
 
 namespace tcmurbd {
 
@@ -12,14 +13,14 @@ using task::LadderEvent;
 using task::Task;
 using task::TaskState;
 
-bool Device::gate_open(TaskId id) {
+bool OpQueue::gate_open(TaskId id) {
   if (tasks_[id].plan.ops.empty()) return true;  // A flush asks nothing of the image.
-  return gate_.lets_through(tasks_[id].changes() || settings_.reads_need_lock);
+  return gate_.lets_through(tasks_[id].changes() || reads_need_lock_);
 }
 
-void Device::park(TaskId id) {
+void OpQueue::park(TaskId id) {
   if (gate_.refuses()) {
-    answer(id, scsi::Result::busy(), {});
+    finish(id, scsi::Result::busy());
     return;
   }
   ++counters_.lock_waits;
@@ -27,7 +28,7 @@ void Device::park(TaskId id) {
   parked_.push_back(id);
 }
 
-void Device::settle_gate() {
+void OpQueue::settle() {
   for (;;) {
     // The age counts only while there is something that a fence would help.
     const task::TaskCount& detached = tasks_.count(TaskState::kDetached);
@@ -55,7 +56,7 @@ void Device::settle_gate() {
 
 // What is not with librbd yet waits at the gate again, in the order in which it came, and behind it
 // what must not pass it: a read over a write that is parked, a flush.
-void Device::pull_back() {
+void OpQueue::pull_back() {
   std::vector<TaskId> waiting(backlog_.begin(), backlog_.end());
   tasks_.for_each([&](TaskId id) {
     if (tasks_[id].state() == TaskState::kAwaitingRange) waiting.push_back(id);
@@ -64,10 +65,7 @@ void Device::pull_back() {
   std::ranges::sort(waiting, {}, age);
   for (const TaskId id : waiting) {
     if (gate_open(id) && !waits_behind(id, parked_)) continue;
-    Task& task = tasks_[id];
-    if (task.state() == TaskState::kAwaitingRange) {
-      order_.leave(id, ready_);
-    }
+    if (tasks_[id].state() == TaskState::kAwaitingRange) order_.leave(id, ready_);
     tasks_.move(id, TaskState::kAwaitingLock);
     parked_.push_back(id);
   }
@@ -80,90 +78,66 @@ void Device::pull_back() {
   start_backlog();
 }
 
-void Device::run_parked() {
+void OpQueue::run_parked() {
   const std::deque<TaskId> parked = std::exchange(parked_, {});
   for (const TaskId id : parked) {
     tasks_.move(id, TaskState::kParsed);
-    enter_queue(id);
+    enter(id);
   }
 }
 
-void Device::refuse_parked() {
+void OpQueue::refuse_parked() {
   const std::deque<TaskId> parked = std::exchange(parked_, {});
-  for (const TaskId id : parked) answer(id, scsi::Result::busy(), {});
+  for (const TaskId id : parked) finish(id, scsi::Result::busy());
 }
 
-void Device::give_up_instance() {
+void OpQueue::give_up_instance() {
   ++counters_.fences;
   oldest_detached_ = {};
   tasks_.for_each([this](TaskId id) {
-    if (tasks_[id].state() != TaskState::kFree && tasks_[id].state() != TaskState::kParsed)
+    if (tasks_[id].state() != TaskState::kParsed)
       climb(id, LadderEvent::kGivenUp, scsi::Result::busy());
   });
   CHECK(tasks_.ops_claimed() == 0);
   submit_ready();  // Flushes: no write before them is live any more.
 }
 
-void Device::on_instance_closed(uint32_t instance, TimePoint now) {
-  begin_event(now);
+void OpQueue::on_instance_closed(uint32_t instance) {
   tasks_.for_each([&](TaskId id) {
     Task& task = tasks_[id];
     if (task.state() != TaskState::kOrphaned || task.instance != instance) return;
     task.instance_closed = true;
     if (task.ops_pending == 0) climb(id, LadderEvent::kEnded, task.result);
   });
-  settle_gate();
 }
 
-void Device::on_acquired(TimePoint now) {
-  begin_event(now);
+void OpQueue::on_acquired() {
   ++counters_.lock_acquired;
-  owned_since_ = now;
-  gate_.on_acquired(now);
-  settle_gate();
+  owned_since_ = now_;
+  gate_.on_acquired(now_);
 }
 
-void Device::on_acquire_failed(lock::AcquireFailure why, TimePoint now) {
-  begin_event(now);
+void OpQueue::on_acquire_failed(lock::AcquireFailure why) {
   if (why == lock::AcquireFailure::kLost) note_lost();
-  if (why == lock::AcquireFailure::kDemoted) set_primary(false);
-  gate_.on_acquire_failed(why, now);
-  settle_gate();
+  if (why == lock::AcquireFailure::kDemoted) on_primary(false);
+  gate_.on_acquire_failed(why, now_);
 }
 
-void Device::on_released(bool good, TimePoint now) {
-  begin_event(now);
+void OpQueue::on_released(bool good) {
   counters_.lock_released += good && gate_.state() == lock::State::kReleasing;
-  good ? gate_.on_released(now) : gate_.on_release_failed();
-  settle_gate();
+  good ? gate_.on_released(now_) : gate_.on_release_failed();
 }
 
-void Device::on_fenced(bool good, TimePoint now) {
-  begin_event(now);
+void OpQueue::on_fenced(bool good) {
   counters_.fence_failures += !good;
-  good ? gate_.on_fence_done() : gate_.on_fence_failed(now);
-  settle_gate();
+  good ? gate_.on_fence_done() : gate_.on_fence_failed(now_);
 }
 
-void Device::on_reopened(Image& fresh, TimePoint now) {
-  begin_event(now);
+void OpQueue::on_reopened(Image& fresh) {
   CHECK(tasks_.ops_claimed() == 0);
   image_ = &fresh;
   ++instance_;
-  gate_.on_reopened(now);
-  settle_gate();
-}
-
-void Device::on_reopen_failed(TimePoint now) {
-  begin_event(now);
-  gate_.on_reopen_failed(now);
-  settle_gate();
-}
-
-void Device::on_peer_asks(uint64_t request, TimePoint now) {
-  begin_event(now);
-  gate_.on_peer_asks(request);
-  settle_gate();
+  gate_.on_reopened(now_);
 }
 
 }  // namespace tcmurbd
