@@ -187,10 +187,12 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
   queue_.on_lun_reset();
 }
 
-bool Device::wants_target_facts() {
-  if (facts_asked_for_ != 0 || awaiting_facts_.empty()) return false;
-  facts_asked_for_ = awaiting_facts_.size();
-  return true;
+void Device::take_effects(std::vector<Effect>& effects) {
+  if (facts_asked_for_ == 0 && !awaiting_facts_.empty()) {
+    facts_asked_for_ = awaiting_facts_.size();
+    outbox_.add(FetchTargetFacts{});
+  }
+  outbox_.take(effects);
 }
 
 void Device::on_done(const OpDone& done, TimePoint now) {
@@ -224,28 +226,12 @@ void Device::on_peer_asks(uint64_t request, TimePoint now) {
   event(now, [&] { queue_.on_peer_asks(request); });
 }
 
-void Device::on_acquired(TimePoint now) {
-  event(now, [&] { queue_.on_acquired(); });
-}
-
-void Device::on_acquire_failed(lock::AcquireFailure why, TimePoint now) {
-  event(now, [&] { queue_.on_acquire_failed(why); });
-}
-
-void Device::on_released(bool good, TimePoint now) {
-  event(now, [&] { queue_.on_released(good); });
-}
-
-void Device::on_fenced(bool good, TimePoint now) {
-  event(now, [&] { queue_.on_fenced(good); });
+void Device::on_lock_event(lock::Outcome outcome, TimePoint now) {
+  event(now, [&] { queue_.on_lock_event(outcome); });
 }
 
 void Device::on_reopened(Image& fresh, TimePoint now) {
   event(now, [&] { queue_.on_reopened(fresh); });
-}
-
-void Device::on_reopen_failed(TimePoint now) {
-  event(now, [&] { queue_.on_reopen_failed(); });
 }
 
 void Device::on_instance_closed(uint32_t instance, TimePoint now) {

@@ -14,6 +14,7 @@
 #include "rbd_handler/copy/copy_op.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
+#include "rbd_handler/device/effect.h"
 #include "rbd_handler/device/op_queue.h"
 #include "rbd_handler/device/outbox.h"
 #include "rbd_handler/image.h"
@@ -23,19 +24,6 @@
 #include "rbd_handler/task/task_table.h"
 
 namespace tcmurbd {
-
-// An EXTENDED COPY that came to this LUN; `task` names it.
-struct CopyStart {
-  task::TaskId task{};
-  scsi::CopyRequest request;
-};
-
-// A read or write of a copy has ended, or was answered before its end as a command would be.
-struct CopyOpDone {
-  uint64_t copy = 0;
-  uint32_t token = 0;
-  scsi::Result result;
-};
 
 class Device : private QueueOwner {
  public:
@@ -64,14 +52,11 @@ class Device : private QueueOwner {
   void on_done(const OpDone& done, TimePoint now);
   // Time passes.
   void on_time(TimePoint now);
-  // Outcomes of the lock's jobs, see take_job().
-  void on_acquired(TimePoint now);
-  void on_acquire_failed(lock::AcquireFailure why, TimePoint now);
-  void on_released(bool good, TimePoint now);
-  void on_fenced(bool good, TimePoint now);
+  // What a job of the lock came to; see on_reopened() for one of them.
+  // REQUIRES: not kReopened.
+  void on_lock_event(lock::Outcome outcome, TimePoint now);
   // A fresh instance has the map in which the old one is blocklisted.
   void on_reopened(Image& fresh, TimePoint now);
-  void on_reopen_failed(TimePoint now);
   // All ops of an instance have ended and its connections are closed. Instances count from 1; each
   // that comes with on_reopened() is the next.
   void on_instance_closed(uint32_t instance, TimePoint now);
@@ -87,9 +72,9 @@ class Device : private QueueOwner {
   // Whether changes are safe: else they are answered BUSY, and reads are served. Whoever calls this
   // tells the operator why.
   void on_safe(bool safe, TimePoint now);
-  // Another gateway wants the lock. `request` comes back with take_peer_replies().
+  // Another gateway wants the lock. `request` comes back with a lock::PeerReply.
   void on_peer_asks(uint64_t request, TimePoint now);
-  // Fresh facts, as asked for through wants_target_facts().
+  // Fresh facts, as asked for with FetchTargetFacts.
   void on_target_facts(const scsi::TargetFacts& facts, TimePoint now);
   // attrib/dev_size was written. Served at once; each later command is held against the new size,
   // and the next one that may tell is answered with unit attention 2A/09 CAPACITY DATA HAS CHANGED.
@@ -97,7 +82,7 @@ class Device : private QueueOwner {
   void on_resized(uint64_t bytes);
 
   // --- events of copies (device_copy.cc) ---
-  // `task` (see take_copy_starts()) is under way from now on: what it reads and writes has
+  // `task` (see CopyStart) is under way from now on: what it reads and writes has
   // deadlines of its own. `bound`: how long it may take in all; zero: for ever.
   void on_copy_begun(TaskId task, Duration bound, TimePoint now);
   void on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes);
@@ -119,25 +104,11 @@ class Device : private QueueOwner {
   // --- effects ---
   // Shows the kernel what was completed. True: ring the doorbell once.
   bool publish() { return broken_.empty() && ring_.publish(); }
-  // Commands are parked for facts. True: begin a fetch now, then call on_target_facts(); one at a
-  // time.
-  bool wants_target_facts();
   // Something changes as time passes: call on_time() within kTick.
   bool wants_time() const { return tasks_.size() != 0 || queue_.needs_time(); }
-  // A job of the exclusive lock to start, one at a time; its outcome comes back as an event.
-  lock::Job take_job() { return queue_.take_job(); }
-  void take_peer_replies(std::vector<lock::PeerReply>& replies) {
-    queue_.take_peer_replies(replies);
-  }
-  // Ids whose kept buffers are to be freed. Only after the doorbell for all that publish() showed:
-  // the kernel knows a kept buffer when it has taken the completion.
-  void take_freed_buffers(std::vector<uint16_t>& ids) { outbox_.take_freed_buffers(ids); }
-  void take_reports(std::vector<Report>& reports) { outbox_.take_reports(reports); }
-  // Copies to begin, and some time later to end with on_copy_ended().
-  void take_copy_starts(std::vector<CopyStart>& starts);
-  // Tasks of those that are to end now: see on_copy_ended().
-  void take_copy_cancels(std::vector<TaskId>& tasks);
-  void take_copy_ops_done(std::vector<CopyOpDone>& done);
+  // Appends what is to be done, in the order in which it came about. Only after the doorbell for
+  // what publish() showed: see FreeKeptBuffer.
+  void take_effects(std::vector<Effect>& effects);
   // Set when the ring can't be followed any more, or was reset by somebody else: the reason.
   // Nothing is read from it or written to it then. What waited was dropped; ops in flight still
   // end, and changes hold their ranges until then. The kernel answers the commands when the ring is
@@ -224,9 +195,6 @@ class Device : private QueueOwner {
   size_t facts_asked_for_ = 0;  // Of these, those that the fetch under way is for; 0: none is.
   std::optional<scsi::Sense> unit_attention_;
   scsi::CopyHistory copies_;
-  std::vector<CopyStart> copy_starts_;
-  std::vector<TaskId> copy_cancels_;
-  std::vector<CopyOpDone> copy_ops_done_;
   bool leaving_ = false;
   std::string broken_;
   ring::TmrEntry tmr_;  // Scratch, as is the next.

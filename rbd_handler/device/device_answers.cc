@@ -34,7 +34,7 @@ void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length
                      bool keep_buffer) {
   const Task& task = tasks_[id];
   if (task.copy != 0) {
-    copy_ops_done_.push_back({task.copy, task.copy_token, result});
+    outbox_.add(CopyOpDone{task.copy, task.copy_token, result});
     return;
   }
   if (task.abandoned) return;

@@ -23,7 +23,7 @@ void Device::start_copy(TaskId id, scsi::CopyRequest request) {
   ++counters_.copies;
   tasks_.move(id, TaskState::kCopying);
   copies_.begin(std::to_underlying(id), request);
-  copy_starts_.push_back({id, std::move(request)});
+  outbox_.add(CopyStart{id, std::move(request)});
 }
 
 void Device::on_copy_begun(TaskId task, Duration bound, TimePoint now) {
@@ -40,7 +40,7 @@ void Device::cancel_copy(TaskId id, const scsi::Result& result) {
   Task& task = tasks_[id];
   tasks_.move(id, TaskState::kCopyCancelled);
   task.result = result;
-  copy_cancels_.push_back(id);
+  outbox_.add(CopyCancel{id});
 }
 
 void Device::on_copy_ended(TaskId task, const scsi::Result& result, TimePoint now) {
@@ -48,7 +48,7 @@ void Device::on_copy_ended(TaskId task, const scsi::Result& result, TimePoint no
   const TaskState state = tasks_[task].state();
   CHECK(state == TaskState::kCopying || state == TaskState::kCopyCancelled);
   // A cancel that has not been taken has nothing to end any more.
-  std::erase(copy_cancels_, task);
+  outbox_.forget_cancel(task);
   // Whether a copy that was cut off can be sent again, only `result` tells.
   const scsi::Result& wanted = tasks_[task].result;
   const bool cancelled = state == TaskState::kCopyCancelled && wanted != scsi::Result::busy();
@@ -62,7 +62,7 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   begin_event(now);
   CHECK(copy != 0 && op.range.length != 0);
   const auto refuse = [&](const scsi::Sense& sense) {
-    copy_ops_done_.push_back({copy, op.token, scsi::Result::check(sense)});
+    outbox_.add(CopyOpDone{copy, op.token, scsi::Result::check(sense)});
   };
   // The disk may have changed since the copy was planned.
   if (leaving_) return refuse(scsi::kCopyTargetNotReachable);
@@ -105,21 +105,6 @@ void Device::cancel_copies() {
   tasks_.for_each([this](TaskId id) {
     if (tasks_[id].state() == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
   });
-}
-
-void Device::take_copy_starts(std::vector<CopyStart>& starts) {
-  std::ranges::move(copy_starts_, std::back_inserter(starts));
-  copy_starts_.clear();
-}
-
-void Device::take_copy_cancels(std::vector<TaskId>& tasks) {
-  tasks.insert(tasks.end(), copy_cancels_.begin(), copy_cancels_.end());
-  copy_cancels_.clear();
-}
-
-void Device::take_copy_ops_done(std::vector<CopyOpDone>& done) {
-  done.insert(done.end(), copy_ops_done_.begin(), copy_ops_done_.end());
-  copy_ops_done_.clear();
 }
 
 }  // namespace tcmurbd

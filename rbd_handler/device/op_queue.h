@@ -77,17 +77,10 @@ class OpQueue {
   void on_primary(bool primary);
   void on_safe(bool safe);
   void on_peer_asks(uint64_t request) { gate_.on_peer_asks(request); }
-  void on_acquired();
-  void on_acquire_failed(lock::AcquireFailure why);
-  void on_released(bool good);
-  void on_fenced(bool good);
+  // REQUIRES: not kReopened.
+  void on_lock_event(lock::Outcome outcome);
   void on_reopened(Image& fresh);
-  void on_reopen_failed() { gate_.on_reopen_failed(now_); }
   void on_instance_closed(uint32_t instance);
-
-  // --- effects, beside those in the Outbox ---
-  lock::Job take_job() { return gate_.take_job(); }
-  void take_peer_replies(std::vector<lock::PeerReply>& replies) { gate_.take_replies(replies); }
 
   // Whether the image can be written here, and whether changes may begin for now.
   bool primary() const { return primary_; }
@@ -159,6 +152,8 @@ class OpQueue {
   void look_at_clocks();
 
   // --- the lock's gate (op_queue_gate.cc) ---
+  // What the gate wants done.
+  void take_gates_effects();
   bool gate_open(TaskId id);
   // Waits at the gate, or is answered if the wait has no end.
   void park(TaskId id);
@@ -194,7 +189,8 @@ class OpQueue {
   std::deque<TaskId> backlog_;             // Tasks in kBacklog, oldest first.
   Duration oldest_detached_{};             // Age of the oldest one that ought to be fenced.
   bool gate_was_open_[2] = {true, false};  // For reads, for changes: as last acted upon.
-  std::vector<TaskId> ready_;              // Scratch: tasks in kAwaitingRange whose turn has come.
+  std::vector<lock::PeerReply> replies_;   // Scratch, as is the next.
+  std::vector<TaskId> ready_;              // Tasks in kAwaitingRange whose turn has come.
 };
 
 }  // namespace tcmurbd

@@ -50,8 +50,17 @@ void OpQueue::settle() {
     if (gate_.take_given_up()) give_up_instance();
     if (gate_.refuses()) refuse_parked();
     if (opened) run_parked();
-    if (!closed && !opened) return;
+    if (!closed && !opened) break;
   }
+  take_gates_effects();
+}
+
+void OpQueue::take_gates_effects() {
+  if (const lock::Job job = gate_.take_job(); job != lock::Job::kNone)
+    outbox_.add(StartLockJob{job});
+  gate_.take_replies(replies_);
+  for (const lock::PeerReply& reply : replies_) outbox_.add(reply);
+  replies_.clear();
 }
 
 // What is not with librbd yet waits at the gate again, in the order in which it came, and behind it
@@ -111,33 +120,41 @@ void OpQueue::on_instance_closed(uint32_t instance) {
   });
 }
 
-void OpQueue::on_acquired() {
-  ++counters_.lock_acquired;
-  owned_since_ = now_;
-  gate_.on_acquired(now_);
-}
-
-void OpQueue::on_acquire_failed(lock::AcquireFailure why) {
-  if (why == lock::AcquireFailure::kLost) note_lost();
-  if (why == lock::AcquireFailure::kDemoted) on_primary(false);
-  gate_.on_acquire_failed(why, now_);
-}
-
-void OpQueue::on_released(bool good) {
-  counters_.lock_released += good && gate_.state() == lock::State::kReleasing;
-  good ? gate_.on_released(now_) : gate_.on_release_failed();
-}
-
-void OpQueue::on_fenced(bool good) {
-  counters_.fence_failures += !good;
-  good ? gate_.on_fence_done() : gate_.on_fence_failed(now_);
+void OpQueue::on_lock_event(lock::Outcome outcome) {
+  using enum lock::Outcome;
+  switch (outcome) {
+    case kAcquired:
+      ++counters_.lock_acquired;
+      owned_since_ = now_;
+      break;
+    case kAcquireLost:
+      note_lost();
+      break;
+    case kAcquireDemoted:
+      on_primary(false);
+      break;
+    case kReleased:
+      counters_.lock_released += gate_.state() == lock::State::kReleasing;
+      break;
+    case kFenceFailed:
+      ++counters_.fence_failures;
+      break;
+    case kAcquireFailed:
+    case kReleaseFailed:
+    case kFenced:
+    case kReopenFailed:
+      break;
+    case kReopened:
+      UNREACHABLE();  // That comes with the fresh image.
+  }
+  gate_.on_outcome(outcome, now_);
 }
 
 void OpQueue::on_reopened(Image& fresh) {
   CHECK(tasks_.ops_claimed() == 0);
   image_ = &fresh;
   ++instance_;
-  gate_.on_reopened(now_);
+  gate_.on_outcome(lock::Outcome::kReopened, now_);
 }
 
 }  // namespace tcmurbd

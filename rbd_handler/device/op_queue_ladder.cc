@@ -117,7 +117,7 @@ void OpQueue::forget(TaskId id) {
   }
   outbox_.tell_of(task, Report::Kind::kEnded, now_);
   if (writes) order_.leave(id, ready_);
-  if (task.buffer_kept) outbox_.free_buffer(task.entry.cmd_id);
+  if (task.buffer_kept) outbox_.add(FreeKeptBuffer{task.entry.cmd_id});
   tasks_.release(id);
   submit_ready();
   start_backlog();

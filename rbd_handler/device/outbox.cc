@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/device/outbox.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "rbd_handler/scsi/opcode_table.h"
 
 namespace tcmurbd {
 
 void Outbox::tell(const Report& report) {
-  if (reports_.size() < kReportsMax) reports_.push_back(report);
+  if (reports_ == kReportsMax) return;
+  ++reports_;
+  add(report);
 }
 
 void Outbox::tell_of(const task::Task& task, Report::Kind kind, TimePoint now, uint8_t tmr_type) {
@@ -26,14 +31,23 @@ void Outbox::tell_of(const task::Task& task, Report::Kind kind, TimePoint now, u
         .answered = age(task.answered)});
 }
 
-void Outbox::take_freed_buffers(std::vector<uint16_t>& ids) {
-  ids.insert(ids.end(), freed_buffers_.begin(), freed_buffers_.end());
-  freed_buffers_.clear();
+void Outbox::forget_buffers() {
+  std::erase_if(effects_, [](const Effect& effect) {
+    return std::holds_alternative<FreeKeptBuffer>(effect);
+  });
 }
 
-void Outbox::take_reports(std::vector<Report>& reports) {
-  reports.insert(reports.end(), reports_.begin(), reports_.end());
-  reports_.clear();
+void Outbox::forget_cancel(task::TaskId task) {
+  std::erase_if(effects_, [task](const Effect& effect) {
+    const auto* const cancel = std::get_if<CopyCancel>(&effect);
+    return cancel != nullptr && cancel->task == task;
+  });
+}
+
+void Outbox::take(std::vector<Effect>& effects) {
+  std::ranges::move(effects_, std::back_inserter(effects));
+  effects_.clear();
+  reports_ = 0;
 }
 
 }  // namespace tcmurbd

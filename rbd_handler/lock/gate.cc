@@ -50,6 +50,31 @@ void Gate::apply(Event event) {
   }
 }
 
+void Gate::on_outcome(Outcome outcome, TimePoint now) {
+  switch (outcome) {
+    case Outcome::kAcquired:
+      return on_acquired(now);
+    case Outcome::kAcquireLost:
+      return on_acquire_failed(true, now);
+    case Outcome::kAcquireFailed:
+    case Outcome::kAcquireDemoted:
+      return on_acquire_failed(false, now);
+    case Outcome::kReleased:
+      return on_released(now);
+    case Outcome::kReleaseFailed:
+      if (state_ == State::kReleasing) apply(Event::kReleaseFailed);
+      return;
+    case Outcome::kFenced:
+      return apply(Event::kFenceDone);
+    case Outcome::kFenceFailed:
+      return on_fence_failed(now);
+    case Outcome::kReopened:
+      return on_reopened(now);
+    case Outcome::kReopenFailed:
+      return on_reopen_failed(now);
+  }
+}
+
 void Gate::on_acquired(TimePoint now) {
   owned_since_ = now;
   refuses_ = false;
@@ -57,11 +82,11 @@ void Gate::on_acquired(TimePoint now) {
   if (std::exchange(verify_again_, false)) apply(Event::kVerify);
 }
 
-void Gate::on_acquire_failed(AcquireFailure why, TimePoint now) {
+void Gate::on_acquire_failed(bool lost, TimePoint now) {
   verify_again_ = false;
   apply(Event::kAcquireFailed);
   answer_all(PeerAnswer::kNotOwner);
-  if (why == AcquireFailure::kLost) {
+  if (lost) {
     on_lost();
     return;
   }
@@ -77,12 +102,6 @@ void Gate::on_released(TimePoint now) {
   apply(Event::kReleased);
   answer_all(PeerAnswer::kReleased);
 }
-
-void Gate::on_release_failed() {
-  if (state_ == State::kReleasing) apply(Event::kReleaseFailed);
-}
-
-void Gate::on_fence_done() { apply(Event::kFenceDone); }
 
 void Gate::on_fence_failed(TimePoint now) {
   not_before_ = now + settings_.fence_retry;

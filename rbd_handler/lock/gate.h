@@ -24,11 +24,18 @@ enum class PeerAnswer : uint8_t {
   kNotOwner,
 };
 
-// Why the lock could not be taken.
-enum class AcquireFailure : uint8_t {
-  kOther,
-  kLost,     // This instance is blocklisted.
-  kDemoted,  // The image can't be written here: it was demoted.
+// What a job came to.
+enum class Outcome : uint8_t {
+  kAcquired,
+  kAcquireFailed,
+  kAcquireLost,     // This instance is blocklisted.
+  kAcquireDemoted,  // The image can't be written here: it was demoted.
+  kReleased,
+  kReleaseFailed,
+  kFenced,
+  kFenceFailed,
+  kReopened,
+  kReopenFailed,  // It is tried again by itself.
 };
 
 struct PeerReply {
@@ -85,16 +92,8 @@ class Gate {
   bool refuses() const { return refuses_; }
 
   // --- events ---
-  void on_acquired(TimePoint now);
-  void on_acquire_failed(AcquireFailure why, TimePoint now);
-  // Nothing if the release was overtaken, while its outcome was on its way.
-  void on_released(TimePoint now);
-  void on_release_failed();
-  void on_fence_done();
-  void on_fence_failed(TimePoint now);
-  void on_reopened(TimePoint now);
-  // The reopening is tried again by itself.
-  void on_reopen_failed(TimePoint now);
+  // Of a release nothing, if it was overtaken while its outcome was on its way.
+  void on_outcome(Outcome outcome, TimePoint now);
   // An op's outcome is not known.
   void must_fence();
   // An op was refused for want of the lock: somebody has broken it.
@@ -123,7 +122,14 @@ class Gate {
   bool needs_time() const;
 
  private:
+  // Takes the table's step.
   void apply(Event event);
+  void on_acquired(TimePoint now);
+  void on_acquire_failed(bool lost, TimePoint now);
+  void on_released(TimePoint now);
+  void on_fence_failed(TimePoint now);
+  void on_reopened(TimePoint now);
+  void on_reopen_failed(TimePoint now);
   void answer_all(PeerAnswer answer);
   void note_state(TimePoint now);
   void go_on(TimePoint now, const Load& load);

@@ -150,6 +150,10 @@ void Backing::tell(Event event) {
   if (tell_) tell_(std::move(event));
 }
 
+void Backing::tell_outcome(lock::Outcome outcome) {
+  tell([outcome](Device& device, TimePoint now) { device.on_lock_event(outcome, now); });
+}
+
 void Backing::start(lock::Job job) {
   if (closed_ || job == lock::Job::kNone) return;
   const uint64_t number = ++job_;
@@ -205,18 +209,18 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
     // What other gateways fenced before.
     if (opened_.ledger) opened_.ledger->refresh();
     bury_dead();
-    tell([](Device& device, TimePoint now) { device.on_acquired(now); });
+    tell_outcome(lock::Outcome::kAcquired);
     return;
   }
   const int error = taken.error().error;
   if (error != kNotPrimary)  // Which the device tells.
     log_->warning("lock: not acquired, initiators get BUSY: {}", taken.error().text);
-  const auto why = error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
-                   : error == kNotPrimary ? lock::AcquireFailure::kDemoted
-                                          : lock::AcquireFailure::kOther;
+  const auto why = error == -ESHUTDOWN    ? lock::Outcome::kAcquireLost
+                   : error == kNotPrimary ? lock::Outcome::kAcquireDemoted
+                                          : lock::Outcome::kAcquireFailed;
   tell([why, away = error == ceph::kWasAway](Device& device, TimePoint now) {
     if (away) device.on_away(AwayCause::kWatchLost, {}, now);
-    device.on_acquire_failed(why, now);
+    device.on_lock_event(why, now);
   });
 }
 
@@ -235,7 +239,7 @@ void Backing::release(uint64_t job) {
                } else {
                  log_->warning("lock: not released, fencing ourselves: {}", released->error().text);
                }
-               tell([good](Device& device, TimePoint now) { device.on_released(good, now); });
+               tell_outcome(good ? lock::Outcome::kReleased : lock::Outcome::kReleaseFailed);
              });
 }
 
@@ -243,7 +247,7 @@ void Backing::fence(uint64_t job) {
   if (!room_for_another()) {
     log_->error("fence: {} earlier instances still have ops that hang; ranges stay held",
                 given_up_);
-    tell([](Device& device, TimePoint now) { device.on_fenced(false, now); });
+    tell_outcome(lock::Outcome::kFenceFailed);
     return;
   }
   const std::string address = image().address();
@@ -274,7 +278,7 @@ void Backing::fenced(uint64_t job, const std::string& address,
         "rest is served",
         milliseconds, done.error().text);
   }
-  if (counts(job)) tell([good](Device& device, TimePoint now) { device.on_fenced(good, now); });
+  if (counts(job)) tell_outcome(good ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed);
 }
 
 // The one that serves is about to join those that were given up.
@@ -286,7 +290,7 @@ void Backing::reopen(uint64_t job) {
         "reopen: {} earlier instances still have ops that hang; tried again, initiators get "
         "BUSY",
         given_up_);
-    tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
+    tell_outcome(lock::Outcome::kReopenFailed);
     return;
   }
   auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::RbdImage>, OpenError>>();
@@ -307,7 +311,7 @@ void Backing::reopened(uint64_t job,
   }
   if (!outcome) {
     log_->error("reopen: {}; tried again, initiators get BUSY", outcome.error().text);
-    tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
+    tell_outcome(lock::Outcome::kReopenFailed);
     return;
   }
   give_up_image();

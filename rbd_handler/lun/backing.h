@@ -94,6 +94,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void fence_predecessor_later();
   void bury_dead();
   void tell(Event event);
+  void tell_outcome(lock::Outcome outcome);
 
   boost::asio::io_context& control_;
   const ImageSpec spec_;

@@ -62,8 +62,8 @@ struct Task {
   std::vector<uint8_t> own_buffer;
   iovec own_iov{};
   std::vector<ByteRange> mapped{};  // What its kBlockStatus finds.
-  // A read or write of a copy: nothing of it is known to the kernel, and its end is told through
-  // Device::take_copy_ops_done(). 0: a command.
+  // A read or write of a copy: nothing of it is known to the kernel, and its end is told by a
+  // CopyOpDone. 0: a command.
   uint64_t copy = 0;
   uint32_t copy_token = 0;
   std::shared_ptr<void> copy_memory;  // What entry.iov points to then.

@@ -22,6 +22,7 @@
 #include "tests/support/fake_kernel.h"
 #include "tests/support/lun_sim_life.h"
 #include "tests/support/seen_model.h"
+#include "tests/support/taken_effects.h"
 
 namespace tcmurbd::testing {
 
@@ -174,6 +175,7 @@ class LunSim {
   TimePoint peer_gives_up_{};
   uint64_t last_request_ = 0;
   std::unique_ptr<Device> device_;  // None: it has crashed.
+  TakenEffects effects_;
   // Earlier instances that are not closed, by number: an order that a seed repeats.
   std::map<uint32_t, FakeInstance*> numbers_;
   bool frozen_ = false;        // Nothing reaches the device.

@@ -73,15 +73,14 @@ void LunSim::run_job(bool friendly) {
 }
 
 void LunSim::acquire(bool friendly) {
-  using enum lock::AcquireFailure;
   // Without its watch the daemon may have been away.
   if (watch_lost_) {
     tell_watch_lost();
-    return device_->on_acquire_failed(kOther, now_);
+    return device_->on_lock_event(lock::Outcome::kAcquireFailed, now_);
   }
-  if (!friendly && chance(10)) return device_->on_acquire_failed(kOther, now_);
-  if (mine_->blocklisted()) return device_->on_acquire_failed(kLost, now_);
-  if (!cluster_.primary) return device_->on_acquire_failed(kDemoted, now_);
+  if (!friendly && chance(10)) return device_->on_lock_event(lock::Outcome::kAcquireFailed, now_);
+  if (mine_->blocklisted()) return device_->on_lock_event(lock::Outcome::kAcquireLost, now_);
+  if (!cluster_.primary) return device_->on_lock_event(lock::Outcome::kAcquireDemoted, now_);
   FakeInstance* const owner = cluster_.lock_owner;
   if (owner == peer_ && (!peer_alive_ || peer_->changes_pending() || chance(8))) {
     cluster_.blocklist(*peer_);  // It did not answer, or said that writes of its own hang.
@@ -90,24 +89,24 @@ void LunSim::acquire(bool friendly) {
     cluster_.blocklist(*owner);
   }
   mine_->take_lock();
-  device_->on_acquired(now_);
+  device_->on_lock_event(lock::Outcome::kAcquired, now_);
 }
 
 void LunSim::release(bool friendly) {
   const bool works = friendly || !chance(20);
   if (works && cluster_.lock_owner == mine_) mine_->release();
-  device_->on_released(works, now_);
+  device_->on_lock_event(works ? lock::Outcome::kReleased : lock::Outcome::kReleaseFailed, now_);
 }
 
 void LunSim::fence(bool friendly) {
   const bool works = friendly || !chance(4);
   // One that was not confirmed may have been committed all the same.
   if (works || chance(3)) cluster_.blocklist(*mine_);
-  device_->on_fenced(works, now_);
+  device_->on_lock_event(works ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed, now_);
 }
 
 void LunSim::reopen(bool friendly) {
-  if (!friendly && chance(4)) return device_->on_reopen_failed(now_);
+  if (!friendly && chance(4)) return device_->on_lock_event(lock::Outcome::kReopenFailed, now_);
   EXPECT_TRUE(mine_->blocklisted()) << "opened anew beside an instance that was not fenced";
   numbers_[device_->instance()] = mine_;
   mine_ = &cluster_.open();  // With the newest map.

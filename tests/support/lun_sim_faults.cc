@@ -217,6 +217,7 @@ void LunSim::crash() {
   inbox_.clear();
   aborted_.clear();
   device_.reset();
+  effects_.clear();
 }
 
 // As the daemon does it at its start: the device is blocked, what was open ends, the predecessor is

@@ -36,7 +36,7 @@ class Answers {
   // Sends a command, plays all that it needs, and takes the one answer that it must get.
   FakeResult ask(FakeCommand command) {
     const uint64_t tag = lun.send(std::move(command));
-    if (lun.device.wants_target_facts()) lun.device.on_target_facts(facts_, lun.now);
+    if (lun.effects.take_fetch(lun.device)) lun.device.on_target_facts(facts_, lun.now);
     lun.ring();
     lun.finish_all();
     auto result = lun.kernel.take_result(tag);

@@ -23,14 +23,10 @@ class DeviceExtendedCopy : public ::testing::Test, public DeviceFixture {
     return send({.cdb = Bytes{0x84, service_action, list_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0},
                  .data_in_bytes = 256});
   }
-  std::vector<CopyStart> starts() {
-    std::vector<CopyStart> starts;
-    device.take_copy_starts(starts);
-    return starts;
-  }
+  std::vector<CopyStart> starts() { return effects.take<CopyStart>(device); }
   std::vector<task::TaskId> cancels() {
     std::vector<task::TaskId> tasks;
-    device.take_copy_cancels(tasks);
+    for (const CopyCancel& cancel : effects.take<CopyCancel>(device)) tasks.push_back(cancel.task);
     return tasks;
   }
   void end(task::TaskId task, const scsi::Result& result = scsi::Result::good()) {
