@@ -218,7 +218,6 @@ void Gate::go_on(TimePoint now, const Load& load) {
   }
 }
 
-// No command waits for RADOS without a bound.
 void Gate::watch_job(TimePoint now) {
   if (state_ == State::kReleasing) {
     // Healthy, but librbd waits: who asks shall not break the lock.
@@ -230,7 +229,6 @@ void Gate::watch_job(TimePoint now) {
   }
 }
 
-// REQUIRES: the caller fences if it is so.
 bool Gate::too_old(TimePoint now, const Load& load) {
   if (now - spaced_ >= settings_.fence_calm) spacing_ = settings_.fence_after;
   if (load.oldest_detached < spacing_) return false;
@@ -238,8 +236,6 @@ bool Gate::too_old(TimePoint now, const Load& load) {
   return true;
 }
 
-// Two gateways whose hosts write to the same hung OSD would else fence each other in turn until
-// neither can open another instance. REQUIRES: the caller fences if it is so.
 bool Gate::may_force(TimePoint now) {
   const Duration passed = now - spaced_;
   if (passed >= settings_.fence_calm) spacing_ = settings_.fence_after;
@@ -253,7 +249,6 @@ void Gate::space_fences(TimePoint now) {
   spacing_ = std::min(2 * spacing_, 16 * settings_.fence_after);
 }
 
-// Somebody wants the lock, and what is under way does not end.
 void Gate::fence_or_keep(TimePoint now) {
   if (may_force(now)) {
     apply(Event::kFence);

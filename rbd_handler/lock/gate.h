@@ -12,17 +12,9 @@
 
 #include "common/units.h"
 #include "rbd_handler/lock/lock_state.h"
+#include "rbd_handler/lock/peer_answer.h"
 
 namespace tcmurbd::lock {
-
-// What a peer that asked for the lock is told.
-enum class PeerAnswer : uint8_t {
-  kReleased,
-  kHoldsDetached,  // Break the lock and blocklist its owner, do not wait.
-  kWait,           // Ops of the owner hang, and it was fenced for that a short time ago: do not
-                   // break it, ask again later.
-  kNotOwner,
-};
 
 // What a job came to.
 enum class Outcome : uint8_t {
@@ -124,21 +116,35 @@ class Gate {
  private:
   // Takes the table's step.
   void apply(Event event);
+  // Outcomes, one by one.
   void on_acquired(TimePoint now);
   void on_acquire_failed(bool lost, TimePoint now);
   void on_released(TimePoint now);
   void on_fence_failed(TimePoint now);
   void on_reopened(TimePoint now);
   void on_reopen_failed(TimePoint now);
+  // Tells all peers that wait.
   void answer_all(PeerAnswer answer);
+  // Remembers since when the state is what it is.
   void note_state(TimePoint now);
+  // What time and load lead to in this state.
   void go_on(TimePoint now, const Load& load);
+  // Whether what is detached has to be fenced for its age.
+  // REQUIRES: the caller fences if it is so.
   bool too_old(TimePoint now, const Load& load);
+  // Whether a fence may be forced now: two gateways whose hosts write to the same hung OSD would
+  // else fence each other in turn until neither can open another instance.
+  // REQUIRES: the caller fences if it is so.
   bool may_force(TimePoint now);
+  // The next fence for age, or by force, is further away.
   void space_fences(TimePoint now);
+  // Somebody wants the lock, and what is under way does not end.
   void fence_or_keep(TimePoint now);
+  // Bounds how long commands wait for a job.
   void watch_job(TimePoint now);
+  // go_on() of kOwned,
   void advance_owned(TimePoint now, const Load& load);
+  // and of kDraining.
   void advance_draining(TimePoint now, const Load& load);
 
   const GateSettings settings_;

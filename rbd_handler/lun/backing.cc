@@ -28,20 +28,6 @@ class Stopwatch {
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-LockChannel::Answer to_wire(lock::PeerAnswer answer) {
-  switch (answer) {
-    case lock::PeerAnswer::kReleased:
-      return LockChannel::Answer::kReleased;
-    case lock::PeerAnswer::kHoldsDetached:
-      return LockChannel::Answer::kHoldsDetached;
-    case lock::PeerAnswer::kWait:
-      return LockChannel::Answer::kMustWait;
-    case lock::PeerAnswer::kNotOwner:
-      break;
-  }
-  return LockChannel::Answer::kNotOwner;
-}
-
 const char* describe(lock::PeerAnswer answer) {
   switch (answer) {
     case lock::PeerAnswer::kReleased:
@@ -368,7 +354,7 @@ void Backing::on_ledger_changed() {
 void Backing::answer_peer(const lock::PeerReply& reply) {
   const auto found = requests_.find(reply.request);
   if (closed_ || found == requests_.end()) return;
-  opened_.channel->answer(found->second, to_wire(reply.answer));
+  opened_.channel->answer(found->second, reply.answer);
   requests_.erase(found);
   bury_dead();
   log_->info("lock: a peer asked for it, answered: {}", describe(reply.answer));
