@@ -37,8 +37,9 @@ struct DataLayout {
   bool plain = false;
 };
 
-// The name of the object that has byte `offset`. REQUIRES: object_bytes is a multiple of
-// stripe_unit, and neither that nor stripe_objects is 0, as librbd makes sure of.
+// The name of the object that has byte `offset`.
+// REQUIRES: object_bytes is a multiple of stripe_unit, and neither that nor stripe_objects is 0, as
+// librbd makes sure of.
 std::string object_of(const DataLayout& layout, uint64_t offset);
 
 // The sizes of an image's objects from number `first` on, nothing for one that does not exist, to

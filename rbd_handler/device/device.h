@@ -151,10 +151,13 @@ class Device : private QueueOwner {
   void start(TaskId id);
   // True: there was a condition to tell, and the command is answered.
   bool answer_unit_attention(TaskId id);
+  // Answers it, begins its copy or queues its ops, as its plan says.
   void plan_and_run(TaskId id);
   // Cuts its data to what the ops move, and queues it.
   void start_image_ops(TaskId id);
+  // A task management: sends what it names down the ladder.
   void on_tmr(const ring::TmrEntry& tmr);
+  // What the log pages tell.
   scsi::AccessCounters access_counters() const;
   // The ring can't be followed, or was reset: drops what waits, detaches what runs.
   void break_ring(std::string reason);
@@ -177,7 +180,9 @@ class Device : private QueueOwner {
   void leave_facts(TaskId id) override;
 
   // --- copies (device_copy.cc) ---
+  // Has it carried out, or answers BUSY.
   void start_copy(TaskId id, scsi::CopyRequest request);
+  // As a QueueOwner.
   void cancel_copy(TaskId id, const scsi::Result& result) override;
   // BUSY to all that came to this LUN and run.
   void cancel_copies();

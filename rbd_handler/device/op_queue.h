@@ -137,10 +137,16 @@ class OpQueue {
   bool past_deadline(const task::Task& task) const;
 
   // --- what does not end in time (op_queue_ladder.cc): the steps of task/ladder.h ---
+  // R0: out of whatever it waits in, and answered.
   void drop(TaskId id, const scsi::Result& result);
+  // R1, R2: answered; what its ops may still do is dealt with.
   void detach(TaskId id, const scsi::Result& result);
+  // R3: its instance is given up.
   void orphan(TaskId id);
+  // The normal end.
   void end_ops(TaskId id);
+  // The end of what was answered long ago: its range and memory are free, unless nobody knows yet
+  // that it has ended.
   void forget(TaskId id);
   // Answers a change whose ops have ended without anybody knowing how; it holds its range.
   void hold_unknown(TaskId id);
@@ -154,13 +160,15 @@ class OpQueue {
   // --- the lock's gate (op_queue_gate.cc) ---
   // What the gate wants done.
   void take_gates_effects();
+  // Whether the gate lets it through now.
   bool gate_open(TaskId id);
   // Waits at the gate, or is answered if the wait has no end.
   void park(TaskId id);
   // The gate has closed: what is not with the image waits at it again.
   void pull_back();
-  // The gate has opened.
+  // The gate has opened: who waits at it goes through the queue anew.
   void run_parked();
+  // The wait has no end: BUSY to all who wait at the gate.
   void refuse_parked();
   // The instance is fenced: nothing of its ops matters any more, but for the ranges of changes.
   void give_up_instance();

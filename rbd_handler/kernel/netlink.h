@@ -45,8 +45,8 @@ class NetlinkChannel {
 
   // Answers an event. `status`: 0, or a negative errno that the configfs writer gets. The kind must
   // be the event's own: the kernel hangs its waiter for good on another. Error: the kernel didn't
-  // take it (nobody waits, or the device is gone); harmless, worth a log line. REQUIRES: status <=
-  // 0.
+  // take it (nobody waits, or the device is gone); harmless, worth a log line.
+  // REQUIRES: status <= 0.
   std::expected<void, std::string> reply(Event::Kind kind, uint32_t device_id, int status);
 
  private:

@@ -22,7 +22,8 @@ struct EntryPlace {
 // of a kind that nothing here serves: bidirectional, or with protection information in iovecs of
 // its own. Then CDB and iov are empty. The CDB must lie in the entry, behind the iovecs; the data
 // from `data_offset` to the end of the map, in pieces that are no larger than that area together.
-// Empty pieces are left out. REQUIRES: place.length >= kCommandEntryBytesMin.
+// Empty pieces are left out.
+// REQUIRES: place.length >= kCommandEntryBytesMin.
 bool decode_command(const SharedMemory& memory, EntryPlace place, uint64_t data_offset,
                     CommandEntry& command);
 

@@ -80,8 +80,9 @@ class Ring {
   Next next(CommandEntry& command, TmrEntry& tmr);
 
   // Writes a completion into the oldest free slot. Not seen by the kernel before publish(), and
-  // never if the ring breaks before. REQUIRES: a command
-  // that next() returned and that is not completed yet; sense and keep_buffer as above.
+  // never if the ring breaks before.
+  // REQUIRES: a command that next() returned and that is not completed yet; sense and keep_buffer
+  // as above.
   void complete(const Response& response);
 
   // Moves cmd_tail over all that is completed, PAD and TMR entries included. True if it moved: the

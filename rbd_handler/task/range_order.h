@@ -34,8 +34,8 @@ enum class Access : uint8_t {
 class RangeOrder {
  public:
   // `owner` names the claim; one claim (of any number of ranges, which don't conflict with each
-  // other) each. True: it may run now; a flush that may run now leaves no claim behind. REQUIRES:
-  // owner has no claim; ranges is empty for kFlush.
+  // other) each. True: it may run now; a flush that may run now leaves no claim behind.
+  // REQUIRES: owner has no claim; ranges is empty for kFlush.
   bool enter(TaskId owner, std::span<const ByteRange> ranges, Access access);
 
   // Removes the claim and appends to `ready` the owners that may run now, oldest first.

@@ -28,7 +28,8 @@ class Throttle {
 
   // Whether an op may begin now.
   bool admits(bool changes, TimePoint now);
-  // It begins. REQUIRES: admits() said so at this time.
+  // It begins.
+  // REQUIRES: admits() said so at this time.
   void take(bool changes, uint64_t bytes);
 
  private:
