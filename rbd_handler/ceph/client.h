@@ -37,8 +37,8 @@ class Client {
   static std::expected<std::unique_ptr<Client>, std::string> connect(const std::string& conf_path,
                                                                      const std::string& user,
                                                                      ClientRole role);
-  // rados_shutdown. REQUIRES: every image and ioctx on it is closed; librados frees what they point
-  // to.
+  // rados_shutdown.
+  // REQUIRES: every image and ioctx on it is closed; librados frees what they point to.
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

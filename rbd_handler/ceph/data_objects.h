@@ -37,8 +37,9 @@ struct DataLayout {
   bool plain = false;
 };
 
-// The name of the object that has byte `offset`. REQUIRES: object_bytes is a multiple of
-// stripe_unit, and neither that nor stripe_objects is 0, as librbd ensures.
+// The name of the object that has byte `offset`.
+// REQUIRES: object_bytes is a multiple of stripe_unit, and neither that nor stripe_objects is 0, as
+// librbd ensures.
 std::string object_of(const DataLayout& layout, uint64_t offset);
 
 // Converts the sizes of the image's objects, from that of the begin of `range` on (no value: the

@@ -43,15 +43,15 @@ constexpr milliseconds kSettles{1000};
 // The low bits of a nonce.
 constexpr uint64_t kCountMask = 0xffff;
 
-char byte_of(LockChannel::Answer answer) {
+char byte_of(lock::PeerAnswer answer) {
   switch (answer) {
-    case LockChannel::Answer::kReleased:
+    case lock::PeerAnswer::kReleased:
       return kReleasedByte;
-    case LockChannel::Answer::kHoldsDetached:
+    case lock::PeerAnswer::kHoldsDetached:
       return kHoldsDetachedByte;
-    case LockChannel::Answer::kMustWait:
+    case lock::PeerAnswer::kWait:
       return kMustWaitByte;
-    case LockChannel::Answer::kNotOwner:
+    case lock::PeerAnswer::kNotOwner:
       return kNotOwnerByte;
   }
   return kNotOwnerByte;
@@ -161,7 +161,7 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
     served = channel->served_;
   }
   if (served.empty())
-    channel->acknowledge(request, Answer::kNotOwner);
+    channel->acknowledge(request, lock::PeerAnswer::kNotOwner);
   else
     channel->acknowledge_with(request, served);
   if (here || take_prefix(words, kAnswerPrefix)) {
@@ -181,7 +181,8 @@ void LockChannel::meet() {
 
 void LockChannel::take_request(Request request, std::string_view words) {
   const std::optional<uint64_t> nonce = take_nonce(words);
-  if (!nonce || !concerns_us(*nonce, words)) return acknowledge(request, Answer::kNotOwner);
+  if (!nonce || !concerns_us(*nonce, words))
+    return acknowledge(request, lock::PeerAnswer::kNotOwner);
   request.nonce = *nonce;
   handlers_.on_request(request);
 }
@@ -208,7 +209,7 @@ void LockChannel::serve_as(const std::string& address) {
   served_ = address;
 }
 
-void LockChannel::acknowledge(const Request& request, Answer answer) {
+void LockChannel::acknowledge(const Request& request, lock::PeerAnswer answer) {
   const char byte = byte_of(answer);
   acknowledge_with(request, {&byte, 1});
 }
@@ -220,7 +221,7 @@ void LockChannel::acknowledge_with(const Request& request, std::string_view payl
                    static_cast<int>(payload.size()));
 }
 
-void LockChannel::answer(const Request& request, Answer answer) {
+void LockChannel::answer(const Request& request, lock::PeerAnswer answer) {
   acknowledge(request, answer);
   const auto notify = std::make_shared<Notify>();
   if (Notify::send(notify, pool_.get(), object_,

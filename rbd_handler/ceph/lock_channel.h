@@ -35,24 +35,18 @@
 #include "rbd_handler/ceph/lock_record.h"
 #include "rbd_handler/ceph/notify.h"
 #include "rbd_handler/ceph/peer_book.h"
+#include "rbd_handler/lock/peer_answer.h"
 
 namespace tcmurbd::ceph {
 
 class LockChannel {
  public:
-  enum class Answer : uint8_t {
-    kReleased,       // Also if it was released before the request came.
-    kHoldsDetached,  // Blocklist me and break the lock without waiting. Also for an instance that
-                     // was fenced.
-    kMustWait,       // I keep the lock: do not break it, ask again later.
-    kNotOwner,
-  };
   struct Request {
     uint64_t notify_id = 0;
     uint64_t cookie = 0;
     uint64_t nonce = 0;  // Identifies the request for its sender.
   };
-  // Requires one Answer; otherwise the peer breaks the lock after its timeout. It may be called
+  // Requires one PeerAnswer; otherwise the peer breaks the lock after its timeout. It may be called
   // before acquire_lock() has returned on another thread: then this instance is about to get the
   // lock, and the answer must wait until it has it.
   using OnRequest = std::function<void(Request)>;
@@ -86,7 +80,7 @@ class LockChannel {
   // peers. Any thread.
   void serve_as(const std::string& address);
   // Any thread, does not block.
-  void answer(const Request& request, Answer answer);
+  void answer(const Request& request, lock::PeerAnswer answer);
   // Requests the lock from the gateway whose instance is `holder`. Returns at its first answer.
   // BLOCKS, at most half a second longer than `patience`: worker thread.
   std::expected<Asked, std::string> ask(const std::string& holder, std::chrono::seconds patience);
@@ -108,7 +102,7 @@ class LockChannel {
   static void on_watch_error(void* self, uint64_t cookie, int error);
   void take_request(Request request, std::string_view words);
   void take_answer(std::string_view words);
-  void acknowledge(const Request& request, Answer answer);
+  void acknowledge(const Request& request, lock::PeerAnswer answer);
   void acknowledge_with(const Request& request, std::string_view payload);
   bool concerns_us(uint64_t nonce, std::string_view holder);
   uint64_t new_nonce();

@@ -1,61 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// The conductor of one LUN: takes commands off the ring, has them planned, keeps overlapping ops in
-// order, hands them to the image and completes them. Pure: events and time come in as calls,
-// effects go out through the ring, the image and the wants_*/publish() answers; there are no
-// threads, clocks, kernel or Ceph in here, so tests drive it step by step.
+// The conductor of one LUN: takes commands off the ring, has them planned, gives what touches the
+// image to the OpQueue, and answers them. Pure: events and time come in as calls, effects go out
+// through the ring, the image and what is taken; there are no threads, clocks, kernel or Ceph in
+// here, so tests drive it step by step.
 //
 // Thread: the reactor that owns the LUN, and no other.
 #pragma once
 
-#include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "rbd_handler/copy/copy_op.h"
 #include "rbd_handler/device/device_report.h"
+#include "rbd_handler/device/device_settings.h"
+#include "rbd_handler/device/effect.h"
+#include "rbd_handler/device/op_queue.h"
+#include "rbd_handler/device/outbox.h"
 #include "rbd_handler/image.h"
-#include "rbd_handler/lock/gate.h"
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/copy_history.h"
 #include "rbd_handler/scsi/plan.h"
-#include "rbd_handler/task/range_order.h"
 #include "rbd_handler/task/task_table.h"
-#include "rbd_handler/task/throttle.h"
 
 namespace tcmurbd {
 
-struct DeviceSettings {
-  lock::GateSettings gate{};
-  // A command that is not answered this long after it was queued is answered BUSY; zero: never. A
-  // session that is gone sends no task management, and its host's new login waits for the commands
-  // of the old one.
-  Duration deadline = std::chrono::seconds(15);
-  // Reads wait for the exclusive lock too, instead of being served without it.
-  bool reads_need_lock = false;
-  // The device's attrib/cmd_time_out: the kernel answers a command that is older. Zero: never.
-  Duration kernel_limit{};
-  // The image's QoS limits.
-  task::RateLimits limits{};
-  // Whether the image can be written here (mirroring), and whether that is safe: see on_safe().
-  bool primary = true;
-  bool safe = true;
-};
-
-// An EXTENDED COPY that came to this LUN; `task` names it.
-struct CopyStart {
-  uint32_t task = 0;
-  scsi::CopyRequest request;
-};
-
-// A read or write of a copy has ended, or was answered before its end as a command would be.
-struct CopyOpDone {
-  uint64_t copy = 0;
-  uint32_t token = 0;
-  scsi::Result result;
-};
-
-class Device {
+class Device : private QueueOwner {
  public:
+  using TaskId = task::TaskId;
+
   // Entries taken off the ring per on_ring(): bounds the work of one wake-up, so that a busy LUN
   // does not starve its neighbours; large enough to fill a batch of the usual queue depths (64,
   // 128).
@@ -68,6 +41,9 @@ class Device {
   // `image` must outlive every op submitted to it, also after on_reopened() has replaced it.
   Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
          const DeviceSettings& settings = {});
+  // The queue knows where it is.
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
 
   // --- events ---
   // The kernel rang, or might have. True: entries are left, call again soon.
@@ -76,32 +52,29 @@ class Device {
   void on_done(const OpDone& done, TimePoint now);
   // Time passes.
   void on_time(TimePoint now);
-  // Outcomes of the lock's jobs, see take_job().
-  void on_acquired(TimePoint now);
-  void on_acquire_failed(lock::AcquireFailure why, TimePoint now);
-  void on_released(bool good, TimePoint now);
-  void on_fenced(bool good, TimePoint now);
+  // What a job of the lock came to; see on_reopened() for one of them.
+  // REQUIRES: not kReopened.
+  void on_lock_event(lock::Outcome outcome, TimePoint now);
   // A fresh instance has the map in which the old one is blocklisted.
   void on_reopened(Image& fresh, TimePoint now);
-  void on_reopen_failed(TimePoint now);
   // All ops of an instance have ended and its connections are closed. Instances count from 1; each
   // that comes with on_reopened() is the next.
   void on_instance_closed(uint32_t instance, TimePoint now);
-  // This gateway was away (device_away.cc): the kernel or a host may have given up what waits, what
-  // is in the ring, and what hosts that are gone have sent. Changes of these must not begin. `gap`:
-  // for how long, if it is known.
+  // This gateway was away (op_queue_away.cc): the kernel or a host may have given up what waits,
+  // what is in the ring, and what hosts that are gone have sent. Changes of these must not begin.
+  // `gap`: for how long, if it is known.
   void on_away(AwayCause cause, Duration gap, TimePoint now);
   // attrib/cmd_time_out, as last read.
-  void on_kernel_limit(Duration cmd_time_out);
+  void on_kernel_limit(Duration cmd_time_out) { queue_.on_kernel_limit(cmd_time_out); }
   // What the image's settings, or its role in mirroring, are now.
   void on_rate_limits(const task::RateLimits& limits, TimePoint now);
   void on_primary(bool primary, TimePoint now);
   // Whether changes are safe: else they are answered BUSY, and reads are served. Whoever calls this
   // tells the operator why.
   void on_safe(bool safe, TimePoint now);
-  // Another gateway wants the lock. `request` comes back with take_peer_replies().
+  // Another gateway wants the lock. `request` comes back with a lock::PeerReply.
   void on_peer_asks(uint64_t request, TimePoint now);
-  // Fresh facts, as asked for through wants_target_facts().
+  // Fresh facts, as asked for with FetchTargetFacts.
   void on_target_facts(const scsi::TargetFacts& facts, TimePoint now);
   // attrib/dev_size was written. Served at once; each later command is held against the new size,
   // and the next one that may tell is answered with unit attention 2A/09 CAPACITY DATA HAS CHANGED.
@@ -109,13 +82,13 @@ class Device {
   void on_resized(uint64_t bytes);
 
   // --- events of copies (device_copy.cc) ---
-  // `task` (see take_copy_starts()) is under way from now on: what it reads and writes has
+  // `task` (see CopyStart) is under way from now on: what it reads and writes has
   // deadlines of its own. `bound`: how long it may take in all; zero: for ever.
-  void on_copy_begun(uint32_t task, Duration bound, TimePoint now);
-  void on_copy_progress(uint32_t task, uint16_t segments, uint64_t bytes);
+  void on_copy_begun(TaskId task, Duration bound, TimePoint now);
+  void on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes);
   // None of its reads and writes can touch an image again, but for those that hold their range.
   // `result`: its own, or that of being cut off where it is.
-  void on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint now);
+  void on_copy_ended(TaskId task, const scsi::Result& result, TimePoint now);
   // A read or write for a copy, whichever LUN that came to: it goes the way of every command. Just
   // one CopyOpDone follows. `copy`: not 0.
   void on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now);
@@ -131,23 +104,11 @@ class Device {
   // --- effects ---
   // Shows the kernel what was completed. True: ring the doorbell once.
   bool publish() { return broken_.empty() && ring_.publish(); }
-  // Commands are parked for facts. True: begin a fetch now, then call on_target_facts(); one at a
-  // time.
-  bool wants_target_facts();
   // Something changes as time passes: call on_time() within kTick.
-  bool wants_time() const { return tasks_.size() != 0 || gate_.needs_time(); }
-  // A job of the exclusive lock to start, one at a time; its outcome comes back as an event.
-  lock::Job take_job() { return gate_.take_job(); }
-  void take_peer_replies(std::vector<lock::PeerReply>& replies) { gate_.take_replies(replies); }
-  // Ids whose kept buffers are to be freed. Only after the doorbell for all that publish() showed:
-  // the kernel knows a kept buffer when it has taken the completion.
-  void take_freed_buffers(std::vector<uint16_t>& ids);
-  void take_reports(std::vector<Report>& reports);
-  // Copies to begin, and some time later to end with on_copy_ended().
-  void take_copy_starts(std::vector<CopyStart>& starts);
-  // Tasks of those that are to end now: see on_copy_ended().
-  void take_copy_cancels(std::vector<uint32_t>& tasks);
-  void take_copy_ops_done(std::vector<CopyOpDone>& done);
+  bool wants_time() const { return tasks_.size() != 0 || queue_.needs_time(); }
+  // Appends what is to be done, in the order in which it came about. Only after the doorbell for
+  // what publish() showed: see FreeKeptBuffer.
+  void take_effects(std::vector<Effect>& effects);
   // Set when the ring can't be followed any more, or was reset by somebody else: the reason.
   // Nothing is read from it or written to it then. What waited was dropped; ops in flight still
   // end, and changes hold their ranges until then. The kernel answers the commands when the ring is
@@ -156,7 +117,7 @@ class Device {
   // No op in flight will still write to the ring's data area.
   bool ring_unused();
   // How long the reactor may stand still before on_away() has to be called.
-  Duration away_limit() const { return away_limit_; }
+  Duration away_limit() const { return queue_.away_limit(); }
 
   // Nothing of the kernel's is open and nothing is with the image.
   bool idle() const { return tasks_.size() == 0; }
@@ -164,135 +125,85 @@ class Device {
   bool has_entries() const { return ring_.has_entries(); }
   const DeviceCounters& counters() const { return counters_; }
   const scsi::DiskFacts& disk() const { return disk_; }
-  lock::State lock_state() const { return gate_.state(); }
+  lock::State lock_state() const { return queue_.lock_state(); }
   // The instance that serves; see on_instance_closed().
-  uint32_t instance() const { return instance_; }
+  uint32_t instance() const { return queue_.instance(); }
   // Ops that were answered and are still with librbd: of this instance and of earlier ones.
-  uint32_t detached() const { return detached_reads_ + detached_changes_ + orphans_; }
+  uint32_t detached() const {
+    return tasks_.count(task::TaskState::kDetached).tasks +
+           tasks_.count(task::TaskState::kOrphaned).tasks;
+  }
 
  private:
-  static constexpr size_t kReportsMax = 64;  // Between two takes; the counters count the rest.
-  static constexpr uint32_t kNobody = UINT32_MAX;
-  // After having been away, changes that arrive are answered BUSY for so long: the kernel delivers
-  // what a session that is gone had sent before, a live host sends again.
-  static constexpr Duration kQuarantine = std::chrono::seconds(5);
-  // A change that has waited for longer than this while the lock changed hands does not begin: its
-  // host may have gone to the other gateway meanwhile, where newer data was written.
-  static constexpr Duration kHandOverAge = std::chrono::seconds(2);
-  // A reactor that does not run for so long was away. A healthy one runs many times a second.
-  static constexpr Duration kAwayLimit = std::chrono::seconds(2);
-
   // --- a command's way (device.cc) ---
-  bool take_entries();
-  void start(uint32_t index);
-  bool answer_unit_attention(uint32_t index);
-  void plan_and_run(uint32_t index);
-  void start_image_ops(uint32_t index);
-  void end_image_ops(uint32_t index);
-  void answer(uint32_t index, const scsi::Result& result, std::span<const uint8_t> data_in);
-  void respond(uint32_t index, const scsi::Result& result, uint32_t read_length,
-               bool keep_buffer = false);
-  bool changes(uint32_t index);
-  bool reads_into_ring(uint32_t index);
-  uint32_t length_to_tell(uint32_t index);
-  scsi::AccessCounters access_counters() const;
-  IovSpan op_data(uint32_t index, const scsi::ImageOps::Op& op);
-
-  // --- the way to the image (device_queue.cc) ---
-  void enter_queue(uint32_t index);
-  bool conflict(uint32_t earlier, uint32_t later);
-  bool waits_behind(uint32_t index, const std::deque<uint32_t>& queue);
-  bool has_room(uint32_t index);
-  void order(uint32_t index);
-  void submit(uint32_t index);
-  void begin(uint32_t index);
-  void submit_ready();
-  void start_backlog();
-
-  // --- having been away, and what the image and the ring can't do now (device_away.cc) ---
-  std::optional<scsi::Result> refusal(uint32_t index);
-  void refuse_waiting_changes(const scsi::Result& result);
-  void note_away(AwayCause cause, Duration gap);
-  void note_lost();
-  void set_primary(bool primary);
-  void note_space(OpKind kind, int32_t result);
+  // Runs an event: time, the state of the ring, `fn`, then what follows from it.
+  template <typename Fn>
+  void event(TimePoint now, const Fn& fn) {
+    begin_event(now);
+    fn();
+    queue_.settle();
+  }
+  // Looks whether the ring is still ours.
   void begin_event(TimePoint now);
-  void break_ring(std::string reason);
-  void report_lun(Report::Kind kind);
-
-  // --- the abort ladder (device_ladder.cc) ---
+  // True: entries are left.
+  bool take_entries();
+  // A command that was just taken.
+  void start(TaskId id);
+  // True: there was a condition to tell, and the command is answered.
+  bool answer_unit_attention(TaskId id);
+  // Answers it, begins its copy or queues its ops, as its plan says.
+  void plan_and_run(TaskId id);
+  // Cuts its data to what the ops move, and queues it.
+  void start_image_ops(TaskId id);
+  // A task management: sends what it names down the ladder.
   void on_tmr(const ring::TmrEntry& tmr);
-  void climb(uint32_t index, task::LadderEvent event, const scsi::Result& result);
-  void drop(uint32_t index, const scsi::Result& result);
-  void detach(uint32_t index, const scsi::Result& result);
-  void orphan(uint32_t index);
-  void forget(uint32_t index);
-  void hold_unknown(uint32_t index);
-  void note_result(const OpDone& done);
-  void look_at_clocks();
-  void report(Report::Kind kind, uint32_t index, uint8_t tmr_type = 0);
+  // What the log pages tell.
+  scsi::AccessCounters access_counters() const;
+  // The ring can't be followed, or was reset: drops what waits, detaches what runs.
+  void break_ring(std::string reason);
+
+  // --- answers (device_answers.cc) ---
+  // Answers a command of which nothing is with the image, and forgets it.
+  void answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
+  // Fills the data area, then respond().
+  void respond_with(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
+  // Tells the kernel, or whose copy it is of. The task stays: its ops may not have ended.
+  void respond(TaskId id, const scsi::Result& result, uint32_t read_length,
+               bool keep_buffer = false);
+  // How much of the data area a GOOD image op gives the initiator; 0: all of it.
+  uint32_t length_to_tell(TaskId id);
+  // As a QueueOwner.
+  IovSpan op_data(TaskId id, const scsi::ImageOps::Op& op) override;
+  bool reads_into_ring(TaskId id) override;
+  void respond_early(TaskId id, const scsi::Result& result, bool keep_buffer) override;
+  void respond_ended(TaskId id) override;
+  void leave_facts(TaskId id) override;
 
   // --- copies (device_copy.cc) ---
-  void start_copy(uint32_t index, scsi::CopyRequest request);
-  void cancel_copy(uint32_t index, const scsi::Result& result);
-  void abort_copy_ops(uint64_t copy);
-  bool past_deadline(const task::Task& task) const;
-
-  // --- the lock's gate (device_gate.cc) ---
-  bool gate_open(uint32_t index);
-  void park(uint32_t index);
-  void settle_gate();
-  void pull_back();
-  void run_parked();
-  void refuse_parked();
-  void give_up_instance();
+  // Has it carried out, or answers BUSY.
+  void start_copy(TaskId id, scsi::CopyRequest request);
+  // As a QueueOwner.
+  void cancel_copy(TaskId id, const scsi::Result& result) override;
+  // BUSY to all that came to this LUN and run.
+  void cancel_copies();
 
   ring::Ring ring_;
-  Image* image_;
   scsi::DiskFacts disk_;
-  const DeviceSettings settings_;
   scsi::TargetFacts target_;
+  DeviceCounters counters_;
+  Outbox outbox_;
   task::TaskTable tasks_;
-  task::RangeOrder order_;
-  lock::Gate gate_;
-  task::Throttle throttle_;
+  OpQueue queue_;
   TimePoint now_{};  // Of the event under way.
-  uint32_t instance_ = 1;
-  Duration deadline_{};     // That in force: below the kernel's limit.
-  Duration begin_limit_{};  // How old a change may be when it begins; zero: as old as it likes.
-  Duration away_limit_{};
-  TimePoint away_until_{};   // The quarantine's end.
-  TimePoint owned_since_{};  // Of the lock.
-  bool primary_;
-  bool safe_;
-  bool full_ = false;  // The last change that needed space found none.
   uint64_t next_sequence_ = 1;
-  std::deque<uint32_t> parked_;   // Tasks in kAwaitingLock, in the order of pull_back().
-  std::deque<uint32_t> backlog_;  // Tasks in kBacklog, oldest first.
-  std::vector<uint32_t>
-      awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNobody: dropped.
-  size_t facts_asked_for_ =
-      0;  // Of these, the ones parked when the fetch under way began; 0: none is.
-  uint32_t ops_claimed_ = 0;               // Ops of tasks that have a claim; at most kImageOpsMax.
-  uint32_t live_ = 0;                      // Tasks in kInImage.
-  uint32_t detached_changes_ = 0;          // Tasks in kDetached that do,
-  uint32_t detached_reads_ = 0;            // and that don't.
-  uint32_t orphans_ = 0;                   // Tasks in kOrphaned.
-  Duration oldest_detached_{};             // Age of the oldest one that ought to be fenced.
-  bool gate_was_open_[2] = {true, false};  // For reads, for changes: as last acted upon.
+  std::vector<TaskId> awaiting_facts_;  // Tasks in kAwaitingFacts, oldest first; kNoTask: dropped.
+  size_t facts_asked_for_ = 0;  // Of these, those that the fetch under way is for; 0: none is.
   std::optional<scsi::Sense> unit_attention_;
   scsi::CopyHistory copies_;
-  std::vector<CopyStart> copy_starts_;
-  std::vector<uint32_t> copy_cancels_;
-  std::vector<CopyOpDone> copy_ops_done_;
   bool leaving_ = false;
-  std::vector<uint16_t> freed_buffers_;
-  std::vector<Report> reports_;
-  ring::TmrEntry tmr_;  // Scratch, like those below.
-  std::vector<uint8_t> data_in_;
-  std::vector<uint32_t> ready_;
-  DeviceCounters counters_;
   std::string broken_;
+  ring::TmrEntry tmr_;  // Scratch, as is the next.
+  std::vector<uint8_t> data_in_;
 };
 
 }  // namespace tcmurbd

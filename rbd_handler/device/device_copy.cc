@@ -15,50 +15,46 @@ using task::LadderEvent;
 using task::Task;
 using task::TaskState;
 
-namespace {
-constexpr scsi::Result kTaskAborted{scsi::ScsiStatus::kTaskAborted, {}};
-}  // namespace
-
-void Device::start_copy(uint32_t index, scsi::CopyRequest request) {
-  if (leaving_ || !safe_ || now_ < away_until_) {
-    answer(index, scsi::Result::busy(), {});
+void Device::start_copy(TaskId id, scsi::CopyRequest request) {
+  if (leaving_ || queue_.refuses_changes()) {
+    answer(id, scsi::Result::busy(), {});
     return;
   }
   ++counters_.copies;
-  tasks_[index].state = TaskState::kCopying;
-  copies_.begin(index, request);
-  copy_starts_.push_back({index, std::move(request)});
+  tasks_.move(id, TaskState::kCopying);
+  copies_.begin(std::to_underlying(id), request);
+  outbox_.add(CopyStart{id, std::move(request)});
 }
 
-void Device::on_copy_begun(uint32_t task, Duration bound, TimePoint now) {
+void Device::on_copy_begun(TaskId task, Duration bound, TimePoint now) {
   tasks_[task].submitted = now;
   if (bound != Duration{}) tasks_[task].copy_by = now + bound;
 }
 
-void Device::on_copy_progress(uint32_t task, uint16_t segments, uint64_t bytes) {
-  copies_.progress(task, segments, bytes);
+void Device::on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes) {
+  copies_.progress(std::to_underlying(task), segments, bytes);
   counters_.copied_bytes += bytes - std::exchange(tasks_[task].copied_bytes, bytes);
 }
 
-void Device::cancel_copy(uint32_t index, const scsi::Result& result) {
-  Task& task = tasks_[index];
-  task.state = TaskState::kCopyCancelled;
+void Device::cancel_copy(TaskId id, const scsi::Result& result) {
+  Task& task = tasks_[id];
+  tasks_.move(id, TaskState::kCopyCancelled);
   task.result = result;
-  copy_cancels_.push_back(index);
+  outbox_.add(CopyCancel{id});
 }
 
-void Device::on_copy_ended(uint32_t task, const scsi::Result& result, TimePoint now) {
+void Device::on_copy_ended(TaskId task, const scsi::Result& result, TimePoint now) {
   begin_event(now);
-  const TaskState state = tasks_[task].state;
+  const TaskState state = tasks_[task].state();
   CHECK(state == TaskState::kCopying || state == TaskState::kCopyCancelled);
   // A cancel that has not been taken has nothing to end any more.
-  std::erase(copy_cancels_, task);
+  outbox_.forget_cancel(task);
   // Whether a copy that was cut off can be sent again, only `result` tells.
   const scsi::Result& wanted = tasks_[task].result;
   const bool cancelled = state == TaskState::kCopyCancelled && wanted != scsi::Result::busy();
   const scsi::Result outcome = cancelled ? wanted : result;
   const bool begun = tasks_[task].submitted != TimePoint{};
-  begun ? copies_.end(task, outcome) : copies_.drop(task);
+  begun ? copies_.end(std::to_underlying(task), outcome) : copies_.drop(std::to_underlying(task));
   answer(task, outcome, {});
 }
 
@@ -66,16 +62,16 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   begin_event(now);
   CHECK(copy != 0 && op.range.length != 0);
   const auto refuse = [&](const scsi::Sense& sense) {
-    copy_ops_done_.push_back({copy, op.token, scsi::Result::check(sense)});
+    outbox_.add(CopyOpDone{copy, op.token, scsi::Result::check(sense)});
   };
   // The disk may have changed since the copy was planned.
   if (leaving_) return refuse(scsi::kCopyTargetNotReachable);
   if (op.range.end() > disk_.blocks * disk_.block_size) return refuse(scsi::kLbaOutOfRange);
-  if ((disk_.read_only || !primary_) && changes_image(op.kind))
+  if ((disk_.read_only || !queue_.primary()) && changes_image(op.kind))
     return refuse(scsi::kWriteProtected);
 
-  const uint32_t index = tasks_.acquire();
-  Task& task = tasks_[index];
+  const TaskId id = tasks_.acquire();
+  Task& task = tasks_[id];
   task.entry.cmd_id = 0;
   task.entry.cdb_length = 0;
   task.entry.data_length = op.data.size();
@@ -87,43 +83,28 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   task.queued = now;
   task.sequence = next_sequence_++;
   task.plan.ops.push_back({op.kind, op.range});
-  enter_queue(index);
-  settle_gate();
-}
-
-void Device::abort_copy_ops(uint64_t copy) {
-  tasks_.for_each([&](uint32_t index) {
-    if (tasks_[index].copy == copy) climb(index, LadderEvent::kAborted, kTaskAborted);
-  });
+  queue_.enter(id);
+  queue_.settle();
 }
 
 void Device::on_copy_cancelled(uint64_t copy, TimePoint now) {
-  begin_event(now);
-  abort_copy_ops(copy);
-  settle_gate();
+  event(now, [&] {
+    tasks_.for_each([&](TaskId id) {
+      if (tasks_[id].copy == copy) queue_.climb(id, LadderEvent::kAborted, kTaskAborted);
+    });
+  });
 }
 
 void Device::on_leaving(TimePoint now) {
   begin_event(now);
   leaving_ = true;
-  tasks_.for_each([this](uint32_t index) {
-    if (tasks_[index].state == TaskState::kCopying) cancel_copy(index, scsi::Result::busy());
+  cancel_copies();
+}
+
+void Device::cancel_copies() {
+  tasks_.for_each([this](TaskId id) {
+    if (tasks_[id].state() == TaskState::kCopying) cancel_copy(id, scsi::Result::busy());
   });
-}
-
-void Device::take_copy_starts(std::vector<CopyStart>& starts) {
-  std::ranges::move(copy_starts_, std::back_inserter(starts));
-  copy_starts_.clear();
-}
-
-void Device::take_copy_cancels(std::vector<uint32_t>& tasks) {
-  tasks.insert(tasks.end(), copy_cancels_.begin(), copy_cancels_.end());
-  copy_cancels_.clear();
-}
-
-void Device::take_copy_ops_done(std::vector<CopyOpDone>& done) {
-  done.insert(done.end(), copy_ops_done_.begin(), copy_ops_done_.end());
-  copy_ops_done_.clear();
 }
 
 }  // namespace tcmurbd

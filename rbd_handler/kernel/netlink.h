@@ -44,8 +44,8 @@ class NetlinkChannel {
 
   // Answers an event. `status`: 0, or a negative errno that the configfs writer gets. The kind must
   // be the event's own: with another kind, the kernel's waiter hangs forever. Error: the kernel
-  // rejected it (no waiter, or the device was removed); harmless, but logged. REQUIRES: status <=
-  // 0.
+  // rejected it (no waiter, or the device was removed); harmless, but logged.
+  // REQUIRES: status <= 0.
   std::expected<void, std::string> reply(Event::Kind kind, uint32_t device_id, int status);
 
  private:

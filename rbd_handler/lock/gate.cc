@@ -50,6 +50,31 @@ void Gate::apply(Event event) {
   }
 }
 
+void Gate::on_outcome(Outcome outcome, TimePoint now) {
+  switch (outcome) {
+    case Outcome::kAcquired:
+      return on_acquired(now);
+    case Outcome::kAcquireLost:
+      return on_acquire_failed(true, now);
+    case Outcome::kAcquireFailed:
+    case Outcome::kAcquireDemoted:
+      return on_acquire_failed(false, now);
+    case Outcome::kReleased:
+      return on_released(now);
+    case Outcome::kReleaseFailed:
+      if (state_ == State::kReleasing) apply(Event::kReleaseFailed);
+      return;
+    case Outcome::kFenced:
+      return apply(Event::kFenceDone);
+    case Outcome::kFenceFailed:
+      return on_fence_failed(now);
+    case Outcome::kReopened:
+      return on_reopened(now);
+    case Outcome::kReopenFailed:
+      return on_reopen_failed(now);
+  }
+}
+
 void Gate::on_acquired(TimePoint now) {
   owned_since_ = now;
   refuses_ = false;
@@ -57,11 +82,11 @@ void Gate::on_acquired(TimePoint now) {
   if (std::exchange(verify_again_, false)) apply(Event::kVerify);
 }
 
-void Gate::on_acquire_failed(AcquireFailure why, TimePoint now) {
+void Gate::on_acquire_failed(bool lost, TimePoint now) {
   verify_again_ = false;
   apply(Event::kAcquireFailed);
   answer_all(PeerAnswer::kNotOwner);
-  if (why == AcquireFailure::kLost) {
+  if (lost) {
     on_lost();
     return;
   }
@@ -77,12 +102,6 @@ void Gate::on_released(TimePoint now) {
   apply(Event::kReleased);
   answer_all(PeerAnswer::kReleased);
 }
-
-void Gate::on_release_failed() {
-  if (state_ == State::kReleasing) apply(Event::kReleaseFailed);
-}
-
-void Gate::on_fence_done() { apply(Event::kFenceDone); }
 
 void Gate::on_fence_failed(TimePoint now) {
   not_before_ = now + settings_.fence_retry;
@@ -199,7 +218,6 @@ void Gate::go_on(TimePoint now, const Load& load) {
   }
 }
 
-// No command waits for RADOS without a bound.
 void Gate::watch_job(TimePoint now) {
   if (state_ == State::kReleasing) {
     // librbd is waiting, but this gateway is healthy: peers must not break the lock.
@@ -211,7 +229,6 @@ void Gate::watch_job(TimePoint now) {
   }
 }
 
-// REQUIRES: the caller fences if it is so.
 bool Gate::too_old(TimePoint now, const Load& load) {
   calm_down(now);
   if (load.oldest_detached < spacing_) return false;
@@ -219,8 +236,6 @@ bool Gate::too_old(TimePoint now, const Load& load) {
   return true;
 }
 
-// Otherwise, two gateways whose hosts write to the same hung OSD would fence each other in turn
-// until neither could open another instance. REQUIRES: the caller fences if it is so.
 bool Gate::may_force(TimePoint now) {
   calm_down(now);
   if (now - spaced_ < forced_gap_) return false;
@@ -240,7 +255,6 @@ void Gate::space_fences(TimePoint now) {
   spacing_ = std::min(2 * spacing_, 16 * settings_.fence_after);
 }
 
-// The lock is requested, but ops in flight do not end.
 void Gate::fence_or_keep(TimePoint now) {
   if (may_force(now)) {
     apply(Event::kFence);

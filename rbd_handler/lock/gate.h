@@ -15,22 +15,22 @@
 
 #include "common/units.h"
 #include "rbd_handler/lock/lock_state.h"
+#include "rbd_handler/lock/peer_answer.h"
 
 namespace tcmurbd::lock {
 
-// The answer to a peer that requests the lock.
-enum class PeerAnswer : uint8_t {
+// The outcome of a job.
+enum class Outcome : uint8_t {
+  kAcquired,
+  kAcquireFailed,
+  kAcquireLost,     // This instance is blocklisted.
+  kAcquireDemoted,  // The image was demoted and cannot be written here.
   kReleased,
-  kHoldsDetached,  // Blocklist the owner and break the lock without waiting.
-  kWait,  // The owner has hung ops and was fenced recently: do not break the lock, ask again later.
-  kNotOwner,
-};
-
-// Why the lock could not be acquired.
-enum class AcquireFailure : uint8_t {
-  kOther,
-  kLost,     // This instance is blocklisted.
-  kDemoted,  // The image was demoted and cannot be written here.
+  kReleaseFailed,
+  kFenced,
+  kFenceFailed,
+  kReopened,
+  kReopenFailed,  // It is retried automatically.
 };
 
 struct PeerReply {
@@ -90,16 +90,8 @@ class Gate {
   bool refuses() const { return refuses_; }
 
   // --- events ---
-  void on_acquired(TimePoint now);
-  void on_acquire_failed(AcquireFailure why, TimePoint now);
-  // Ignored if a fence has superseded the release meanwhile.
-  void on_released(TimePoint now);
-  void on_release_failed();
-  void on_fence_done();
-  void on_fence_failed(TimePoint now);
-  void on_reopened(TimePoint now);
-  // The reopen is retried automatically.
-  void on_reopen_failed(TimePoint now);
+  // Ignored for a release that a fence has superseded meanwhile.
+  void on_outcome(Outcome outcome, TimePoint now);
   // The outcome of an op is unknown.
   void must_fence();
   // An op was refused because the lock was broken.
@@ -128,17 +120,39 @@ class Gate {
   bool needs_time() const;
 
  private:
+  // Takes the table's step.
   void apply(Event event);
+  // Outcomes, one by one.
+  void on_acquired(TimePoint now);
+  void on_acquire_failed(bool lost, TimePoint now);
+  void on_released(TimePoint now);
+  void on_fence_failed(TimePoint now);
+  void on_reopened(TimePoint now);
+  void on_reopen_failed(TimePoint now);
+  // Tells all peers that wait.
   void answer_all(PeerAnswer answer);
+  // Remembers since when the state is what it is.
   void note_state(TimePoint now);
+  // What time and load lead to in this state.
   void go_on(TimePoint now, const Load& load);
+  // Whether what is detached has to be fenced for its age.
+  // REQUIRES: the caller fences if it is so.
   bool too_old(TimePoint now, const Load& load);
+  // Whether a fence may be forced now: two gateways whose hosts write to the same hung OSD would
+  // else fence each other in turn until neither can open another instance.
+  // REQUIRES: the caller fences if it is so.
   bool may_force(TimePoint now);
+  // Resets the distance of fences when there was none for a while.
   void calm_down(TimePoint now);
+  // The next fence for age, or by force, is further away.
   void space_fences(TimePoint now);
+  // Somebody wants the lock, and what is under way does not end.
   void fence_or_keep(TimePoint now);
+  // Bounds how long commands wait for a job.
   void watch_job(TimePoint now);
+  // go_on() of kOwned,
   void advance_owned(TimePoint now, const Load& load);
+  // and of kDraining.
   void advance_draining(TimePoint now, const Load& load);
 
   const GateSettings settings_;

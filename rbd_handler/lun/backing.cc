@@ -28,20 +28,6 @@ class Stopwatch {
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-LockChannel::Answer to_wire(lock::PeerAnswer answer) {
-  switch (answer) {
-    case lock::PeerAnswer::kReleased:
-      return LockChannel::Answer::kReleased;
-    case lock::PeerAnswer::kHoldsDetached:
-      return LockChannel::Answer::kHoldsDetached;
-    case lock::PeerAnswer::kWait:
-      return LockChannel::Answer::kMustWait;
-    case lock::PeerAnswer::kNotOwner:
-      break;
-  }
-  return LockChannel::Answer::kNotOwner;
-}
-
 const char* describe(lock::PeerAnswer answer) {
   switch (answer) {
     case lock::PeerAnswer::kReleased:
@@ -155,6 +141,10 @@ void Backing::tell(Event event) {
   if (tell_) tell_(std::move(event));
 }
 
+void Backing::tell_outcome(lock::Outcome outcome) {
+  tell([outcome](Device& device, TimePoint now) { device.on_lock_event(outcome, now); });
+}
+
 void Backing::start(lock::Job job) {
   if (closed_ || job == lock::Job::kNone) return;
   const uint64_t number = ++job_;
@@ -210,18 +200,18 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
     // What other gateways fenced before.
     if (opened_.ledger) opened_.ledger->refresh();
     publish_owner(true);
-    tell([](Device& device, TimePoint now) { device.on_acquired(now); });
+    tell_outcome(lock::Outcome::kAcquired);
     return;
   }
   const int error = taken.error().error;
   if (error != kNotPrimary)  // Which the device tells.
     log_->warning("lock: cannot be acquired, initiators get BUSY: {}", taken.error().text);
-  const auto why = error == -ESHUTDOWN    ? lock::AcquireFailure::kLost
-                   : error == kNotPrimary ? lock::AcquireFailure::kDemoted
-                                          : lock::AcquireFailure::kOther;
+  const auto why = error == -ESHUTDOWN    ? lock::Outcome::kAcquireLost
+                   : error == kNotPrimary ? lock::Outcome::kAcquireDemoted
+                                          : lock::Outcome::kAcquireFailed;
   tell([why, away = error == ceph::kWasAway](Device& device, TimePoint now) {
     if (away) device.on_away(AwayCause::kWatchLost, {}, now);
-    device.on_acquire_failed(why, now);
+    device.on_lock_event(why, now);
   });
 }
 
@@ -242,7 +232,7 @@ void Backing::release(uint64_t job) {
                  log_->warning("lock: cannot be released, fencing this gateway's instance: {}",
                                released->error().text);
                }
-               tell([good](Device& device, TimePoint now) { device.on_released(good, now); });
+               tell_outcome(good ? lock::Outcome::kReleased : lock::Outcome::kReleaseFailed);
              });
 }
 
@@ -252,7 +242,7 @@ void Backing::fence(uint64_t job) {
         "fence: not possible, {} earlier instances still have hung ops; hung writes keep their "
         "ranges locked",
         given_up_);
-    tell([](Device& device, TimePoint now) { device.on_fenced(false, now); });
+    tell_outcome(lock::Outcome::kFenceFailed);
     return;
   }
   const std::string address = image().address();
@@ -285,7 +275,7 @@ void Backing::fenced(uint64_t job, const std::string& address,
         "keeps the lock; all other I/O continues",
         milliseconds, done.error().text);
   }
-  if (counts(job)) tell([good](Device& device, TimePoint now) { device.on_fenced(good, now); });
+  if (counts(job)) tell_outcome(good ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed);
 }
 
 // The one that serves is about to join those that were given up.
@@ -295,7 +285,7 @@ void Backing::reopen(uint64_t job) {
   if (!room_for_another()) {
     log_->error("reopen: {} earlier instances still have hung ops; will retry, initiators get BUSY",
                 given_up_);
-    tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
+    tell_outcome(lock::Outcome::kReopenFailed);
     return;
   }
   auto outcome = std::make_shared<std::expected<std::unique_ptr<ceph::ServedImage>, OpenError>>();
@@ -316,7 +306,7 @@ void Backing::reopened(uint64_t job,
   }
   if (!outcome) {
     log_->error("reopen: {}; will retry, initiators get BUSY", outcome.error().text);
-    tell([](Device& device, TimePoint now) { device.on_reopen_failed(now); });
+    tell_outcome(lock::Outcome::kReopenFailed);
     return;
   }
   // Its reports go on until it is closed: they must not name an owner.
@@ -382,7 +372,7 @@ void Backing::on_ledger_changed() {
 void Backing::answer_peer(const lock::PeerReply& reply) {
   const auto found = requests_.find(reply.request);
   if (closed_ || found == requests_.end()) return;
-  opened_.channel->answer(found->second, to_wire(reply.answer));
+  opened_.channel->answer(found->second, reply.answer);
   requests_.erase(found);
   log_->info("lock: requested by a peer; answer: {}", describe(reply.answer));
 }

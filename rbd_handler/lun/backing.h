@@ -105,6 +105,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void publish_owner(bool owner);
   void bury(const std::vector<std::string>& addresses);
   void tell(Event event);
+  void tell_outcome(lock::Outcome outcome);
 
   boost::asio::io_context& control_;
   const ImageSpec spec_;

@@ -132,7 +132,7 @@ void Backing::bury(const std::vector<std::string>& addresses) {
           *done = mine->blocklist(address);
           if (!*done) return;
           // The header's OSD hears of the map with this, and ends the dead gateway's watch.
-          static_cast<void>(way->record().holder());
+          [[maybe_unused]] const auto heard = way->record().holder();
           book->add(address);
         },
         [log = log_, done] {

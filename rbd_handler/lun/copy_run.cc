@@ -14,7 +14,7 @@ namespace {
 std::atomic<uint64_t> last_id{0};
 }  // namespace
 
-CopyRun::CopyRun(asio::io_context& home, std::weak_ptr<Serving> owner, uint32_t task)
+CopyRun::CopyRun(asio::io_context& home, std::weak_ptr<Serving> owner, task::TaskId task)
     : home_(home), owner_(std::move(owner)), task_(task), id_(++last_id) {}
 
 void CopyRun::begin(std::expected<CopyOrder, scsi::Result> order) {

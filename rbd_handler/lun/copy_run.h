@@ -19,6 +19,7 @@
 #include "common/units.h"
 #include "rbd_handler/copy/copy_job.h"
 #include "rbd_handler/scsi/copy.h"
+#include "rbd_handler/task/task_id.h"
 
 namespace tcmurbd::reactor {
 
@@ -40,7 +41,7 @@ struct CopyOrder {
 class CopyRun : public std::enable_shared_from_this<CopyRun> {
  public:
   // `home`: the reactor of `owner`, whose Device has `task`.
-  CopyRun(boost::asio::io_context& home, std::weak_ptr<Serving> owner, uint32_t task);
+  CopyRun(boost::asio::io_context& home, std::weak_ptr<Serving> owner, task::TaskId task);
 
   // Of all copies of this process; not 0. Any thread.
   uint64_t id() const { return id_; }
@@ -65,7 +66,7 @@ class CopyRun : public std::enable_shared_from_this<CopyRun> {
 
   boost::asio::io_context& home_;
   const std::weak_ptr<Serving> owner_;
-  const uint32_t task_;
+  const task::TaskId task_;
   const uint64_t id_;
   std::atomic<bool> cancelled_{false};  // Written on the home reactor.
   // Home reactor only.

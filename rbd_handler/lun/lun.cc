@@ -175,7 +175,7 @@ void Lun::serve(OpenedImage opened) {
       loops_.reactor,
       reactor::Serving::Parts{loops_.heartbeat, attached_->uio, std::move(*kept_buffers), *inbox_,
                               backing_->image(), std::move(attached_->ring)},
-      disk, device_settings(), poll_, make_hooks());
+      disk, device_settings(), poll_, make_hook());
   backing_->serve(
       [&reactor = loops_.reactor, serving = std::weak_ptr(serving_)](const Backing::Event& event) {
         asio::post(reactor, [serving, event] {
@@ -205,32 +205,28 @@ DeviceSettings Lun::device_settings() const {
   return settings;
 }
 
-// What the reactor's half asks for, brought to the control thread.
-reactor::Serving::Hooks Lun::make_hooks() {
-  const auto post = [weak = weak_from_this(), &control = loops_.control](auto fn) {
-    asio::post(control, [weak, fn = std::move(fn)] {
-      if (auto self = weak.lock()) fn(*self);
+reactor::Serving::ToControl Lun::make_hook() {
+  return [weak = weak_from_this(), &control = loops_.control](reactor::Serving::Request request) {
+    asio::post(control, [weak, request = std::move(request)]() mutable {
+      if (const auto self = weak.lock()) self->on_request(request);
     });
   };
-  reactor::Serving::Hooks hooks;
-  hooks.fetch_target_facts = [post] { post([](Lun& lun) { lun.fetch_target_facts(); }); };
-  hooks.lock_job = [post](lock::Job job) { post([job](Lun& lun) { lun.backing_->start(job); }); };
-  hooks.peer_reply = [post](lock::PeerReply reply) {
-    post([reply](Lun& lun) { lun.backing_->answer_peer(reply); });
-  };
-  hooks.copy = [post](scsi::CopyRequest request, std::shared_ptr<reactor::CopyRun> run) {
-    post([request = std::move(request), run = std::move(run)](Lun& lun) {
-      lun.desk_->order(lun.shared_from_this(), request, run);
-    });
-  };
-  hooks.report = [post](const Report& report) {
-    post([report](Lun& lun) { lun.on_report(report); });
-  };
-  hooks.broken = [post](const std::string& reason) {
-    post([reason](Lun& lun) { lun.on_broken(reason); });
-  };
-  hooks.ring_unused = [post] { post([](Lun& lun) { lun.reset_ring(); }); };
-  return hooks;
+}
+
+void Lun::on_request(reactor::Serving::Request& request) {
+  using reactor::Serving;
+  std::visit(OnEffect{
+                 [this](const FetchTargetFacts&) { fetch_target_facts(); },
+                 [this](const StartLockJob& start) { backing_->start(start.job); },
+                 [this](const lock::PeerReply& reply) { backing_->answer_peer(reply); },
+                 [this](const Report& report) { on_report(report); },
+                 [this](Serving::FindDisks& find) {
+                   desk_->order(shared_from_this(), std::move(find.request), find.run);
+                 },
+                 [this](const Serving::RingBroken& broken) { on_broken(broken.reason); },
+                 [this](const Serving::RingUnused&) { reset_ring(); },
+             },
+             request);
 }
 
 void Lun::on_report(const Report& report) {

@@ -107,7 +107,9 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void open_failed(const OpenError& error);
   void give_up(const OpenError& error);
   void serve(OpenedImage opened);
-  reactor::Serving::Hooks make_hooks();
+  // Brings what the reactor's half asks for to the control thread.
+  reactor::Serving::ToControl make_hook();
+  void on_request(reactor::Serving::Request& request);
   DeviceSettings device_settings() const;
   void on_report(const Report& report);
   void notify_task_management(bool wanted);

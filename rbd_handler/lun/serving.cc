@@ -3,6 +3,7 @@
 
 #include <boost/asio/post.hpp>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace tcmurbd::reactor {
@@ -11,7 +12,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 Serving::Serving(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
-                 const DeviceSettings& settings, std::chrono::microseconds poll, Hooks hooks)
+                 const DeviceSettings& settings, std::chrono::microseconds poll,
+                 ToControl to_control)
     : reactor_(reactor),
       heartbeat_(parts.heartbeat),
       uio_(parts.uio),
@@ -21,7 +23,7 @@ Serving::Serving(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& 
       inbox_wait_(reactor),
       timer_(reactor),
       poll_(poll),
-      hooks_(std::move(hooks)),
+      to_control_(std::move(to_control)),
       device_(std::move(parts.ring), parts.image, disk, settings) {}
 
 Serving::~Serving() {
@@ -76,51 +78,41 @@ void Serving::run_at(TimePoint now) {
   const size_t ended = inbox_.drain([&](const OpDone& done) { device_.on_done(done, now); });
   const uint64_t commands_before = device_.counters().commands;
   const bool more = device_.on_ring(now);
-  if (device_.wants_target_facts()) hooks_.fetch_target_facts();
   if (device_.publish()) uio_.kick();
   hand_out();
   settle();
   poll_or_sleep(ended != 0 || device_.counters().commands != commands_before, more);
 }
 
-// What the device leaves behind for others, after the kernel has its answers.
+// After the kernel has its answers. None of the calls into a CopyRun comes back from within: it
+// posts.
 void Serving::hand_out() {
-  device_.take_freed_buffers(freed_);
-  for (const uint16_t id : freed_) {
-    // It fails for a device that was removed, whose buffers go with the mapping. Any other failure
-    // is of this one id, and the next ones are freed all the same.
-    std::ignore = kept_buffers_.free(id);  // NOLINT(bugprone-unused-return-value)
-  }
-  freed_.clear();
-  if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) hooks_.lock_job(job);
-  device_.take_peer_replies(replies_);
-  for (const lock::PeerReply& reply : replies_) hooks_.peer_reply(reply);
-  replies_.clear();
-  device_.take_reports(reports_);
-  for (const Report& report : reports_) hooks_.report(report);
-  reports_.clear();
-  hand_out_copies();
+  device_.take_effects(effects_);
+  const OnEffect act{
+      [this](const FreeKeptBuffer& buffer) {
+        // It fails for a device that was removed, whose buffers go with the mapping. Any other
+        // failure is of this one id, and the next ones are freed all the same.
+        std::ignore = kept_buffers_.free(buffer.cmd_id);  // NOLINT(bugprone-unused-return-value)
+      },
+      [this](const CopyOpDone& done) {
+        if (const auto guest = guests_.find(done.copy); guest != guests_.end())
+          guest->second->op_done(done.token, done.result);
+      },
+      [this](CopyStart& start) { begin_copy(start); },
+      [this](const CopyCancel& cancel) { copies_.at(cancel.task)->cancel(); },
+      [this](auto& request)
+        requires std::is_constructible_v<Request, decltype(request)>
+      { to_control_(std::move(request)); },
+      };
+  for (Effect& effect : effects_) std::visit(act, effect);
+  effects_.clear();
   if (device_.wants_time() && !timer_armed_) wait_for_time();
 }
 
-// None of the calls into a CopyRun comes back from within: it posts.
-void Serving::hand_out_copies() {
-  device_.take_copy_ops_done(copy_ops_done_);
-  for (const CopyOpDone& done : copy_ops_done_) {
-    if (const auto guest = guests_.find(done.copy); guest != guests_.end())
-      guest->second->op_done(done.token, done.result);
-  }
-  copy_ops_done_.clear();
-  device_.take_copy_starts(copy_starts_);
-  for (CopyStart& start : copy_starts_) {
-    const auto run = std::make_shared<CopyRun>(reactor_, weak_from_this(), start.task);
-    copies_[start.task] = run;
-    hooks_.copy(std::move(start.request), run);
-  }
-  copy_starts_.clear();
-  device_.take_copy_cancels(copy_cancels_);
-  for (const uint32_t task : copy_cancels_) copies_.at(task)->cancel();
-  copy_cancels_.clear();
+void Serving::begin_copy(CopyStart& start) {
+  const auto run = std::make_shared<CopyRun>(reactor_, weak_from_this(), start.task);
+  copies_[start.task] = run;
+  to_control_(FindDisks{std::move(start.request), run});
 }
 
 void Serving::copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op) {
@@ -137,11 +129,11 @@ void Serving::copy_leaves(const CopyRun& copy) {
   guests_.erase(copy.id());
 }
 
-void Serving::copy_progress(uint32_t task, uint16_t segments, uint64_t bytes) {
+void Serving::copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes) {
   device_.on_copy_progress(task, segments, bytes);
 }
 
-void Serving::copy_ended(uint32_t task, const scsi::Result& result) {
+void Serving::copy_ended(task::TaskId task, const scsi::Result& result) {
   copies_.erase(task);
   apply([&](Device& device, TimePoint now) { device.on_copy_ended(task, result, now); });
 }
@@ -178,11 +170,11 @@ void Serving::poll_or_sleep(bool worked, bool more) {
 void Serving::settle() {
   if (!device_.broken_reason().empty() && !told_broken_) {
     told_broken_ = true;
-    hooks_.broken(device_.broken_reason());
+    to_control_(RingBroken{device_.broken_reason()});
   }
   if (told_broken_ && !told_unused_ && device_.ring_unused()) {
     told_unused_ = true;
-    hooks_.ring_unused();
+    to_control_(RingUnused{});
   }
   if (!device_.idle()) return;
   if (!drained_ || (device_.has_entries() && !told_broken_)) return;

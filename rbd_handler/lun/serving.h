@@ -13,6 +13,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "rbd_handler/device/device.h"
@@ -26,25 +28,23 @@ namespace tcmurbd::reactor {
 
 class Serving : public std::enable_shared_from_this<Serving> {
  public:
-  struct Hooks {
-    // Fetch what configfs says now, on a thread that may block, then call on_target_facts on the
-    // reactor.
-    std::function<void()> fetch_target_facts;
-    // A job of the exclusive lock to start, on a thread that may block; its outcome comes with
-    // apply().
-    std::function<void(lock::Job)> lock_job;
-    // A peer's request is answered.
-    std::function<void(lock::PeerReply)> peer_reply;
-    // An EXTENDED COPY to find the disks for; CopyRun::begin() is to be called some time later.
-    std::function<void(scsi::CopyRequest, std::shared_ptr<CopyRun>)> copy;
-    // What an operator wants to know.
-    std::function<void(const Report&)> report;
-    // The ring can't be followed any more: the device is to be blocked now. Once per broken ring.
-    std::function<void(const std::string& reason)> broken;
-    // Nothing will write to its data area any more: it can be reset now, then restart(). Once per
-    // broken ring, after `broken`.
-    std::function<void()> ring_unused;
+  // An EXTENDED COPY to find the disks for; CopyRun::begin() is to be called some time later.
+  struct FindDisks {
+    scsi::CopyRequest request;
+    std::shared_ptr<CopyRun> run;
   };
+  // The ring can't be followed any more: the device is to be blocked now. Once per broken ring.
+  struct RingBroken {
+    std::string reason;
+  };
+  // Nothing will write to its data area any more: it can be reset now, then restart(). Once per
+  // broken ring, after RingBroken.
+  struct RingUnused {};
+  // What the control thread is asked for: these, and the device's effects that need it.
+  using Request = std::variant<FetchTargetFacts, StartLockJob, lock::PeerReply, Report, FindDisks,
+                               RingBroken, RingUnused>;
+  // Only posts.
+  using ToControl = std::function<void(Request)>;
 
   // What it works on; all must outlive it, and `image` all ops that it was given.
   struct Parts {
@@ -57,7 +57,7 @@ class Serving : public std::enable_shared_from_this<Serving> {
   };
   // `poll`: how long to look for more work before sleeping.
   Serving(boost::asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
-          const DeviceSettings& settings, std::chrono::microseconds poll, Hooks hooks);
+          const DeviceSettings& settings, std::chrono::microseconds poll, ToControl to_control);
 
   ~Serving();
 
@@ -82,8 +82,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // Nothing of a copy begins here any more, and what is under way only holds its range.
   void copy_leaves(const CopyRun& copy);
   // How far a copy is that came to this LUN, and its end.
-  void copy_progress(uint32_t task, uint16_t segments, uint64_t bytes);
-  void copy_ended(uint32_t task, const scsi::Result& result);
+  void copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes);
+  void copy_ended(task::TaskId task, const scsi::Result& result);
 
   const Device& device() const { return device_; }
 
@@ -94,8 +94,9 @@ class Serving : public std::enable_shared_from_this<Serving> {
   void run() { run_at(look()); }
   void run_at(TimePoint now);
   TimePoint look();
+  // Does what the device leaves behind for others, or has it done.
   void hand_out();
-  void hand_out_copies();
+  void begin_copy(CopyStart& start);
   void poll_or_sleep(bool worked, bool more);
   void settle();
 
@@ -109,21 +110,16 @@ class Serving : public std::enable_shared_from_this<Serving> {
   boost::asio::steady_timer timer_;
   bool timer_armed_ = false;
   const std::chrono::microseconds poll_;
-  const Hooks hooks_;
+  const ToControl to_control_;
   Device device_;
   TimePoint looked_{};  // The last time that the heartbeat was asked.
   TimePoint poll_until_{};
   bool run_posted_ = false;
   bool told_broken_ = false;
   bool told_unused_ = false;
-  std::map<uint32_t, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
+  std::map<task::TaskId, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
   std::map<uint64_t, std::shared_ptr<CopyRun>> guests_;  // That read or write here, by their id.
-  std::vector<uint16_t> freed_;                          // Scratch, like those below.
-  std::vector<lock::PeerReply> replies_;
-  std::vector<Report> reports_;
-  std::vector<CopyStart> copy_starts_;
-  std::vector<uint32_t> copy_cancels_;
-  std::vector<CopyOpDone> copy_ops_done_;
+  std::vector<Effect> effects_;                          // Scratch.
   std::function<void()> drained_;
 };
 

@@ -22,7 +22,8 @@ struct EntryPlace {
 // unsupported kind: bidirectional, or with protection information in separate iovecs. Then CDB and
 // iov are empty. The CDB must be in the entry after the iovecs; the data must be between
 // `data_offset` and the end of the map, and its total length must not exceed that area. Empty
-// iovecs are skipped. REQUIRES: place.length >= kCommandEntryBytesMin.
+// iovecs are skipped.
+// REQUIRES: place.length >= kCommandEntryBytesMin.
 bool decode_command(const SharedMemory& memory, EntryPlace place, uint64_t data_offset,
                     CommandEntry& command);
 

@@ -80,7 +80,8 @@ class Ring {
   Next next(CommandEntry& command, TmrEntry& tmr);
 
   // Writes a completion into the oldest free slot. The kernel sees it after publish(), or never if
-  // the ring breaks before. REQUIRES: a command that next() returned and that is not completed yet;
+  // the ring breaks before.
+  // REQUIRES: a command that next() returned and that is not completed yet;
   // sense and keep_buffer as above.
   void complete(const Response& response);
 

@@ -94,7 +94,8 @@ Plan plan(const Command& command, const DiskFacts& disk, const TargetFacts& targ
           const Request& request, std::vector<uint8_t>& data_in);
 
 // The Data-In of a GET LBA STATUS whose kBlockStatus over `range` succeeded with the result
-// `mapped`. REQUIRES: data_in is empty.
+// `mapped`.
+// REQUIRES: data_in is empty.
 void lba_status(const Command& command, const DiskFacts& disk, const Request& request,
                 const ByteRange& range, std::span<const ByteRange> mapped,
                 std::vector<uint8_t>& data_in);

@@ -31,7 +31,7 @@ uint32_t RangeOrder::conflicts(const Waiter& waiter, const Claim& gone) const {
   return count;
 }
 
-bool RangeOrder::enter(uint32_t owner, std::span<const ByteRange> ranges, Access access) {
+bool RangeOrder::enter(TaskId owner, std::span<const ByteRange> ranges, Access access) {
   CHECK((access == Access::kFlush) == ranges.empty());
   const uint64_t sequence = next_sequence_++;
   uint32_t blockers = 0;
@@ -44,7 +44,7 @@ bool RangeOrder::enter(uint32_t owner, std::span<const ByteRange> ranges, Access
   return blockers == 0;
 }
 
-void RangeOrder::leave(uint32_t owner, std::vector<uint32_t>& ready) {
+void RangeOrder::leave(TaskId owner, std::vector<TaskId>& ready) {
   leaving_.clear();
   for (size_t i = 0; i < claims_.size();) {
     if (claims_[i].owner == owner) {
@@ -68,7 +68,7 @@ void RangeOrder::leave(uint32_t owner, std::vector<uint32_t>& ready) {
   collect_ready(ready);
 }
 
-void RangeOrder::hold(uint32_t owner, std::vector<uint32_t>& ready) {
+void RangeOrder::hold(TaskId owner, std::vector<TaskId>& ready) {
   for (Claim& claim : claims_) {
     if (claim.owner != owner) continue;
     CHECK(claim.writes() && !claim.held);
@@ -83,7 +83,7 @@ void RangeOrder::hold(uint32_t owner, std::vector<uint32_t>& ready) {
   collect_ready(ready);
 }
 
-void RangeOrder::collect_ready(std::vector<uint32_t>& ready) {
+void RangeOrder::collect_ready(std::vector<TaskId>& ready) {
   const size_t before = ready.size();
   for (const Waiter& waiter : waiting_) {
     if (waiter.blockers == 0) ready.push_back(waiter.owner);

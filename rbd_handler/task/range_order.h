@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/units.h"
+#include "rbd_handler/task/task_id.h"
 
 namespace tcmurbd::task {
 
@@ -34,17 +35,17 @@ class RangeOrder {
   // `owner` identifies the claim: one claim per owner, with any number of ranges, which do not
   // conflict with each other. True: it may run now; a flush that may run now leaves no claim.
   // REQUIRES: owner has no claim; ranges is empty for kFlush.
-  bool enter(uint32_t owner, std::span<const ByteRange> ranges, Access access);
+  bool enter(TaskId owner, std::span<const ByteRange> ranges, Access access);
 
-  // Removes the claim, and appends to `ready` the owners that may run now, oldest first. REQUIRES:
-  // owner has a claim.
-  void leave(uint32_t owner, std::vector<uint32_t>& ready);
+  // Removes the claim, and appends to `ready` the owners that may run now, oldest first.
+  // REQUIRES: owner has a claim.
+  void leave(TaskId owner, std::vector<TaskId>& ready);
 
   // Marks the claim of a running change as held: it was answered before its end. Overlapping ops
   // still wait for it, but flushes do not: a write that was not acknowledged need not be durable.
-  // Appends the flushes that may run now to `ready`. REQUIRES: owner has a kWrite claim, and is not
-  // waiting.
-  void hold(uint32_t owner, std::vector<uint32_t>& ready);
+  // Appends the flushes that may run now to `ready`.
+  // REQUIRES: owner has a kWrite claim, and is not waiting.
+  void hold(TaskId owner, std::vector<TaskId>& ready);
 
   bool empty() const { return claims_.empty() && waiting_.empty(); }
   size_t waiting() const { return waiting_.size(); }
@@ -53,7 +54,7 @@ class RangeOrder {
   struct Claim {
     ByteRange range;
     uint64_t sequence;
-    uint32_t owner;
+    TaskId owner;
     Access access;
     bool held;
 
@@ -61,13 +62,13 @@ class RangeOrder {
   };
   struct Waiter {
     uint64_t sequence;
-    uint32_t owner;
+    TaskId owner;
     uint32_t blockers;  // Earlier conflicting claims, counted per pair of ranges.
     Access access;
   };
   uint32_t blockers_of(uint64_t sequence, const ByteRange& range, Access access) const;
   uint32_t conflicts(const Waiter& waiter, const Claim& gone) const;
-  void collect_ready(std::vector<uint32_t>& ready);
+  void collect_ready(std::vector<TaskId>& ready);
 
   uint64_t next_sequence_ = 1;
   std::vector<Claim> claims_;    // One per range, any order.

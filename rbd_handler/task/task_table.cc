@@ -1,39 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/task/task_table.h"
 
+#include <utility>
+
 #include "common/check.h"
 
 namespace tcmurbd::task {
 
-uint32_t TaskTable::acquire() {
-  if (free_.empty()) {
-    tasks_.emplace_back();
-    free_.push_back(static_cast<uint32_t>(tasks_.size() - 1));
-  }
-  const uint32_t index = free_.back();
-  free_.pop_back();
-  Task& task = tasks_[index];
-  CHECK(task.state == TaskState::kFree);
-  task.state = TaskState::kParsed;
-  return index;
+TaskCount& TaskCount::operator+=(const TaskCount& other) {
+  tasks += other.tasks;
+  changes += other.changes;
+  ops += other.ops;
+  return *this;
 }
 
-bool TaskTable::admit(uint32_t index) {
-  uint32_t& place = by_id_[tasks_[index].entry.cmd_id];
-  if (place != kNone) return false;
-  place = index;
+TaskCount& TaskCount::operator-=(const TaskCount& other) {
+  CHECK(tasks >= other.tasks && changes >= other.changes && ops >= other.ops);
+  tasks -= other.tasks;
+  changes -= other.changes;
+  ops -= other.ops;
+  return *this;
+}
+
+TaskId TaskTable::acquire() {
+  if (free_.empty()) {
+    const Task& fresh = tasks_.emplace_back();
+    counts_[std::to_underlying(fresh.state_)] += fresh.counted_;
+    free_.push_back(TaskId{static_cast<uint32_t>(tasks_.size() - 1)});
+  }
+  const TaskId id = free_.back();
+  free_.pop_back();
+  move(id, TaskState::kParsed);
+  return id;
+}
+
+bool TaskTable::admit(TaskId id) {
+  TaskId& place = by_cmd_id_[(*this)[id].entry.cmd_id];
+  if (place != kNoTask) return false;
+  place = id;
   return true;
 }
 
-void TaskTable::forget_id(uint32_t index) {
-  uint32_t& place = by_id_[tasks_[index].entry.cmd_id];
-  CHECK(place == index);
-  place = kNone;
+void TaskTable::forget_id(TaskId id) {
+  TaskId& place = by_cmd_id_[(*this)[id].entry.cmd_id];
+  CHECK(place == id);
+  place = kNoTask;
 }
 
-void TaskTable::release(uint32_t index) {
-  Task& task = tasks_[index];
-  CHECK(task.state != TaskState::kFree && task.ops_pending == 0);
+void TaskTable::release(TaskId id) {
+  Task& task = (*this)[id];
+  CHECK(task.ops_pending == 0);
   task.plan.ops.clear();
   task.result = {};
   task.error = 0;
@@ -44,18 +60,34 @@ void TaskTable::release(uint32_t index) {
   task.copy_memory.reset();
   task.copy_by = {};
   task.copied_bytes = 0;
-  task.state = TaskState::kFree;
-  free_.push_back(index);
+  move(id, TaskState::kFree);
+  free_.push_back(id);
 }
 
-Task& TaskTable::operator[](uint32_t index) {
-  CHECK(index < tasks_.size());
-  return tasks_[index];
+void TaskTable::move(TaskId id, TaskState to) {
+  Task& task = (*this)[id];
+  CHECK(may_move(task.state_, to));
+  counts_[std::to_underlying(task.state_)] -= task.counted_;
+  task.state_ = to;
+  task.counted_ = {
+      .tasks = 1, .changes = task.changes(), .ops = static_cast<uint32_t>(task.plan.ops.size())};
+  counts_[std::to_underlying(to)] += task.counted_;
 }
 
-std::optional<uint32_t> TaskTable::find(uint16_t cmd_id) const {
-  const uint32_t index = by_id_[cmd_id];
-  return index == kNone ? std::nullopt : std::optional(index);
+uint32_t TaskTable::ops_claimed() const {
+  return count(TaskState::kAwaitingRange).ops + count(TaskState::kInImage).ops +
+         count(TaskState::kDetached).ops;
+}
+
+Task& TaskTable::operator[](TaskId id) {
+  const auto slot = std::to_underlying(id);
+  CHECK(slot < tasks_.size());
+  return tasks_[slot];
+}
+
+std::optional<TaskId> TaskTable::find(uint16_t cmd_id) const {
+  const TaskId id = by_cmd_id_[cmd_id];
+  return id == kNoTask ? std::nullopt : std::optional(id);
 }
 
 }  // namespace tcmurbd::task

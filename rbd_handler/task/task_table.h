@@ -6,19 +6,39 @@
 // Reactor thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "rbd_handler/image.h"
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/plan.h"
 #include "rbd_handler/task/ladder.h"
+#include "rbd_handler/task/task_id.h"
+#include "rbd_handler/task/task_moves.h"
 
 namespace tcmurbd::task {
 
+// How many tasks, and of them those that change the image; and how many image ops they have.
+struct TaskCount {
+  uint32_t tasks = 0;
+  uint32_t changes = 0;
+  uint32_t ops = 0;
+
+  uint32_t reads() const { return tasks - changes; }  // And flushes.
+  TaskCount& operator+=(const TaskCount& other);
+  TaskCount& operator-=(const TaskCount& other);
+};
+
 struct Task {
+  TaskState state() const { return state_; }
+  // Whether its ops change the image.
+  bool changes() const { return !plan.ops.empty() && changes_image(plan.ops.front().kind); }
+
   ring::CommandEntry entry;
   scsi::Command command{};
   scsi::ImageOps plan;
@@ -42,47 +62,61 @@ struct Task {
   iovec own_iov{};
   std::vector<ByteRange> mapped{};  // The result of its kBlockStatus.
   // The copy to which this read or write belongs: the kernel does not know it, and its end is
-  // reported by Device::take_copy_ops_done(). 0: a command.
+  // reported by a CopyOpDone. 0: a command.
   uint64_t copy = 0;
   uint32_t copy_token = 0;
   std::shared_ptr<void> copy_memory;  // The memory that entry.iov points to then.
   // For a command in kCopying: when it must be answered, and how much it has written.
   TimePoint copy_by{};
   uint64_t copied_bytes = 0;
-  TaskState state = TaskState::kFree;
+
+ private:
+  friend class TaskTable;
+  TaskState state_ = TaskState::kFree;
+  TaskCount counted_{.tasks = 1};  // What it counts for in its state.
 };
 
 class TaskTable {
  public:
   // A slot for the next ring entry; not admitted yet.
-  uint32_t acquire();
+  TaskId acquire();
   // Registers the slot under its entry's cmd_id. False: the id is in use, which the kernel must not
   // do.
-  bool admit(uint32_t index);
+  bool admit(TaskId id);
   // The command was completed on the ring: the kernel may reuse its id.
-  void forget_id(uint32_t index);
+  void forget_id(TaskId id);
   // REQUIRES: its id is forgotten, or it was never admitted.
-  void release(uint32_t index);
+  void release(TaskId id);
 
-  Task& operator[](uint32_t index);
-  std::optional<uint32_t> find(uint16_t cmd_id) const;
-  // Calls fn(index) for each slot in use, in no particular order. fn may change tasks and release
-  // its own one, but must not acquire one.
+  // The only way to change a task's state; all counts follow. Its plan is constant from the move
+  // out of kParsed on.
+  // REQUIRES: may_move().
+  void move(TaskId id, TaskState to);
+
+  // Tasks in `state`.
+  const TaskCount& count(TaskState state) const { return counts_[std::to_underlying(state)]; }
+  // Ops of tasks that have a claim on ranges of the image, except those that were given up.
+  uint32_t ops_claimed() const;
+
+  Task& operator[](TaskId id);
+  std::optional<TaskId> find(uint16_t cmd_id) const;
+  // Calls fn(id) for each slot in use, in no particular order. fn may change tasks and release its
+  // own one, but must not acquire one.
   template <typename Fn>
   void for_each(Fn fn) {
-    for (uint32_t index = 0; index < tasks_.size(); ++index) {
-      if (tasks_[index].state != TaskState::kFree) fn(index);
+    for (uint32_t slot = 0; slot < tasks_.size(); ++slot) {
+      if (tasks_[slot].state() != TaskState::kFree) fn(TaskId{slot});
     }
   }
   // Slots in use.
   size_t size() const { return tasks_.size() - free_.size(); }
 
  private:
-  static constexpr uint32_t kNone = UINT32_MAX;
   std::deque<Task> tasks_;  // A deque, since librbd keeps pointers into a task's iovec array while
                             // the table grows.
-  std::vector<uint32_t> free_;
-  std::vector<uint32_t> by_id_ = std::vector<uint32_t>(65536, kNone);
+  std::array<TaskCount, kTaskStates> counts_;
+  std::vector<TaskId> free_;
+  std::vector<TaskId> by_cmd_id_ = std::vector<TaskId>(65536, kNoTask);
 };
 
 }  // namespace tcmurbd::task

@@ -27,7 +27,8 @@ class Throttle {
 
   // Whether an op may start now.
   bool admits(bool changes, TimePoint now);
-  // The op starts. REQUIRES: admits() returned true at this time.
+  // The op starts.
+  // REQUIRES: admits() returned true at this time.
   void take(bool changes, uint64_t bytes);
 
  private:

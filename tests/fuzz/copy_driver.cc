@@ -45,22 +45,16 @@ void CopyDriver::start(const CopyStart& start, TimePoint now) {
 }
 
 void CopyDriver::run(TimePoint now) {
-  std::vector<CopyOpDone> done;
-  device_.take_copy_ops_done(done);
-  for (const CopyOpDone& op : done) {
+  for (const CopyOpDone& op : effects_.take<CopyOpDone>(device_)) {
     const auto found = ops_.find({op.copy, op.token});
     CHECK(found != ops_.end());
     ops_.erase(found);
     for (auto& [task, own] : own_)
       if (own.id == op.copy) own.job->on_done(op.token, op.result);
   }
-  std::vector<CopyStart> starts;
-  device_.take_copy_starts(starts);
-  for (const CopyStart& fresh : starts) start(fresh, now);
-  std::vector<uint32_t> cancels;
-  device_.take_copy_cancels(cancels);
-  for (const uint32_t task : cancels) {
-    CHECK(own_.contains(task));
+  for (const CopyStart& fresh : effects_.take<CopyStart>(device_)) start(fresh, now);
+  for (const auto& [task] : effects_.take<CopyCancel>(device_)) {
+    if (!own_.contains(task)) continue;  // Ended at its start, a moment ago.
     own_[task].cancelled = true;
     device_.on_copy_cancelled(own_[task].id, now);
   }

@@ -12,12 +12,13 @@
 #include "rbd_handler/copy/copy_job.h"
 #include "rbd_handler/device/device.h"
 #include "tests/fuzz/input.h"
+#include "tests/support/taken_effects.h"
 
 namespace tcmurbd::fuzz {
 
 class CopyDriver {
  public:
-  explicit CopyDriver(Device& device) : device_(device) {}
+  CopyDriver(Device& device, testing::TakenEffects& effects) : device_(device), effects_(effects) {}
 
   // An op of another LUN's copy, or such a copy is given up.
   void begin_op(Input& input, uint64_t blocks, TimePoint now);
@@ -41,8 +42,9 @@ class CopyDriver {
   size_t ops_of(uint64_t id) const;
 
   Device& device_;
+  testing::TakenEffects& effects_;
   std::multiset<std::pair<uint64_t, uint32_t>> ops_;  // Copy and token of ops in flight.
-  std::map<uint32_t, Own> own_;                       // By the task.
+  std::map<task::TaskId, Own> own_;                   // By the task.
   uint64_t last_id_ = kOthers;
   uint32_t last_token_ = 0;
 };

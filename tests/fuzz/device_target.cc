@@ -174,9 +174,7 @@ void device(Bytes bytes) {
   lun.emplace(ring::Ring::attach(kernel.map()).value(),
               DeviceSettings{.reads_need_lock = (kind & 0x10) != 0}, [&] {
                 if (lun->device().publish()) kernel.doorbell();
-                std::vector<uint16_t> kept;
-                lun->device().take_freed_buffers(kept);
-                for (const uint16_t id : kept) CHECK(kernel.free_kept_buf(id));
+                for (const auto& [id] : lun->freed()) CHECK(kernel.free_kept_buf(id));
               });
   Initiators initiators(kernel, *lun);
   while (!input.empty()) {

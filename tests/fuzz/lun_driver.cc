@@ -96,22 +96,23 @@ void LunDriver::end_job(bool good, bool lost) {
     case lock::Job::kNone:
       return;
     case lock::Job::kAcquire:
-      good ? device_.on_acquired(now_)
-           : device_.on_acquire_failed(
-                 lost ? lock::AcquireFailure::kLost : lock::AcquireFailure::kOther, now_);
+      device_.on_lock_event(good   ? lock::Outcome::kAcquired
+                            : lost ? lock::Outcome::kAcquireLost
+                                   : lock::Outcome::kAcquireFailed,
+                            now_);
       break;
     case lock::Job::kRelease:
-      device_.on_released(good, now_);
+      device_.on_lock_event(good ? lock::Outcome::kReleased : lock::Outcome::kReleaseFailed, now_);
       break;
     case lock::Job::kFence:
       instances_.back().fenced |= good;
-      device_.on_fenced(good, now_);
+      device_.on_lock_event(good ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed, now_);
       break;
     case lock::Job::kReopen:
       if (good)
         reopen();
       else
-        device_.on_reopen_failed(now_);
+        device_.on_lock_event(lock::Outcome::kReopenFailed, now_);
       break;
   }
   after_event();
@@ -140,22 +141,20 @@ void LunDriver::pass_time(Duration step) {
 }
 
 void LunDriver::after_event() {
-  if (device_.wants_target_facts()) {
+  if (effects_.take_fetch(device_)) {
     CHECK(!facts_wanted_);
     facts_wanted_ = true;
   }
   copies_.run(now_);
   kernel_();
-  if (const lock::Job job = device_.take_job(); job != lock::Job::kNone) {
+  if (const lock::Job job = effects_.take_job(device_); job != lock::Job::kNone) {
     CHECK(job_ == lock::Job::kNone || job_ == lock::Job::kRelease);  // That is superseded.
     job_ = job;
   }
-  device_.take_reports(reports_);
-  reports_.clear();
-  device_.take_peer_replies(replies_);
-  CHECK(replies_.size() <= peers_waiting_);
-  peers_waiting_ -= replies_.size();
-  replies_.clear();
+  effects_.take<Report>(device_);
+  const size_t replies = effects_.take<lock::PeerReply>(device_).size();
+  CHECK(replies <= peers_waiting_);
+  peers_waiting_ -= replies;
   for (const Instance& instance : instances_) CHECK(!instance.image.overlap_seen);
 }
 

@@ -12,6 +12,7 @@
 #include "tests/fuzz/copy_driver.h"
 #include "tests/fuzz/input.h"
 #include "tests/support/fake_image.h"
+#include "tests/support/taken_effects.h"
 
 namespace tcmurbd::fuzz {
 
@@ -24,6 +25,8 @@ class LunDriver {
   LunDriver(ring::Ring ring, const DeviceSettings& settings, std::function<void()> kernel);
 
   Device& device() { return device_; }
+  // Ids of kept buffers to free.
+  std::vector<FreeKeptBuffer> freed() { return effects_.take<FreeKeptBuffer>(device_); }
   TimePoint now() const { return now_; }
   const testing::FakeImage& image() const { return instances_.back().image; }
 
@@ -54,10 +57,9 @@ class LunDriver {
   bool facts_wanted_ = false;
   uint64_t last_request_ = 0;
   size_t peers_waiting_ = 0;
-  std::vector<Report> reports_;
-  std::vector<lock::PeerReply> replies_;
   Device device_;
-  CopyDriver copies_{device_};
+  testing::TakenEffects effects_;
+  CopyDriver copies_{device_, effects_};
 };
 
 }  // namespace tcmurbd::fuzz

@@ -174,8 +174,7 @@ void fuzz_device(EnemyMemory& memory, Input& input) {
   std::optional<LunDriver> lun;
   lun.emplace(std::move(*ring), DeviceSettings{.reads_need_lock = input.flag()}, [&] {
     check_tail(memory, lun->device().publish());
-    std::vector<uint16_t> kept;
-    lun->device().take_freed_buffers(kept);
+    lun->freed();
   });
   while (!input.empty()) {
     input.flag() ? memory.change(input) : lun->event(input);

@@ -23,6 +23,7 @@
 #include "tests/support/lun_sim_life.h"
 #include "tests/support/procedure_run.h"
 #include "tests/support/seen_model.h"
+#include "tests/support/taken_effects.h"
 
 namespace tcmurbd::testing {
 
@@ -197,11 +198,13 @@ class LunSim {
   TimePoint peer_gives_up_{};
   bool healing_ = false;
   uint64_t last_request_ = 0;
-  std::unique_ptr<Device> device_;             // None: it has crashed.
-  std::map<FakeInstance*, uint32_t> numbers_;  // Earlier instances that are not closed.
-  bool frozen_ = false;                        // The device gets no events.
-  TimePoint frozen_since_{};                   // In world time.
-  std::vector<OpDone> inbox_;                  // Ops that ended meanwhile.
+  std::unique_ptr<Device> device_;  // None: it has crashed.
+  TakenEffects effects_;
+  // Earlier instances that are not closed, by number: an order that a seed repeats.
+  std::map<uint32_t, FakeInstance*> numbers_;
+  bool frozen_ = false;        // The device gets no events.
+  TimePoint frozen_since_{};   // In world time.
+  std::vector<OpDone> inbox_;  // Ops that ended meanwhile.
   lock::Job job_ = lock::Job::kNone;
   TimePoint now_{std::chrono::hours(1)};
   Duration skew_{};

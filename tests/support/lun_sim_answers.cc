@@ -31,9 +31,7 @@ void LunSim::collect() {
 }
 
 void LunSim::collect_of_copies() {
-  std::vector<CopyOpDone> ended;
-  device_->take_copy_ops_done(ended);
-  for (const CopyOpDone& done : ended) {
+  for (const CopyOpDone& done : effects_.take<CopyOpDone>(*device_)) {
     const auto found = copies_.find(done.copy);
     ASSERT_NE(found, copies_.end()) << "told twice";
     const Pending& command = found->second;

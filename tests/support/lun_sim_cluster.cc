@@ -46,7 +46,7 @@ void LunSim::close_some_instance() {
   if (!device_ || frozen_ || numbers_.empty()) return;
   auto chosen = numbers_.begin();
   std::advance(chosen, below(static_cast<uint32_t>(numbers_.size())));
-  const auto [instance, number] = *chosen;
+  const auto [number, instance] = *chosen;
   if (instance->pending() != 0) return;
   numbers_.erase(chosen);
   instance->close();
@@ -88,20 +88,20 @@ bool LunSim::acquire(bool friendly) {
 void LunSim::release(bool friendly) {
   const bool works = friendly || !chance(20);
   if (works && cluster_.lock_owner == mine_) mine_->release();
-  device_->on_released(works, now_);
+  device_->on_lock_event(works ? lock::Outcome::kReleased : lock::Outcome::kReleaseFailed, now_);
 }
 
 void LunSim::fence(bool friendly) {
   const bool works = friendly || !chance(4);
   // An unconfirmed one may have been committed anyway.
   if (works || chance(3)) cluster_.blocklist(*mine_);
-  device_->on_fenced(works, now_);
+  device_->on_lock_event(works ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed, now_);
 }
 
 void LunSim::reopen(bool friendly) {
-  if (!friendly && chance(4)) return device_->on_reopen_failed(now_);
+  if (!friendly && chance(4)) return device_->on_lock_event(lock::Outcome::kReopenFailed, now_);
   EXPECT_TRUE(mine_->blocklisted()) << "opened anew beside an instance that was not fenced";
-  numbers_[mine_] = device_->instance();
+  numbers_[device_->instance()] = mine_;
   mine_ = &cluster_.open();  // With the newest map.
   device_->on_reopened(*mine_, now_);
 }

@@ -35,22 +35,18 @@ void LunSim::run_device() {
 void LunSim::take_effects() {
   take_job();
   if (device_->publish()) kernel_.doorbell();
-  std::vector<uint16_t> freed;
-  device_->take_freed_buffers(freed);
+  const auto freed = effects_.take<FreeKeptBuffer>(*device_);
   collect_of_copies();
-  for (const uint16_t id : freed) EXPECT_TRUE(kernel_.free_kept_buf(id)) << id;
-  std::vector<Report> reports;
-  device_->take_reports(reports);
-  std::vector<lock::PeerReply> replies;
-  device_->take_peer_replies(replies);
-  for (const lock::PeerReply& reply : replies) {
+  for (const auto& [id] : freed) EXPECT_TRUE(kernel_.free_kept_buf(id)) << id;
+  effects_.take<Report>(*device_);
+  for (const auto& reply : effects_.take<lock::PeerReply>(*device_)) {
     if (peer_asks_ && reply.request == *peer_asks_) hear_daemon(reply.answer);
   }
   collect();
 }
 
 void LunSim::take_job() {
-  const lock::Job job = device_->take_job();
+  const lock::Job job = effects_.take_job(*device_);
   if (job == lock::Job::kNone) return;
   // A hung release is superseded; it may succeed anyway.
   EXPECT_TRUE(job_ == lock::Job::kNone || job_ == lock::Job::kRelease) << "two jobs at a time";

@@ -158,7 +158,7 @@ void LunSim::reset_ring() {
 // Nor that of an instance that was fenced by the peer before an op was submitted to it, since that
 // op is newer than the peer's writes. The guards restore those entries.
 void LunSim::remove_entry() {
-  for (const auto& [instance, number] : numbers_) {
+  for (const auto& [number, instance] : numbers_) {
     if (instance->removed() || !instance->changes_pending()) continue;
     if (instance->changed_when_listed()) continue;
     ++counts_.removed_entries;
@@ -219,6 +219,7 @@ void LunSim::crash() {
   inbox_.clear();
   aborted_.clear();
   device_.reset();
+  effects_.clear();
 }
 
 // Like the daemon at its start: the device is blocked, open commands end, the predecessor is

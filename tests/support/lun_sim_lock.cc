@@ -189,12 +189,14 @@ void LunSim::peer_starts_taking() {
 
 // As the Backing tells it.
 void LunSim::taken(const ProcedureRun::Outcome& outcome) {
-  using enum lock::AcquireFailure;
-  if (outcome) return device_->on_acquired(now_);
+  using enum lock::Outcome;
+  if (outcome) return device_->on_lock_event(kAcquired, now_);
   const int error = outcome.error().error;
   if (error == ceph::kWasAway) tell_watch_lost();
-  const auto why = error == -ESHUTDOWN ? kLost : error == kNotPrimary ? kDemoted : kOther;
-  device_->on_acquire_failed(why, now_);
+  const auto why = error == -ESHUTDOWN    ? kAcquireLost
+                   : error == kNotPrimary ? kAcquireDemoted
+                                          : kAcquireFailed;
+  device_->on_lock_event(why, now_);
 }
 
 }  // namespace tcmurbd::testing

@@ -17,6 +17,7 @@
 
 #include "rbd_handler/reactor/inbox.h"
 #include "tests/support/fake_kernel.h"
+#include "tests/support/taken_effects.h"
 
 namespace tcmurbd {
 namespace {
@@ -136,11 +137,9 @@ class BackingTest : public ::testing::Test {
   void run() {
     while (device_->on_ring(now_)) {
     }
-    backing_->start(device_->take_job());
+    backing_->start(effects_.take_job(*device_));
     if (device_->publish()) kernel_.doorbell();
-    std::vector<uint16_t> freed;
-    device_->take_freed_buffers(freed);
-    for (const uint16_t id : freed) kernel_.free_kept_buf(id);
+    for (const auto& [id] : effects_.take<FreeKeptBuffer>(*device_)) kernel_.free_kept_buf(id);
   }
 
   void until(const std::function<bool()>& done) {
@@ -174,6 +173,7 @@ class BackingTest : public ::testing::Test {
   testing::FakeKernel kernel_;
   const std::shared_ptr<FakeMonitors> monitors_ = std::make_shared<FakeMonitors>();
   const std::shared_ptr<std::latch> closable_ = std::make_shared<std::latch>(1);
+  testing::TakenEffects effects_;
   FakeServed* newest_ = nullptr;
   size_t opened_ = 0;
   size_t threads_ = 0;

@@ -158,7 +158,7 @@ TEST_F(Control, AChannelWhoseObjectIsRemovedWatchesAgain) {
       "gone",
       [&](LockChannel::Request request) {
         ++requests;
-        owner->answer(request, LockChannel::Answer::kReleased);
+        owner->answer(request, lock::PeerAnswer::kReleased);
       },
       [&] { ++lost; });
   owner = owns.get();
@@ -181,7 +181,7 @@ TEST_F(Control, AChannelWhoseObjectIsRemovedWatchesAgain) {
 TEST_F(Control, AChannelSurvivesAHungOsd) {
   LockChannel* owner = nullptr;
   auto owns = channel("hung", [&](LockChannel::Request request) {
-    owner->answer(request, LockChannel::Answer::kHoldsDetached);
+    owner->answer(request, lock::PeerAnswer::kHoldsDetached);
   });
   owner = owns.get();
   owns->serve_as("1.2.3.4:0/5");

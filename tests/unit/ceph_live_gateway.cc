@@ -56,13 +56,13 @@ void Gateway::answer_requests(std::stop_token stop) {
     switch (manner_) {
       case Manner::kReleases:
         EXPECT_TRUE(target->image->release_lock().has_value());
-        channel->answer(request, LockChannel::Answer::kReleased);
+        channel->answer(request, lock::PeerAnswer::kReleased);
         break;
       case Manner::kHoldsDetached:
-        channel->answer(request, LockChannel::Answer::kHoldsDetached);
+        channel->answer(request, lock::PeerAnswer::kHoldsDetached);
         break;
       case Manner::kMustWait:
-        channel->answer(request, LockChannel::Answer::kMustWait);
+        channel->answer(request, lock::PeerAnswer::kWait);
         break;
       case Manner::kSilent:
         break;

@@ -9,6 +9,7 @@
 
 #include "rbd_handler/device/device.h"
 #include "tests/support/fake_kernel.h"
+#include "tests/support/taken_effects.h"
 
 namespace {
 
@@ -90,13 +91,15 @@ class Load {
     }
   }
   void take_lock() {
-    while (device_.take_job() == lock::Job::kAcquire) device_.on_acquired(now_);
+    while (effects_.take_job(device_) == lock::Job::kAcquire)
+      device_.on_lock_event(lock::Outcome::kAcquired, now_);
   }
 
   FakeKernel kernel_;
   NumbImage image_;
   TimePoint now_{std::chrono::hours(1)};
   Device device_;
+  testing::TakenEffects effects_;
 };
 
 TEST(DeviceAllocation, NoneInTheSteadyState) {

@@ -36,7 +36,7 @@ class Answers {
   // Sends a command, completes everything it needs, and returns its only answer.
   FakeResult ask(FakeCommand command) {
     const uint64_t tag = lun.send(std::move(command));
-    if (lun.device.wants_target_facts()) lun.device.on_target_facts(facts_, lun.now);
+    if (lun.effects.take_fetch(lun.device)) lun.device.on_target_facts(facts_, lun.now);
     lun.ring();
     lun.finish_all();
     auto result = lun.kernel.take_result(tag);

@@ -45,11 +45,7 @@ class DeviceCopy : public ::testing::Test, public DeviceFixture {
     device.on_copy_op(id, op, now);
     ring();
   }
-  std::vector<CopyOpDone> take() {
-    std::vector<CopyOpDone> done;
-    device.take_copy_ops_done(done);
-    return done;
-  }
+  std::vector<CopyOpDone> take() { return effects.take<CopyOpDone>(device); }
   std::vector<Done> ended() {
     std::vector<Done> out;
     for (const CopyOpDone& done : take())
@@ -110,7 +106,7 @@ TEST_F(DeviceCopy, TakesTheLockForItsFirstChange) {
   begin(written.op(OpKind::kWrite, 2, 512));
   EXPECT_EQ(take_job(), lock::Job::kAcquire);
   EXPECT_EQ(image.pending.size(), 1u);
-  device.on_acquired(now);
+  device.on_lock_event(lock::Outcome::kAcquired, now);
   ring();
   EXPECT_EQ(image.pending.size(), 2u);
   finish_all();
@@ -215,8 +211,7 @@ TEST(DeviceCopyReadOnly, WritesNothing) {
                 {.block_size = 512, .blocks = 8, .read_only = true});
   const Piece piece(512);
   device.on_copy_op(1, piece.op(OpKind::kWrite, 1, 0), {});
-  std::vector<CopyOpDone> done;
-  device.take_copy_ops_done(done);
+  const auto done = TakenEffects{}.take<CopyOpDone>(device);
   ASSERT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0].result, scsi::Result::check({0x07, 0x27, 0x00}));
 }

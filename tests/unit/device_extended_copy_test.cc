@@ -24,17 +24,13 @@ class DeviceExtendedCopy : public ::testing::Test, public DeviceFixture {
     return send({.cdb = Bytes{0x84, service_action, list_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0},
                  .data_in_bytes = 256});
   }
-  std::vector<CopyStart> starts() {
-    std::vector<CopyStart> starts;
-    device.take_copy_starts(starts);
-    return starts;
-  }
-  std::vector<uint32_t> cancels() {
-    std::vector<uint32_t> tasks;
-    device.take_copy_cancels(tasks);
+  std::vector<CopyStart> starts() { return effects.take<CopyStart>(device); }
+  std::vector<task::TaskId> cancels() {
+    std::vector<task::TaskId> tasks;
+    for (const CopyCancel& cancel : effects.take<CopyCancel>(device)) tasks.push_back(cancel.task);
     return tasks;
   }
-  void end(uint32_t task, const scsi::Result& result = scsi::Result::good()) {
+  void end(task::TaskId task, const scsi::Result& result = scsi::Result::good()) {
     device.on_copy_ended(task, result, now);
     ring();
   }
@@ -70,11 +66,11 @@ TEST_F(DeviceExtendedCopy, TellsWhatItsCopyCameTo) {
 
 TEST_F(DeviceExtendedCopy, AnAbortWaitsForItsCopyAndForNothingElse) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   kernel.abort(tag);
   run();
-  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
   EXPECT_TRUE(outstanding(tag)) << "a write of it may still begin";
   kernel.lun_reset();  // Again.
   run();
@@ -87,7 +83,7 @@ TEST_F(DeviceExtendedCopy, AnAbortWaitsForItsCopyAndForNothingElse) {
 
 TEST_F(DeviceExtendedCopy, AnEndThatComesFirstNeedsNoCancel) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   kernel.abort(tag);
   device.on_ring(now);
   end(task);
@@ -97,18 +93,18 @@ TEST_F(DeviceExtendedCopy, AnEndThatComesFirstNeedsNoCancel) {
 
 TEST_F(DeviceExtendedCopy, WaitsForItsTurnNoLongerThanACommand) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   wait(seconds(14));
   EXPECT_TRUE(cancels().empty());
   wait(seconds(2));
-  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
   end(task, scsi::Result::busy());
   expect(tag, {0x08});
 }
 
 TEST_F(DeviceExtendedCopy, MayTakeLongOnceItHasBegun) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   wait(seconds(100));
   EXPECT_TRUE(cancels().empty());
@@ -118,12 +114,12 @@ TEST_F(DeviceExtendedCopy, MayTakeLongOnceItHasBegun) {
 
 TEST_F(DeviceExtendedCopy, EndsBeforeTheKernelsPatienceDoes) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, seconds(24), now);
   wait(seconds(23));
   EXPECT_TRUE(cancels().empty());
   wait(seconds(2));
-  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
   end(task, scsi::Result::busy());
   // It would take as long again.
   expect(tag, {0x02, 0x0a, 0x00, 0x00});
@@ -145,11 +141,11 @@ TEST_F(DeviceExtendedCopy, ALeavingLunSaysBusyIfTheCopyMayBeRepeated) {
 // Its host may have given it up, and written where it still copies to.
 TEST_F(DeviceExtendedCopy, EndsWhenThisGatewayWasAwayAndBeginsAgainAfterAWhile) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   device.on_away(AwayCause::kReactorGap, seconds(40), now);
   ring();
-  EXPECT_EQ(cancels(), (std::vector<uint32_t>{task}));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
   end(task, scsi::Result::busy());
   expect(tag, {0x08});
   wait(milliseconds(4980));
@@ -162,7 +158,7 @@ TEST_F(DeviceExtendedCopy, EndsWhenThisGatewayWasAwayAndBeginsAgainAfterAWhile) 
 
 TEST_F(DeviceExtendedCopy, IsRememberedByItsListId) {
   send_copy(5);
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   device.on_copy_progress(task, 1, 512);
   Bytes status = data_of(ask(0, 5));
@@ -176,7 +172,7 @@ TEST_F(DeviceExtendedCopy, IsRememberedByItsListId) {
 
 TEST_F(DeviceExtendedCopy, IsForgottenIfItNeverBegan) {
   send_copy(5);
-  const uint32_t first = starts().at(0).task;
+  const task::TaskId first = starts().at(0).task;
   device.on_copy_begun(first, {}, now);
   end(first);
   send_copy(5);  // Takes the place of the first.
@@ -186,7 +182,7 @@ TEST_F(DeviceExtendedCopy, IsForgottenIfItNeverBegan) {
 
 TEST_F(DeviceExtendedCopy, ALunResetForgetsResults) {
   send_copy(5);
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   end(task);
   kernel.lun_reset();
@@ -196,7 +192,7 @@ TEST_F(DeviceExtendedCopy, ALunResetForgetsResults) {
 
 TEST_F(DeviceExtendedCopy, ALostInstanceIsNotItsEnd) {
   const uint64_t tag = send_copy();
-  const uint32_t task = starts().at(0).task;
+  const task::TaskId task = starts().at(0).task;
   device.on_copy_begun(task, {}, now);
   const uint64_t read_tag = read(0, 1);
   finish(0, -ESHUTDOWN);  // The instance is given up.

@@ -4,13 +4,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "rbd_handler/device/device.h"
 #include "tests/support/fake_image.h"
 #include "tests/support/fake_kernel.h"
+#include "tests/support/taken_effects.h"
 
 namespace tcmurbd::testing {
 
@@ -42,11 +45,10 @@ class DeviceFixture {
   void ring() {
     take_jobs();
     if (device.publish()) kernel.doorbell();
-    std::vector<uint16_t> ids;
-    device.take_freed_buffers(ids);
-    for (const uint16_t id : ids) EXPECT_TRUE(kernel.free_kept_buf(id)) << id;
-    device.take_reports(reports);
-    device.take_peer_replies(replies);
+    for (const auto& [id] : effects.take<FreeKeptBuffer>(device))
+      EXPECT_TRUE(kernel.free_kept_buf(id)) << id;
+    std::ranges::copy(effects.take<Report>(device), std::back_inserter(reports));
+    std::ranges::copy(effects.take<lock::PeerReply>(device), std::back_inserter(replies));
   }
   // Time advances in steps like those of a reactor.
   void wait(Duration duration) {
@@ -64,14 +66,15 @@ class DeviceFixture {
   // The lock's jobs succeed at once, unless the test runs them.
   void take_jobs() {
     for (;;) {
-      const lock::Job taken = device.take_job();
+      const lock::Job taken = effects.take_job(device);
       if (taken == lock::Job::kNone) return;
       if (!play_jobs || taken == lock::Job::kFence || taken == lock::Job::kReopen) {
         EXPECT_EQ(job, lock::Job::kNone) << "two jobs at a time";
         job = taken;
         return;
       }
-      taken == lock::Job::kAcquire ? device.on_acquired(now) : device.on_released(true, now);
+      device.on_lock_event(
+          taken == lock::Job::kAcquire ? lock::Outcome::kAcquired : lock::Outcome::kReleased, now);
     }
   }
   // The job that the test has to run.
@@ -122,6 +125,7 @@ class DeviceFixture {
   TimePoint now{std::chrono::hours(1)};
   bool play_jobs = true;  // Acquire and release succeed at once.
   lock::Job job = lock::Job::kNone;
+  TakenEffects effects;
   std::vector<Report> reports;
   std::vector<lock::PeerReply> replies;
   FakeKernel kernel;

@@ -17,6 +17,7 @@
 #include "rbd_handler/device/device.h"
 #include "tests/support/fake_cluster.h"
 #include "tests/support/fake_kernel.h"
+#include "tests/support/taken_effects.h"
 
 namespace tcmurbd::testing {
 namespace {
@@ -214,7 +215,8 @@ class Path {
     job_ = lock::Job::kNone;
     left_.fence_failures -= how != Kind::kFenced;
     if (how != Kind::kFenceFails) cluster_.blocklist(*mine_);
-    device_.on_fenced(how == Kind::kFenced, now_);
+    device_.on_lock_event(
+        how == Kind::kFenced ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed, now_);
   }
   void reopen() {
     job_ = lock::Job::kNone;
@@ -228,7 +230,7 @@ class Path {
     for (;;) {
       while (device_.on_ring(now_)) {
       }
-      const lock::Job job = device_.take_job();
+      const lock::Job job = effects_.take_job(device_);
       if (job == lock::Job::kNone) break;
       if (job == lock::Job::kFence || job == lock::Job::kReopen) {
         EXPECT_EQ(job_, lock::Job::kNone) << "two jobs at a time";
@@ -236,13 +238,13 @@ class Path {
       } else if (job == lock::Job::kRelease) {
         EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
         cluster_.lock_owner = nullptr;
-        device_.on_released(true, now_);
+        device_.on_lock_event(lock::Outcome::kReleased, now_);
       } else if (mine_->blocklisted()) {
-        device_.on_acquire_failed(lock::AcquireFailure::kLost, now_);
+        device_.on_lock_event(lock::Outcome::kAcquireLost, now_);
       } else {
         cluster_.lock_owner = mine_;
         mine_->take_newest_map();
-        device_.on_acquired(now_);
+        device_.on_lock_event(lock::Outcome::kAcquired, now_);
       }
     }
     if (device_.publish()) kernel_.doorbell();
@@ -306,6 +308,7 @@ class Path {
   TimePoint now_{std::chrono::hours(1)};
   Device device_{ring::Ring::attach(kernel_.map()).value(), *mine_,
                  scsi::DiskFacts{.block_size = kBlockBytes, .blocks = 4}};
+  TakenEffects effects_;
   lock::Job job_ = lock::Job::kNone;
   uint64_t tags_[2] = {};  // 0: not sent yet.
   std::vector<FakeResult> results_[2];

@@ -85,14 +85,14 @@ TEST(Ladder, WithoutKeepBufAnAbandonedReadWritesIntoNobodysMemory) {
 TEST(Ladder, WhatWaitsIsDroppedInEveryState) {
   DeviceFixture lun(1u << 20, {.ring_bytes = 1024 * 1024 - 128, .blocks = 4096});
   const uint64_t facts = lun.send({.cdb = kInquiry, .data_in_bytes = 36});
-  ASSERT_TRUE(lun.device.wants_target_facts());
+  ASSERT_TRUE(lun.effects.take_fetch(lun.device));
   abort(lun, facts);
   EXPECT_EQ(how(lun, facts), FakeResult::How::kAborted);
   const uint64_t asked_later = lun.send({.cdb = kInquiry, .data_in_bytes = 36});
   lun.device.on_target_facts({}, lun.now);
   lun.ring();
   EXPECT_TRUE(lun.outstanding(asked_later)) << "the fetch was for the one that is gone";
-  EXPECT_TRUE(lun.device.wants_target_facts());
+  EXPECT_TRUE(lun.effects.take_fetch(lun.device));
   lun.device.on_target_facts({}, lun.now);
   lun.ring();
   EXPECT_EQ(lun.data_of(asked_later).size(), 36u);
@@ -120,7 +120,7 @@ TEST(Ladder, ACommandThatWaitsForTheLockIsDropped) {
   EXPECT_EQ(lun.take_job(), lock::Job::kAcquire);
   abort(lun, write);
   EXPECT_EQ(how(lun, write), FakeResult::How::kAborted);
-  lun.device.on_acquired(lun.now);
+  lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.ring();
   EXPECT_TRUE(lun.image.pending.empty());
   EXPECT_TRUE(lun.device.idle());
@@ -216,7 +216,7 @@ TEST(Ladder, AHangingDetachedWriteIsFencedAndANewInstanceServes) {
   ASSERT_EQ(lun.take_job(), lock::Job::kFence);
   const uint64_t late = lun.read(99, 1);
   EXPECT_EQ(lun.image.pending.size(), 3u) << "nothing new goes to an instance that is being fenced";
-  lun.device.on_fenced(true, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
   ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
   lun.expect(live, kBusy);
@@ -248,7 +248,7 @@ TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilItsInstanceIsClosed) {
   lun.expect(write, kBusy);
   ASSERT_EQ(lun.take_job(), lock::Job::kFence) << "it may still be applied";
   const uint64_t newer = lun.write(0, Bytes(512, 2));
-  lun.device.on_fenced(false, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kFenceFailed, lun.now);
   lun.ring();
   EXPECT_EQ(lun.device.lock_state(), lock::State::kStuck);
   EXPECT_TRUE(lun.image.pending.empty()) << "served over the range of a write that may still land";
@@ -257,7 +257,7 @@ TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilItsInstanceIsClosed) {
   lun.expect(elsewhere, kGood);
   lun.wait(milliseconds(5100));
   ASSERT_EQ(lun.take_job(), lock::Job::kFence) << "not tried again";
-  lun.device.on_fenced(true, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
   ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
   lun.device.on_reopened(fresh, lun.now);
@@ -289,7 +289,7 @@ TEST(Ladder, ASecondUnknownOutcomeHoldsTheRangeAsWell) {
     lun.ring();
     lun.expect(write, kBusy);
     ASSERT_EQ(lun.take_job(), lock::Job::kFence);
-    lun.device.on_fenced(true, lun.now);
+    lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
     lun.ring();
     ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
     lun.device.on_reopened(fresh, lun.now);
@@ -319,7 +319,7 @@ TEST(Ladder, AnOpOfAnInstanceThatIsGivenUpDoesNotBeginItsNextPart) {
   lun.expect(timed_out, kBusy);
   ASSERT_EQ(lun.take_job(), lock::Job::kFence);
   EXPECT_EQ(lun.image.given_up, std::vector<OpToken>{}) << "the fence may fail";
-  lun.device.on_fenced(true, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
   lun.expect(running, kBusy);
   EXPECT_EQ(lun.image.given_up, std::vector<OpToken>{token});
@@ -335,7 +335,7 @@ TEST(Ladder, ARefusedOpOpensAnewWithoutAFenceOfItsOwn) {
   lun.expect(read, kBusy);
   ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
   EXPECT_EQ(lun.device.counters().lock_lost, 1u);
-  lun.device.on_reopen_failed(lun.now);
+  lun.device.on_lock_event(lock::Outcome::kReopenFailed, lun.now);
   lun.expect(lun.read(0, 1), kBusy);
   lun.wait(milliseconds(5100));
   ASSERT_EQ(lun.take_job(), lock::Job::kReopen) << "not tried again";
@@ -360,16 +360,16 @@ TEST(Ladder, ALunResetGivesTheLockUp) {
   lun.play_jobs = false;
   const uint64_t first = lun.write(0, Bytes(512, 1));
   ASSERT_EQ(lun.take_job(), lock::Job::kAcquire);
-  lun.device.on_acquired(lun.now);
+  lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.finish(0);
   lun.expect(first, kGood);
   lun.kernel.lun_reset();
   lun.run();
   ASSERT_EQ(lun.take_job(), lock::Job::kRelease) << "nothing is under way";
-  lun.device.on_released(true, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kReleased, lun.now);
   const uint64_t hangs = lun.write(0, Bytes(512, 2));
   ASSERT_EQ(lun.take_job(), lock::Job::kAcquire);
-  lun.device.on_acquired(lun.now);
+  lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.ring();
   lun.kernel.lun_reset();
   lun.run();
@@ -377,7 +377,7 @@ TEST(Ladder, ALunResetGivesTheLockUp) {
   EXPECT_EQ(lun.take_job(), lock::Job::kNone);
   lun.finish(0);  // In time.
   EXPECT_EQ(lun.take_job(), lock::Job::kRelease);
-  lun.device.on_released(true, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kReleased, lun.now);
   lun.ring();
   EXPECT_EQ(lun.device.lock_state(), lock::State::kUnowned);
 }

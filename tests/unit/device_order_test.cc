@@ -19,7 +19,7 @@ const Bytes kSynchronizeCache{0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
 void acquired(DeviceFixture& lun) {
   ASSERT_EQ(lun.take_job(), Job::kAcquire);
-  lun.device.on_acquired(lun.now);
+  lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.ring();
 }
 
@@ -37,7 +37,7 @@ TEST(Order, AReadDoesNotPassAWriteThatIsPulledBackAtTheGate) {
   lun.finish(0);
   lun.expect(first, kGood);
   ASSERT_EQ(lun.take_job(), Job::kRelease);
-  lun.device.on_released(true, lun.now);  // It opens for reads.
+  lun.device.on_lock_event(lock::Outcome::kReleased, lun.now);  // It opens for reads.
   lun.ring();
   EXPECT_TRUE(lun.image.pending.empty());
   EXPECT_TRUE(lun.outstanding(flush));
@@ -130,7 +130,7 @@ TEST(Order, AFailedReleaseIsFencedBeforeAnythingElseBegins) {
   lun.device.on_peer_asks(1, lun.now);
   lun.ring();
   ASSERT_EQ(lun.take_job(), Job::kRelease);
-  lun.device.on_released(false, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kReleaseFailed, lun.now);
   lun.ring();
   EXPECT_EQ(lun.device.lock_state(), lock::State::kFencing);
   EXPECT_EQ(lun.take_job(), Job::kFence);

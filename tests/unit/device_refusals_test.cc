@@ -10,7 +10,6 @@
 namespace tcmurbd::testing {
 namespace {
 
-using lock::AcquireFailure;
 using lock::Job;
 using std::chrono::seconds;
 
@@ -84,7 +83,7 @@ TEST(Reset, WhatIsParkedForTheLockNeverBegins) {
   ASSERT_EQ(lun.take_job(), Job::kAcquire);
   lun.kernel.reset_ring();
   lun.run();
-  lun.device.on_acquired(lun.now);
+  lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.ring();
   restart(lun);
   EXPECT_TRUE(lun.image.pending.empty());
@@ -121,8 +120,7 @@ TEST(Reset, APieceOfACopyMayComeMeanwhile) {
                         lun.now);
   restart(lun);
   lun.finish_all();
-  std::vector<CopyOpDone> done;
-  lun.device.take_copy_ops_done(done);
+  const auto done = lun.effects.take<CopyOpDone>(lun.device);
   ASSERT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0].result, scsi::Result::good());
   EXPECT_TRUE(lun.device.idle());
@@ -185,7 +183,7 @@ TEST(Demoted, ItIsFoundOutWhenTheLockIsTakenToo) {
   lun.play_jobs = false;
   const uint64_t write = lun.write(0, Bytes(512, 1));
   ASSERT_EQ(lun.take_job(), Job::kAcquire);
-  lun.device.on_acquire_failed(AcquireFailure::kDemoted, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kAcquireDemoted, lun.now);
   lun.ring();
   lun.expect(write, kWriteProtected);
 }

@@ -10,7 +10,6 @@
 namespace tcmurbd::testing {
 namespace {
 
-using lock::AcquireFailure;
 using lock::Job;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -32,7 +31,7 @@ struct StaleTest : ::testing::Test {
   }
   void acquired() {
     ASSERT_EQ(lun.take_job(), Job::kAcquire);
-    lun.device.on_acquired(lun.now);
+    lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
     lun.ring();
   }
 
@@ -50,7 +49,7 @@ TEST(Stale, AWriteIsAnsweredBeforeTheKernelAnswersIt) {
     // The gate does not let commands wait that long; without that rule, only the deadline applies.
     lun.wait(seconds(limit) - lun.device.away_limit() - milliseconds(60));
     lun.expect(write, kBusy);
-    lun.device.on_acquired(lun.now);
+    lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
     lun.ring();
     EXPECT_TRUE(lun.image.pending.empty()) << limit;
   }
@@ -110,7 +109,7 @@ TEST_F(StaleTest, TheClusterIsAskedForTheLockAgain) {
   ASSERT_EQ(lun.take_job(), Job::kAcquire);
   EXPECT_EQ(lun.device.lock_state(), lock::State::kAcquiring);
   lun.wait(milliseconds(4980));
-  lun.device.on_acquired(lun.now);
+  lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.ring();
   lun.wait(milliseconds(20));
   const uint64_t write = lun.write(0, Bytes(512, 1));
@@ -191,7 +190,7 @@ TEST_F(StaleTest, OfOnesOwnFenceWhatWaitsGoesOn) {
   lun.expect(hangs, kBusy);
   ASSERT_EQ(lun.take_job(), Job::kFence);
   const uint64_t waits = lun.write(8, Bytes(512, 2));
-  lun.device.on_fenced(true, lun.now);
+  lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
   ASSERT_EQ(lun.take_job(), Job::kReopen);
   lun.wait(milliseconds(1500));
@@ -211,8 +210,7 @@ TEST_F(StaleTest, PiecesOfCopiesAreHeldToTheSame) {
       .token = 1, .disk = 0, .kind = OpKind::kWrite, .range = {0, 512}, .data = data, .memory = {}};
   away();
   lun.device.on_copy_op(7, op, lun.now);
-  std::vector<CopyOpDone> done;
-  lun.device.take_copy_ops_done(done);
+  const auto done = lun.effects.take<CopyOpDone>(lun.device);
   ASSERT_EQ(done.size(), 1u);
   EXPECT_EQ(done[0].result.status, scsi::ScsiStatus::kBusy);
   EXPECT_TRUE(lun.image.pending.empty());

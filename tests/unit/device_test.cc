@@ -171,7 +171,7 @@ TEST(Device, EveryOpcodeIsAnswered) {
     Bytes cdb(16, 0);
     cdb[0] = static_cast<uint8_t>(opcode);
     const uint64_t tag = lun.send({.cdb = cdb});
-    if (lun.device.wants_target_facts()) {
+    if (lun.effects.take_fetch(lun.device)) {
       lun.device.on_target_facts({}, lun.now);
       lun.ring();
     }
@@ -205,14 +205,14 @@ TEST(Device, InquiryWaitsForFactsFetchedAfterItCame) {
   DeviceFixture lun;
   const FakeCommand serial{.cdb = {0x12, 1, 0x80, 0, 64, 0}, .data_in_bytes = 64};
   const uint64_t first = lun.send(serial);
-  EXPECT_TRUE(lun.device.wants_target_facts());
-  EXPECT_FALSE(lun.device.wants_target_facts()) << "one fetch at a time";
+  EXPECT_TRUE(lun.effects.take_fetch(lun.device));
+  EXPECT_FALSE(lun.effects.take_fetch(lun.device)) << "one fetch at a time";
   const uint64_t second = lun.send(serial);  // The serial may have been written in between.
   lun.device.on_target_facts(facts_with_serial("old"), lun.now);
   lun.ring();
   EXPECT_EQ(lun.data_of(first), (Bytes{0x00, 0x80, 0, 3, 'o', 'l', 'd'}));
   EXPECT_TRUE(lun.outstanding(second));
-  EXPECT_TRUE(lun.device.wants_target_facts());
+  EXPECT_TRUE(lun.effects.take_fetch(lun.device));
   lun.device.on_target_facts(facts_with_serial("new"), lun.now);
   lun.ring();
   EXPECT_EQ(lun.data_of(second), (Bytes{0x00, 0x80, 0, 3, 'n', 'e', 'w'}));

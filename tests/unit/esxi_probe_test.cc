@@ -46,7 +46,7 @@ class EsxiProbe : public ::testing::Test {
 
   uint64_t send(FakeCommand command) {
     const uint64_t tag = lun.send(std::move(command));
-    if (lun.device.wants_target_facts()) lun.device.on_target_facts(facts_, lun.now);
+    if (lun.effects.take_fetch(lun.device)) lun.device.on_target_facts(facts_, lun.now);
     lun.ring();
     lun.finish_all();
     return tag;

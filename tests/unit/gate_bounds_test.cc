@@ -38,18 +38,18 @@ TEST_F(GateTest, TheOutcomeOfAnOvertakenReleaseIsNoNews) {
   enter(State::kReleasing);
   gate_.on_lost();
   ASSERT_EQ(gate_.take_job(), Job::kReopen);
-  gate_.on_released(now_);  // It was in flight.
+  gate_.on_outcome(Outcome::kReleased, now_);  // It was in flight.
   EXPECT_EQ(gate_.state(), State::kReopening);
-  gate_.on_release_failed();
+  gate_.on_outcome(Outcome::kReleaseFailed, now_);
   EXPECT_EQ(gate_.state(), State::kReopening);
   EXPECT_EQ(gate_.take_job(), Job::kNone);
 }
 
 TEST_F(GateTest, AfterAReleaseOfUnknownOutcomeNothingIsChangedUntilTheFence) {
   enter(State::kReleasing);
-  gate_.on_release_failed();
+  gate_.on_outcome(Outcome::kReleaseFailed, now_);
   ASSERT_EQ(gate_.take_job(), Job::kFence);
-  gate_.on_fence_failed(now_);
+  gate_.on_outcome(Outcome::kFenceFailed, now_);
   EXPECT_EQ(gate_.state(), State::kStuck);
   EXPECT_FALSE(gate_.lets_through(true)) << "the lock may be another's";
   EXPECT_TRUE(gate_.lets_through(false));
@@ -66,7 +66,7 @@ TEST_F(GateTest, WhoToldAPeerToBreakTheLockChangesNothingWithoutAFence) {
   gate_.on_peer_asks(7);
   ASSERT_EQ(advance(kDetached), Job::kFence);
   ASSERT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
-  gate_.on_fence_failed(now_);
+  gate_.on_outcome(Outcome::kFenceFailed, now_);
   EXPECT_EQ(gate_.state(), State::kStuck);
   EXPECT_FALSE(gate_.lets_through(true)) << "the peer may have taken it";
   gate_.on_peer_asks(8);
@@ -77,14 +77,14 @@ TEST_F(GateTest, SoDoesOneThatTellsAPeerWhileItIsFenced) {
   enter(State::kFencing);
   gate_.on_peer_asks(7);
   ASSERT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
-  gate_.on_fence_failed(now_);
+  gate_.on_outcome(Outcome::kFenceFailed, now_);
   EXPECT_FALSE(gate_.lets_through(true)) << "the peer may have taken it";
   EXPECT_TRUE(gate_.refuses());
 }
 
 TEST_F(GateTest, ARefusedFenceDoesNotGiveTheLock) {
   ASSERT_EQ(advance({.in_librbd = 1, .oldest_detached = seconds(5)}), Job::kFence);
-  gate_.on_fence_failed(now_);
+  gate_.on_outcome(Outcome::kFenceFailed, now_);
   EXPECT_FALSE(gate_.lets_through(true));
   EXPECT_EQ(advance(kIdle), Job::kNone);
   EXPECT_EQ(gate_.state(), State::kStuck);
@@ -94,7 +94,7 @@ TEST_F(GateTest, AnOwnerWhoseLockIsGoneChangesNothingWithoutAFence) {
   own();
   gate_.on_lock_gone();
   ASSERT_EQ(gate_.take_job(), Job::kFence);
-  gate_.on_fence_failed(now_);
+  gate_.on_outcome(Outcome::kFenceFailed, now_);
   EXPECT_FALSE(gate_.lets_through(true));
 }
 
@@ -170,7 +170,7 @@ TEST_F(GateTest, AnOwnerThatWasAwayAsksTheCluster) {
   EXPECT_EQ(gate_.take_job(), Job::kAcquire);
   EXPECT_FALSE(gate_.lets_through(true));
   EXPECT_TRUE(gate_.lets_through(false));
-  gate_.on_acquired(now_);
+  gate_.on_outcome(Outcome::kAcquired, now_);
   EXPECT_TRUE(gate_.lets_through(true));
   EXPECT_EQ(advance(kIdle), Job::kNone);
 }
@@ -179,10 +179,10 @@ TEST_F(GateTest, WhatWasAcquiredBeforeItWasAwayIsAskedForAgain) {
   enter(State::kAcquiring);
   gate_.on_away();
   EXPECT_EQ(gate_.take_job(), Job::kNone) << "one is under way";
-  gate_.on_acquired(now_);
+  gate_.on_outcome(Outcome::kAcquired, now_);
   EXPECT_EQ(gate_.take_job(), Job::kAcquire) << "its outcome may be an old one";
   EXPECT_FALSE(gate_.lets_through(true));
-  gate_.on_acquired(now_);
+  gate_.on_outcome(Outcome::kAcquired, now_);
   EXPECT_EQ(gate_.take_job(), Job::kNone);
   EXPECT_TRUE(gate_.lets_through(true));
 }

@@ -38,7 +38,7 @@ class GateTest : public ::testing::Test {
   }
   void own() {
     ASSERT_EQ(advance(kWaiting), Job::kAcquire);
-    gate_.on_acquired(now_);
+    gate_.on_outcome(Outcome::kAcquired, now_);
     ASSERT_EQ(gate_.state(), State::kOwned);
   }
   // Long enough for hold_min to pass.
@@ -47,9 +47,9 @@ class GateTest : public ::testing::Test {
     now_ += seconds(1);
   }
   void fence_well() {
-    gate_.on_fence_done();
+    gate_.on_outcome(Outcome::kFenced, now_);
     ASSERT_EQ(gate_.take_job(), Job::kReopen);
-    gate_.on_reopened(now_);
+    gate_.on_outcome(Outcome::kReopened, now_);
     ASSERT_EQ(gate_.state(), State::kUnowned);
   }
   // For a new gate.
@@ -68,8 +68,8 @@ class GateTest : public ::testing::Test {
       gate_.must_fence();
       ASSERT_EQ(gate_.take_job(), Job::kFence);
     }
-    if (state == State::kReopening) gate_.on_fence_done();
-    if (state == State::kStuck) gate_.on_fence_failed(now_);
+    if (state == State::kReopening) gate_.on_outcome(Outcome::kFenced, now_);
+    if (state == State::kStuck) gate_.on_outcome(Outcome::kFenceFailed, now_);
     gate_.take_job();
     ASSERT_EQ(gate_.state(), state);
   }

@@ -21,16 +21,19 @@ class GateRandom : public ::testing::Test {
       case Job::kNone:
         return;
       case Job::kAcquire:
-        return well
-                   ? gate_.on_acquired(now_)
-                   : gate_.on_acquire_failed(
-                         random_() % 2 == 0 ? AcquireFailure::kLost : AcquireFailure::kOther, now_);
+        return well ? gate_.on_outcome(Outcome::kAcquired, now_)
+                    : gate_.on_outcome(
+                          random_() % 2 == 0 ? Outcome::kAcquireLost : Outcome::kAcquireFailed,
+                          now_);
       case Job::kRelease:
-        return well ? gate_.on_released(now_) : gate_.on_release_failed();
+        return well ? gate_.on_outcome(Outcome::kReleased, now_)
+                    : gate_.on_outcome(Outcome::kReleaseFailed, now_);
       case Job::kFence:
-        return well ? gate_.on_fence_done() : gate_.on_fence_failed(now_);
+        return well ? gate_.on_outcome(Outcome::kFenced, now_)
+                    : gate_.on_outcome(Outcome::kFenceFailed, now_);
       case Job::kReopen:
-        return well ? gate_.on_reopened(now_) : gate_.on_reopen_failed(now_);
+        return well ? gate_.on_outcome(Outcome::kReopened, now_)
+                    : gate_.on_outcome(Outcome::kReopenFailed, now_);
     }
   }
   void happen() {

@@ -46,7 +46,7 @@ TEST_P(GateInState, APeerIsAnsweredAtOnceOrWhenItIsKnown) {
       break;
     case State::kAcquiring:
       EXPECT_EQ(replies(), Replies{});
-      gate_.on_acquired(now_);
+      gate_.on_outcome(Outcome::kAcquired, now_);
       EXPECT_EQ(after(milliseconds(199), kIdle), Job::kNone) << "it has only just got it";
       EXPECT_EQ(after(milliseconds(1), kIdle), Job::kRelease);
       break;
@@ -60,7 +60,7 @@ TEST_P(GateInState, APeerIsAnsweredAtOnceOrWhenItIsKnown) {
   }
   if (gate_.state() == State::kReleasing) {
     EXPECT_EQ(replies(), Replies{});
-    gate_.on_released(now_);
+    gate_.on_outcome(Outcome::kReleased, now_);
     EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
   }
   EXPECT_EQ(replies(), Replies{});
@@ -92,7 +92,7 @@ TEST_F(GateTest, AnIdleOwnerHandsOverAtOnce) {
   gate_.on_peer_asks(7);
   EXPECT_EQ(advance(kIdle), Job::kRelease);
   EXPECT_EQ(replies(), Replies{}) << "not before it is done";
-  gate_.on_released(now_);
+  gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
   EXPECT_EQ(gate_.state(), State::kUnowned);
   EXPECT_FALSE(gate_.take_given_up());
@@ -105,7 +105,7 @@ TEST_F(GateTest, LiveWritesMayEndFirst) {
   EXPECT_EQ(gate_.state(), State::kDraining);
   EXPECT_EQ(after(milliseconds(699), kLive), Job::kNone);
   EXPECT_EQ(advance(kIdle), Job::kRelease);
-  gate_.on_released(now_);
+  gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
 }
 
@@ -140,7 +140,7 @@ TEST_F(GateTest, AReleaseThatFailedIsFencedAndThePeerTold) {
   own_for_long();
   gate_.on_peer_asks(7);
   ASSERT_EQ(advance(kIdle), Job::kRelease);
-  gate_.on_release_failed();
+  gate_.on_outcome(Outcome::kReleaseFailed, now_);
   EXPECT_EQ(gate_.take_job(), Job::kFence);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
 }
@@ -158,7 +158,7 @@ TEST_F(GateTest, AfterAHandOverTheTakerHasItForAWhile) {
   own_for_long();
   gate_.on_peer_asks(7);
   ASSERT_EQ(advance(kIdle), Job::kRelease);
-  gate_.on_released(now_);
+  gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_EQ(advance(kWaiting), Job::kNone);
   EXPECT_FALSE(gate_.refuses()) << "it is a short wait";
   EXPECT_EQ(after(milliseconds(199), kWaiting), Job::kNone);
@@ -168,14 +168,14 @@ TEST_F(GateTest, AfterAHandOverTheTakerHasItForAWhile) {
 TEST_F(GateTest, EveryPeerIsAnsweredOnce) {
   enter(State::kAcquiring);
   gate_.on_peer_asks(1);
-  gate_.on_acquired(now_);
+  gate_.on_outcome(Outcome::kAcquired, now_);
   gate_.on_peer_asks(2);
   EXPECT_EQ(after(milliseconds(200), kLive), Job::kNone);
   gate_.on_peer_asks(3);
   EXPECT_EQ(advance(kIdle), Job::kRelease);
   gate_.on_peer_asks(4);
   EXPECT_EQ(replies(), Replies{});
-  gate_.on_released(now_);
+  gate_.on_outcome(Outcome::kReleased, now_);
   gate_.on_peer_asks(5);
   EXPECT_EQ(replies(), (Replies{{1, PeerAnswer::kReleased},
                                 {2, PeerAnswer::kReleased},
@@ -191,7 +191,7 @@ TEST_F(GateTest, ALunResetReleasesWhenIdle) {
   own();
   gate_.on_lun_reset(now_);
   EXPECT_EQ(advance(kIdle), Job::kRelease) << "hold_min is for peers";
-  gate_.on_released(now_);
+  gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_EQ(advance(kWaiting), Job::kAcquire) << "nobody asked for it";
 }
 
@@ -222,7 +222,7 @@ TEST_F(GateTest, AFailedAcquireRefusesUntilTheNextAttempt) {
   enter(State::kAcquiring);
   EXPECT_FALSE(gate_.refuses());
   gate_.on_peer_asks(7);
-  gate_.on_acquire_failed(AcquireFailure::kOther, now_);
+  gate_.on_outcome(Outcome::kAcquireFailed, now_);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kNotOwner}}));
   EXPECT_TRUE(gate_.refuses());
   EXPECT_EQ(after(milliseconds(299), kWaiting), Job::kNone);
@@ -234,13 +234,13 @@ TEST_F(GateTest, AFailedAcquireRefusesUntilTheNextAttempt) {
 TEST_F(GateTest, ALostAcquireOpensAnewAndRefusesUntilThen) {
   enter(State::kAcquiring);
   gate_.on_peer_asks(7);
-  gate_.on_acquire_failed(AcquireFailure::kLost, now_);
+  gate_.on_outcome(Outcome::kAcquireLost, now_);
   EXPECT_EQ(gate_.state(), State::kReopening);
   EXPECT_EQ(gate_.take_job(), Job::kReopen);
   EXPECT_TRUE(gate_.refuses()) << "who waits may have been given up by its host meanwhile";
   EXPECT_TRUE(gate_.take_given_up());
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kNotOwner}}));
-  gate_.on_reopened(now_);
+  gate_.on_outcome(Outcome::kReopened, now_);
   EXPECT_FALSE(gate_.refuses());
   EXPECT_EQ(advance(kWaiting), Job::kAcquire) << "at once";
 }
@@ -252,11 +252,11 @@ TEST_F(GateTest, AFenceGivesTheInstanceUpOnceItIsDone) {
   EXPECT_FALSE(gate_.take_given_up());
   gate_.must_fence();
   EXPECT_EQ(gate_.take_job(), Job::kNone) << "one is under way";
-  gate_.on_fence_done();
+  gate_.on_outcome(Outcome::kFenced, now_);
   EXPECT_EQ(gate_.take_job(), Job::kReopen);
   EXPECT_TRUE(gate_.take_given_up());
   EXPECT_FALSE(gate_.take_given_up());
-  gate_.on_reopened(now_);
+  gate_.on_outcome(Outcome::kReopened, now_);
   EXPECT_EQ(gate_.state(), State::kUnowned);
   EXPECT_FALSE(gate_.take_given_up());
 }
@@ -277,7 +277,7 @@ TEST_F(GateTest, StuckTriesAgainAfterAWhile) {
   EXPECT_EQ(gate_.take_job(), Job::kNone) << "not as fast as it can";
   EXPECT_EQ(after(milliseconds(4999), kDetached), Job::kNone);
   EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
-  gate_.on_fence_failed(now_);
+  gate_.on_outcome(Outcome::kFenceFailed, now_);
   EXPECT_EQ(after(milliseconds(4999), kDetached), Job::kNone);
   EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
   fence_well();
@@ -287,13 +287,13 @@ TEST_F(GateTest, AFailedReopenRefusesAndIsTriedAgain) {
   enter(State::kReopening);
   for (int attempt = 0; attempt < 3; ++attempt) {
     EXPECT_EQ(after(seconds(60), kWaiting), Job::kNone) << "one is under way";
-    gate_.on_reopen_failed(now_);
+    gate_.on_outcome(Outcome::kReopenFailed, now_);
     EXPECT_TRUE(gate_.refuses());
     EXPECT_EQ(after(milliseconds(4999), kWaiting), Job::kNone);
     EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kReopen);
     EXPECT_TRUE(gate_.refuses());
   }
-  gate_.on_reopened(now_);
+  gate_.on_outcome(Outcome::kReopened, now_);
   EXPECT_FALSE(gate_.refuses());
   EXPECT_EQ(advance(kWaiting), Job::kAcquire);
 }
@@ -345,7 +345,7 @@ TEST_F(GateTest, NeedsTimeForPeersResetsAndAttempts) {
   EXPECT_FALSE(gate_.needs_time());
   enter(State::kAcquiring);
   EXPECT_FALSE(gate_.needs_time());
-  gate_.on_acquire_failed(AcquireFailure::kOther, now_);
+  gate_.on_outcome(Outcome::kAcquireFailed, now_);
   EXPECT_TRUE(gate_.needs_time()) << "until it refuses no more";
   EXPECT_EQ(after(milliseconds(300), kIdle), Job::kNone);
   EXPECT_FALSE(gate_.needs_time());
@@ -354,7 +354,7 @@ TEST_F(GateTest, NeedsTimeForPeersResetsAndAttempts) {
   gate_.on_peer_asks(7);
   EXPECT_TRUE(gate_.needs_time());
   ASSERT_EQ(after(milliseconds(200), kIdle), Job::kRelease);
-  gate_.on_released(now_);
+  gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_FALSE(gate_.needs_time());
   now_ += seconds(1);
   own();
@@ -363,13 +363,13 @@ TEST_F(GateTest, NeedsTimeForPeersResetsAndAttempts) {
   ASSERT_EQ(advance(kLive), Job::kNone);
   ASSERT_EQ(after(milliseconds(250), kLive), Job::kFence);
   EXPECT_FALSE(gate_.needs_time()) << "the job will tell";
-  gate_.on_fence_done();
+  gate_.on_outcome(Outcome::kFenced, now_);
   ASSERT_EQ(gate_.take_job(), Job::kReopen);
   EXPECT_FALSE(gate_.needs_time());
-  gate_.on_reopen_failed(now_);
+  gate_.on_outcome(Outcome::kReopenFailed, now_);
   EXPECT_TRUE(gate_.needs_time());
   ASSERT_EQ(after(seconds(5), kIdle), Job::kReopen);
-  gate_.on_reopened(now_);
+  gate_.on_outcome(Outcome::kReopened, now_);
   EXPECT_FALSE(gate_.needs_time());
 }
 

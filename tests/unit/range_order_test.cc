@@ -6,35 +6,42 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <utility>
 
 namespace tcmurbd::task {
 namespace {
+
+std::vector<uint32_t> numbers(const std::vector<TaskId>& ids) {
+  std::vector<uint32_t> out;
+  for (const TaskId id : ids) out.push_back(std::to_underlying(id));
+  return out;
+}
 
 // Helpers: enter/leave by owner, and the owners that became ready.
 class RangeOrderTest : public ::testing::Test {
  protected:
   bool write(uint32_t owner, uint64_t offset, uint64_t length) {
     const ByteRange range{offset, length};
-    return order_.enter(owner, {&range, 1}, Access::kWrite);
+    return order_.enter(TaskId{owner}, {&range, 1}, Access::kWrite);
   }
   bool read(uint32_t owner, uint64_t offset, uint64_t length) {
     const ByteRange range{offset, length};
-    return order_.enter(owner, {&range, 1}, Access::kRead);
+    return order_.enter(TaskId{owner}, {&range, 1}, Access::kRead);
   }
   bool glance(uint32_t owner, uint64_t offset, uint64_t length) {
     const ByteRange range{offset, length};
-    return order_.enter(owner, {&range, 1}, Access::kGlance);
+    return order_.enter(TaskId{owner}, {&range, 1}, Access::kGlance);
   }
-  bool flush(uint32_t owner) { return order_.enter(owner, {}, Access::kFlush); }
+  bool flush(uint32_t owner) { return order_.enter(TaskId{owner}, {}, Access::kFlush); }
   std::vector<uint32_t> leave(uint32_t owner) {
-    std::vector<uint32_t> ready;
-    order_.leave(owner, ready);
-    return ready;
+    std::vector<TaskId> ready;
+    order_.leave(TaskId{owner}, ready);
+    return numbers(ready);
   }
   std::vector<uint32_t> hold(uint32_t owner) {
-    std::vector<uint32_t> ready;
-    order_.hold(owner, ready);
-    return ready;
+    std::vector<TaskId> ready;
+    order_.hold(TaskId{owner}, ready);
+    return numbers(ready);
   }
   RangeOrder order_;
 };
@@ -104,7 +111,7 @@ TEST_F(RangeOrderTest, AClaimOfManyRangesWaitsForAllOfThem) {
   const ByteRange both[] = {{0, 10}, {100, 10}};
   EXPECT_TRUE(write(1, 5, 1));
   EXPECT_TRUE(write(2, 105, 1));
-  EXPECT_FALSE(order_.enter(3, both, Access::kWrite));
+  EXPECT_FALSE(order_.enter(TaskId{3}, both, Access::kWrite));
   EXPECT_FALSE(write(4, 100, 1));
   EXPECT_EQ(leave(2), Owners{});
   EXPECT_EQ(leave(1), Owners{3});
@@ -149,7 +156,7 @@ TEST_F(RangeOrderTest, AFlushStillWaitsForWhatWaitsBehindAHeldWrite) {
 
 TEST_F(RangeOrderTest, AHeldWriteOfManyRangesFreesAFlushOnce) {
   const ByteRange ranges[]{{0, 10}, {100, 10}, {200, 10}};
-  EXPECT_TRUE(order_.enter(1, ranges, Access::kWrite));
+  EXPECT_TRUE(order_.enter(TaskId{1}, ranges, Access::kWrite));
   EXPECT_FALSE(flush(2));
   EXPECT_FALSE(write(3, 205, 10));
   EXPECT_EQ(hold(1), Owners{2});
@@ -199,7 +206,7 @@ TEST(RangeOrderRandom, AgreesWithTheDefinition) {
       const size_t ranges = op.access == Access::kFlush ? 0 : 1 + rng() % 3;
       for (size_t i = 0; i < ranges; ++i) op.ranges.push_back({rng() % 40, 1 + rng() % 6});
       const uint32_t owner = next_owner++;
-      const bool runs = order.enter(owner, op.ranges, op.access);
+      const bool runs = order.enter(TaskId{owner}, op.ranges, op.access);
       ops[owner] = op;
       ASSERT_EQ(runs, may_run(owner));
       ops[owner].running = runs;
@@ -208,8 +215,9 @@ TEST(RangeOrderRandom, AgreesWithTheDefinition) {
       auto chosen = std::next(ops.begin(), static_cast<ptrdiff_t>(rng() % ops.size()));
       // Mostly those that run end; now and then a waiting one is given up.
       if (!chosen->second.running && rng() % 8 != 0) continue;
-      std::vector<uint32_t> ready;
-      order.leave(chosen->first, ready);
+      std::vector<TaskId> left;
+      order.leave(TaskId{chosen->first}, left);
+      const std::vector<uint32_t> ready = numbers(left);
       ops.erase(chosen);
       std::vector<uint32_t> expected;
       for (auto& [owner, op] : ops) {

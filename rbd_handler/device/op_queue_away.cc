@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes that must not begin: the gateway was away and the kernel or a host may have given them
+// up, the ring was reset, the image can't be written here.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "rbd_handler/device/op_queue.h"
+
+namespace tcmurbd {
+
+using std::chrono::seconds;
+using task::LadderEvent;
+using task::Task;
+using task::TaskState;
+
+namespace {
+
+bool waits(TaskState state) {
+  return state == TaskState::kAwaitingLock || state == TaskState::kBacklog ||
+         state == TaskState::kAwaitingRange;
+}
+
+}  // namespace
+
+std::optional<scsi::Result> OpQueue::refusal(TaskId id) {
+  const Task& task = tasks_[id];
+  if (task.abandoned) return kTaskAborted;
+  if (!task.changes()) return std::nullopt;
+  if (!primary_) return scsi::result_from_errno(kNotPrimary, task.plan.ops.front().kind);
+  if (!safe_) return scsi::Result::busy();
+  const bool handed_over = task.queued < owned_since_ && now_ - task.queued > kHandOverAge;
+  if (now_ >= away_until_ && !handed_over && !past_deadline(task)) return std::nullopt;
+  ++counters_.stale;
+  return scsi::Result::busy();
+}
+
+bool OpQueue::past_deadline(const Task& task) const {
+  switch (task.state()) {
+    case TaskState::kOrphaned:
+    case TaskState::kCopyCancelled:
+      return false;
+    case TaskState::kCopying:
+      if (task.submitted != TimePoint{}) return task.copy_by != TimePoint{} && now_ >= task.copy_by;
+      [[fallthrough]];
+    default:
+      break;
+  }
+  if (begin_limit_ != Duration{} && now_ - task.queued >= begin_limit_) return true;
+  if (deadline_ == Duration{}) return false;
+  // To wait for one's own QoS limits is no fault.
+  if (throttle_.limited() && task.state() == TaskState::kBacklog) return false;
+  const bool counts_from_admission = throttle_.limited() && task.admitted != TimePoint{};
+  return now_ - (counts_from_admission ? task.admitted : task.queued) >= deadline_;
+}
+
+void OpQueue::refuse_waiting_changes(const scsi::Result& result) {
+  tasks_.for_each([&](TaskId id) {
+    if (waits(tasks_[id].state()) && tasks_[id].changes())
+      climb(id, LadderEvent::kDeadline, result);
+  });
+}
+
+void OpQueue::on_away(AwayCause cause, Duration gap) {
+  note_away(cause, gap);
+  refuse_waiting_changes(scsi::Result::busy());
+  gate_.on_away();
+}
+
+void OpQueue::note_away(AwayCause cause, Duration gap) {
+  // The reactor, the control thread and the cluster all notice one and the same standstill.
+  const bool known = away_until_ - now_ > kQuarantine - seconds(1);
+  away_until_ = now_ + kQuarantine;
+  if (known) return;
+  ++counters_.away;
+  uint32_t waiting = 0;
+  tasks_.for_each([&](TaskId id) { waiting += waits(tasks_[id].state()) && tasks_[id].changes(); });
+  counters_.stale += waiting;
+  outbox_.tell({.kind = Report::Kind::kAway, .away = cause, .gap = gap, .refused = waiting});
+}
+
+// Our own fence does that too, and says nothing of
+// having been away.
+void OpQueue::note_lost() {
+  ++counters_.lock_lost;
+  const lock::State state = gate_.state();
+  if (state == lock::State::kFencing || state == lock::State::kReopening ||
+      state == lock::State::kStuck)
+    return;
+  note_away(AwayCause::kLockLost, {});
+}
+
+// An entry is at most `away_limit_` older than it looks, else on_away() is called. A change begins,
+// at the latest, so long before the kernel's limit that neither this nor a late tick matters.
+void OpQueue::on_kernel_limit(Duration cmd_time_out) {
+  if (cmd_time_out == Duration{}) {
+    away_limit_ = kAwayLimit;
+    begin_limit_ = {};
+    deadline_ = wanted_deadline_;
+    return;
+  }
+  away_limit_ = std::min<Duration>(kAwayLimit, cmd_time_out / 3);
+  begin_limit_ = cmd_time_out - away_limit_ - std::min<Duration>(seconds(1), cmd_time_out / 6);
+  deadline_ =
+      wanted_deadline_ == Duration{} ? begin_limit_ : std::min(wanted_deadline_, begin_limit_);
+}
+
+void OpQueue::on_primary(bool primary) {
+  if (std::exchange(primary_, primary) == primary) return;
+  outbox_.tell(primary ? Report::Kind::kPromoted : Report::Kind::kDemoted);
+  if (!primary) refuse_waiting_changes(scsi::result_from_errno(kNotPrimary, OpKind::kWrite));
+}
+
+void OpQueue::on_safe(bool safe) {
+  if (std::exchange(safe_, safe) == safe) return;
+  if (!safe) refuse_waiting_changes(scsi::Result::busy());
+}
+
+void OpQueue::note_space(OpKind kind, int32_t result) {
+  const bool refused = result == -ENOSPC || result == -EDQUOT;
+  const bool found_some = result >= 0 && kind != OpKind::kWriteZeroes;
+  if (!(full_ ? found_some : refused)) return;
+  full_ = refused;
+  outbox_.tell(refused ? Report::Kind::kPoolFull : Report::Kind::kPoolHasRoom);
+}
+
+}  // namespace tcmurbd
