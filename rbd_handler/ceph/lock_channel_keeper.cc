@@ -34,16 +34,16 @@ void LockChannel::keep_watch(const std::stop_token& stop) {
     }
     look_at_ended();
     look_for_dead(lock);
-    if (must_probe()) {
-      probe(lock);
-    } else if (!sent_.empty()) {
+    const bool due = must_probe();
+    if (!due && !sent_.empty()) {
       const auto first = sent_.front().notify;
       lock.unlock();
       first->wait_for_end(kLook);
       lock.lock();
-    } else if (alone_ || cookie_ == 0) {
+    } else if (!due && (alone_ || cookie_ == 0)) {
       changed_.wait(lock, stop, [&] { return to_do() || (!alone_ && cookie_ != 0); });
-    } else if (!changed_.wait_until(lock, stop, probe_at_, to_do) && !stop.stop_requested()) {
+    } else if (due ||
+               (!changed_.wait_until(lock, stop, probe_at_, to_do) && !stop.stop_requested())) {
       probe(lock);
     }
   }
