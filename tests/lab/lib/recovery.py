@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -110,8 +111,11 @@ class RecoveryTestCase(testing.LabTestCase):
         """The daemon's status of a device; None for tcmu-runner, which has no such tool."""
         if daemon_under_test() == "tcmu-runner":
             return None
-        tool = os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl")
-        output = (gateway or self.gateway).output(f"{tool} status --json")
+        gateway = gateway or self.gateway
+        tool = f"{gateway.directory}/tcmu-rbdctl"  # The gateway has a /tmp of its own, where the build may be.
+        if not os.path.exists(tool):
+            shutil.copy(os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl"), tool)
+        output = gateway.output(f"{gateway.shared}/tcmu-rbdctl status --json")
         return next(each for each in json.loads(output)["devices"] if each["name"].endswith(f"/{device.name}"))
 
     def _report_status(self, device):
