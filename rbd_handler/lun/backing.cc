@@ -70,7 +70,7 @@ struct Instance {
     const bool lost_track = image->timed_out();
     image.reset();
     // librados gave ops up that an OSD may still have, and their connections being closed is no
-    // proof (ARCHITECTURE.md): the blocklist has to keep such an instance out for as long as it
+    // proof (ceph/FENCES.md): the blocklist has to keep such an instance out for as long as it
     // can.
     if (ledger && !lost_track) ledger->remove(address);
     ledger.reset();
@@ -199,7 +199,7 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
                taken->story);
     // What other gateways fenced before.
     if (opened_.ledger) opened_.ledger->refresh();
-    publish_owner(true);
+    publish_owner(opened_.channel != nullptr);  // A snapshot has no lock.
     tell_outcome(lock::Outcome::kAcquired);
     return;
   }
@@ -422,6 +422,7 @@ void Backing::abandon(std::function<void()> done) {
   const auto ledger = closed_ ? ledger_ : std::weak_ptr(opened_.ledger);
   const std::string address = closed_ ? closing_address_ : address_of(opened_.image.get());
   if (!control || address.empty()) return done();
+  publish_owner(false);  // The instance reports until its ops have ended.
   auto fenced = std::make_shared<std::expected<void, LockFailure>>();
   // On a thread of its own: the kernel's writer of rmdir waits for it.
   std::make_shared<reactor::Jobs>(control_)->run(
@@ -445,6 +446,8 @@ void Backing::abandon(std::function<void()> done) {
 
 void Backing::close(std::function<void()> done) {
   tell_ = nullptr;
+  // Closing may hang, and the client reports until it has ended.
+  publish_owner(false);
   closed_ = true;
   retry_timer_.cancel();
   fencer_ = opened_.monitors;

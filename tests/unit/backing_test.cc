@@ -195,6 +195,15 @@ TEST_F(BackingTest, AnInstanceThatWasFencedIsReplacedAndTheNextServes) {
   EXPECT_THAT(newest_->published, ::testing::ElementsAre(ceph::ServiceStatus{}));
 }
 
+TEST_F(BackingTest, WithoutALockNoOwnerIsPublished) {
+  kernel_.queue({.cdb = {0x2a, 0, 0, 0, 0, 1, 0, 0, 1, 0}, .data_out = std::vector<uint8_t>(512)});
+  run();
+  until([&] { return !newest_->pending.empty(); });
+  EXPECT_THAT(newest_->published, ::testing::ElementsAre(ceph::ServiceStatus{}));
+  device_->on_done({.token = std::exchange(newest_->pending, {}).back(), .result = 0}, now_);
+  run();
+}
+
 TEST_F(BackingTest, AFenceThatFailedIsTold) {
   monitors_->refuse = true;
   lose_a_write();
