@@ -5,7 +5,8 @@
 import re
 import subprocess
 
-from lib import testing
+from lib import cdb, testing
+from lib.isolation import wait_until
 from lib.libiscsi import Session
 
 MIB = 1 << 20
@@ -25,25 +26,56 @@ KNOWN_FAILURES = {"iSCSIDataSnInvalid", "Read10Invalid", "Read10Residuals", "Rea
 
 
 class ConformanceTest(testing.LabTestCase):
+    time_limit = 500
+
     def test_whole_suite(self):
         target = self.iscsi(self.device(256 * MIB))
+        self._map_the_data_area(target)
+        away_before = self._times_away()
+        ran, failed, text = self._run(target, "ALL")
+        print(f"\niscsi-test-cu: {ran} ran, {len(failed)} failed: {' '.join(sorted(failed))}")
+        self.assertGreaterEqual(ran, TESTS)
+        unexpected = {name for name in failed if name.split(".")[1] not in KNOWN_FAILURES}
+        if unexpected and self._times_away() > away_before:
+            self._run_again(target, unexpected)
+        else:
+            self.assertEqual(unexpected, set(), text)
+        self.assert_daemon_lives()
+        with Session(target.url()) as session:
+            session.write(0, bytes(512))
+
+    def _run(self, target, tests):
+        """How many ran, which of them failed, and the suite's output."""
         log = f"{self.gateway.directory}/iscsi-test-cu.log"
         with open(log, "w", encoding="utf-8") as output:
-            subprocess.run(["iscsi-test-cu", "--dataloss", "--normal", "--test=ALL", target.url()], stdout=output, stderr=output,
+            subprocess.run(["iscsi-test-cu", "--dataloss", "--normal", f"--test={tests}", target.url()], stdout=output, stderr=output,
                            timeout=SUITE_SECONDS)
         with open(log, encoding="utf-8", errors="replace") as output:
             text = output.read()
         summary = re.search(r"tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)", text)
         self.assertTrue(summary, f"it did not come to its end:\n{text[-3000:]}")
-        _, ran, passed, failed = (int(number) for number in summary.groups())
-        names = re.findall(r"Suite \S+, Test (\S+) had failures:", text)
-        print(f"\niscsi-test-cu: {ran} ran, {passed} passed, {failed} failed: {' '.join(names)}")
-        self.assertGreaterEqual(ran, TESTS)
-        self.assertEqual(failed, len(names))
-        self.assertEqual(set(names) - KNOWN_FAILURES, set(), text)
-        self.assert_daemon_lives()
+        names = {f"{suite}.{test}" for suite, test in re.findall(r"Suite (\S+), Test (\S+) had failures:", text)}
+        self.assertEqual(int(summary[4]), len(names), text)
+        return int(summary[2]), names, text
+
+    def _times_away(self):
+        return self.daemon.log().count(" away: ")
+
+    def _run_again(self, target, tests):
+        """The daemon was away while the suite ran: changes got BUSY for some seconds, as they must, and the suite does not retry."""
+        print(f"the daemon was away; run again: {' '.join(sorted(tests))}")
+        for test in sorted(tests):
+            ran, failed, text = self._run(target, f"ALL.{test}")
+            self.assertEqual((ran, failed), (1, set()), text)
+
+    @staticmethod
+    def _map_the_data_area(target):
+        """The suite writes 32 MiB in one command. A user-mode kernel takes up to 0.4 ms for the first access to a page of the data
+        area: 8192 of them block the reactor for longer than the 2 s from which on the daemon was away and answers BUSY."""
         with Session(target.url()) as session:
-            session.write(0, bytes(512))
+            for mib in range(4, 33, 4):
+                wait_until(lambda size=mib * MIB: session.command(cdb.write16(0, size // 512), data=bytes(size)).status == 0, 30,
+                           "a large write succeeds", interval=0.5)
 
 
 if __name__ == "__main__":
