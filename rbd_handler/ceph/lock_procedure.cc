@@ -32,9 +32,9 @@ const char* reason_of(Asked asked) {
   return "";
 }
 
-class Taking {
+class LockAcquisition {
  public:
-  explicit Taking(LockCluster& cluster) : cluster_(cluster) {}
+  explicit LockAcquisition(LockCluster& cluster) : cluster_(cluster) {}
 
   std::expected<LockTaken, LockFailure> run();
 
@@ -55,13 +55,13 @@ class Taking {
   LockTaken taken_;
 };
 
-Step Taking::look_at_watch() {
+Step LockAcquisition::look_at_watch() {
   if (cluster_.own_watch() != OwnWatch::kGone) return {};
   return std::unexpected(LockFailure{
       "this gateway was away: the cluster removed its watch on the lock channel", kWasAway});
 }
 
-std::expected<LockTaken, LockFailure> Taking::run() {
+std::expected<LockTaken, LockFailure> LockAcquisition::run() {
   if (auto there = look_at_watch(); !there) return std::unexpected(there.error());
   for (int round = 0; round < kRoundsMax; ++round) {
     const auto read = cluster_.holder();
@@ -82,7 +82,7 @@ std::expected<LockTaken, LockFailure> Taking::run() {
       LockFailure{"each time, another gateway acquired the exclusive lock first", -EAGAIN});
 }
 
-std::expected<bool, LockFailure> Taking::take_free() {
+std::expected<bool, LockFailure> LockAcquisition::take_free() {
   auto done = cluster_.take_free_lock();
   if (done) return true;
   switch (done.error().error) {
@@ -95,7 +95,7 @@ std::expected<bool, LockFailure> Taking::take_free() {
   }
 }
 
-Step Taking::take_from(const LockHolder& holder) {
+Step LockAcquisition::take_from(const LockHolder& holder) {
   // If this instance was fenced meanwhile, a healthy owner must not release the lock for it.
   if (auto reached = cluster_.reach_header(); !reached) return reached;
   if (const Fencing fencing = cluster_.fencing_of(holder.address); fencing != Fencing::kNone)
@@ -103,7 +103,7 @@ Step Taking::take_from(const LockHolder& holder) {
   const auto asked = cluster_.ask(holder.address, kPatience);
   if (asked == Asked::kReleased) {
     taken_ = {.how = Acquired::kHandedOver,
-              .story = fmt::format("handed over by {}", holder.address)};
+              .detail = fmt::format("handed over by {}", holder.address)};
     return {};
   }
   if (asked == Asked::kMustWait)
@@ -123,14 +123,15 @@ Step Taking::take_from(const LockHolder& holder) {
 }
 
 // A fenced instance cannot answer, and its state cannot change.
-Step Taking::take_from_fenced(const LockHolder& holder, Fencing fencing) {
+Step LockAcquisition::take_from_fenced(const LockHolder& holder, Fencing fencing) {
   const bool removed = fencing == Fencing::kRemoved;
   return break_lock(holder, removed,
                     removed ? "the owner was fenced, but its blocklist entry had been removed"
                             : "the owner was fenced");
 }
 
-Step Taking::break_lock(const LockHolder& holder, bool blocklist, std::string_view reason) {
+Step LockAcquisition::break_lock(const LockHolder& holder, bool blocklist,
+                                 std::string_view reason) {
   if (blocklist)
     if (auto done = cluster_.blocklist(holder.address); !done) return done;
   // Before the lock is free: all ops from now on order the old owner's ops.
@@ -140,14 +141,14 @@ Step Taking::break_lock(const LockHolder& holder, bool blocklist, std::string_vi
   if (*removed)
     taken_ = {
         .how = Acquired::kBroken,
-        .story = fmt::format("taken from {} ({}): {}", holder.address, holder.client, reason)};
+        .detail = fmt::format("taken from {} ({}): {}", holder.address, holder.client, reason)};
   return {};
 }
 
 }  // namespace
 
 std::expected<LockTaken, LockFailure> acquire_lock(LockCluster& cluster) {
-  return Taking(cluster).run();
+  return LockAcquisition(cluster).run();
 }
 
 }  // namespace tcmurbd::ceph

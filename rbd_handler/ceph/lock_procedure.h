@@ -42,7 +42,7 @@ enum class Acquired : uint8_t {
 
 struct LockTaken {
   Acquired how = Acquired::kFree;
-  std::string story{};  // For the log, if not kFree: the previous owner and the reason.
+  std::string detail{};  // For the log, if not kFree: the previous owner and the reason.
 };
 
 // This gateway was away: hosts may have given up its waiting commands.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to the monitors while a LUN is served: the port between its Backing and the control
+// Requests to the monitors while a LUN is served: the port between its LunImage and the control
 // client. Tests implement it with a fake. All calls BLOCK, with a limit while the monitors have a
 // quorum. Worker threads.
 #pragma once

@@ -324,35 +324,35 @@ void RbdImage::finish(OpSlot& slot, int32_t result) {
   in_flight_.fetch_sub(1, std::memory_order_release);
 }
 
-void RbdImage::defer(Late late) {
-  const std::lock_guard lock(late_mutex_);
-  late_.push_back(late);
+void RbdImage::defer(DeferredOp late) {
+  const std::lock_guard lock(deferred_mutex_);
+  deferred_.push_back(late);
   late_arrived_.notify_one();
 }
 
 void RbdImage::run_late_ops(const std::stop_token& stop) {
   handle_->listen([this] {
-    const std::lock_guard lock(late_mutex_);
+    const std::lock_guard lock(deferred_mutex_);
     look_ = true;
     late_arrived_.notify_one();
   });
-  std::vector<Late> batch;
+  std::vector<DeferredOp> batch;
   bool look = handle_->header_changed();  // For changes before the listener was set.
-  const auto due = [this] { return look_ || !late_.empty(); };
+  const auto due = [this] { return look_ || !deferred_.empty(); };
   for (;;) {
     {
-      std::unique_lock lock(late_mutex_);
+      std::unique_lock lock(deferred_mutex_);
       if (look || !primary())
         late_arrived_.wait_for(lock, stop, kLookAgain, due);
       else
         late_arrived_.wait(lock, stop, due);
-      if (stop.stop_requested() && late_.empty()) return;
-      batch.swap(late_);
+      if (stop.stop_requested() && deferred_.empty()) return;
+      batch.swap(deferred_);
       look |= std::exchange(look_, false);
     }
     if (!primary()) handle_->look_for_promotion();
     const auto bytes = handle_->fetch_size();
-    for (const Late& late : batch) settle(late, bytes);
+    for (const DeferredOp& late : batch) settle(late, bytes);
     batch.clear();
     if (bytes)
       look = look && !look_again();
@@ -372,7 +372,7 @@ bool RbdImage::look_again() {
   return true;
 }
 
-void RbdImage::settle(const Late& late, const std::expected<uint64_t, int>& bytes) {
+void RbdImage::settle(const DeferredOp& late, const std::expected<uint64_t, int>& bytes) {
   OpSlot& slot = *late.slot;
   if (late.result == -EROFS) return finish(slot, handle_->primary() ? -EROFS : kNotPrimary);
   const int32_t result = result_at_end(slot.op.range, late.result, bytes);

@@ -65,7 +65,7 @@ class RbdImage final : public ServedImage {
  private:
   // An op for the image's own thread: one to start once the size is known, or one that ended and
   // may have been truncated.
-  struct Late {
+  struct DeferredOp {
     OpSlot* slot;
     bool started;
     int32_t result;
@@ -81,9 +81,9 @@ class RbdImage final : public ServedImage {
   void part_ended(OpSlot& slot, uint64_t bytes_read);
   void finish(OpSlot& slot, int32_t result);
 
-  void defer(Late late);
+  void defer(DeferredOp late);
   void run_late_ops(const std::stop_token& stop);
-  void settle(const Late& late, const std::expected<uint64_t, int>& bytes);
+  void settle(const DeferredOp& late, const std::expected<uint64_t, int>& bytes);
   bool look_again();
 
   // Constant after construction.
@@ -98,12 +98,12 @@ class RbdImage final : public ServedImage {
   std::atomic<uint32_t> in_flight_{0};
   std::atomic<bool> timed_out_{false};
 
-  std::mutex late_mutex_;
+  std::mutex deferred_mutex_;
   std::condition_variable_any late_arrived_;
-  std::vector<Late> late_;    // Guarded by late_mutex_, as is look_.
-  bool look_ = false;         // The header may have changed since the last look.
-  ImageFacts told_;           // Used by the late thread only.
-  std::jthread late_thread_;  // Last: it uses all of the above.
+  std::vector<DeferredOp> deferred_;  // Guarded by deferred_mutex_, as is look_.
+  bool look_ = false;                 // The header may have changed since the last look.
+  ImageFacts told_;                   // Used by the late thread only.
+  std::jthread late_thread_;          // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph

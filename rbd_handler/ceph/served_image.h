@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One RBD image on its own client instance, as its LUN uses it: the port between the LUN's Backing
+// One RBD image on its own client instance, as its LUN uses it: the port between the LUN's LunImage
 // and librbd (rbd_image.h). Tests implement it with a fake.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One read or write of a copy, passed from the CopyJob to a LUN.
+// One read or write of a copy, passed from the CopyPipeline to a LUN.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 namespace tcmurbd::copy {
 
 struct Op {
-  uint32_t token = 0;            // For CopyJob::on_done(). Ops with the same token run in parallel.
-  uint16_t disk = 0;             // As the extents number them.
+  uint32_t token = 0;  // For CopyPipeline::on_done(). Ops with the same token run in parallel.
+  uint16_t disk = 0;   // As the extents number them.
   OpKind kind = OpKind::kRead;   // kRead, kWrite or kWriteZeroes.
   ByteRange range;               // REQUIRES: not empty.
   std::span<uint8_t> data;       // Of kRead and kWrite, as long as the range.

@@ -28,9 +28,9 @@ class BusService {
  public:
   // What is wrong with a dev_config, for the person at targetcli; nothing: it can be served.
   using Verdict = std::expected<void, std::string>;
-  using Answer = std::function<void(Verdict)>;
+  using Reply = std::function<void(Verdict)>;
   // Gives its verdict to `answer` now or later, on the control thread. Must not block.
-  using Check = std::function<void(std::string dev_config, Answer answer)>;
+  using Check = std::function<void(std::string dev_config, Reply answer)>;
 
   struct Times {
     // targetcli gives up after 25 s (GDBus's default).
@@ -40,7 +40,7 @@ class BusService {
   // Checks under way at once; more are refused. Each may open a client instance.
   static constexpr int kChecksMax = 4;
 
-  // REQUIRES: outlives every Answer that `check` has not called.
+  // REQUIRES: outlives every Reply that `check` has not called.
   BusService(boost::asio::io_context& control, Check check);
   BusService(boost::asio::io_context& control, Check check, Times times);
   ~BusService();

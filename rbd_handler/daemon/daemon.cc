@@ -19,7 +19,7 @@ namespace tcmurbd {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
-using kernel::Event;
+using kernel::DeviceEvent;
 
 void apply_log_settings(const Config::Log& settings) {
   constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
@@ -108,7 +108,7 @@ bool Daemon::start() {
   heartbeat_ = Heartbeat(boot_now());
   wait_for_beat();
   bus_ = std::make_unique<BusService>(
-      control_, [this](const std::string& dev_config, BusService::Answer answer) {
+      control_, [this](const std::string& dev_config, BusService::Reply answer) {
         check_config(dev_config, std::move(answer));
       });
   take_over();
@@ -178,7 +178,7 @@ void Daemon::wait_for_netlink() {
 }
 
 void Daemon::read_netlink() {
-  const auto read = netlink_->read_events([this](const Event& event) { on_event(event); });
+  const auto read = netlink_->read_events([this](const DeviceEvent& event) { on_event(event); });
   if (!read) {
     log_.error("netlink: {}; no device can be added or removed any more, exiting", read.error());
     exit_code_ = 1;
@@ -208,27 +208,27 @@ void Daemon::rescan() {
   }
 }
 
-void Daemon::reply(const Event& event, int status) {
+void Daemon::reply(const DeviceEvent& event, int status) {
   if (auto sent = netlink_->reply(event.kind, event.device_id, status); !sent) {
     log_.warning("netlink reply for {}: {}", event.device, sent.error());
   }
 }
 
-void Daemon::on_event(const Event& event) {
+void Daemon::on_event(const DeviceEvent& event) {
   switch (event.kind) {
-    case Event::Kind::kAdded:
+    case DeviceEvent::Kind::kAdded:
       on_added(event);
       return;
-    case Event::Kind::kRemoved:
+    case DeviceEvent::Kind::kRemoved:
       on_removed(event);
       return;
-    case Event::Kind::kReconfigured:
+    case DeviceEvent::Kind::kReconfigured:
       on_reconfigured(event);
       return;
   }
 }
 
-void Daemon::on_added(const Event& event) {
+void Daemon::on_added(const DeviceEvent& event) {
   const auto name = kernel::parse_device_name(event.device);
   if (!name || !name->is_rbd()) {
     // Always reply: without a reply, its enable would hang forever.
@@ -256,7 +256,7 @@ void Daemon::on_added(const Event& event) {
   }
 }
 
-void Daemon::on_removed(const Event& event) {
+void Daemon::on_removed(const DeviceEvent& event) {
   const auto found = luns_.find(event.minor);
   if (found == luns_.end()) return reply(event, 0);
   const std::shared_ptr<Lun> lun = found->second;
@@ -264,7 +264,7 @@ void Daemon::on_removed(const Event& event) {
   lun->remove([this, event, lun](int status) { reply(event, status); });
 }
 
-void Daemon::on_reconfigured(const Event& event) {
+void Daemon::on_reconfigured(const DeviceEvent& event) {
   const auto found = luns_.find(event.minor);
   if (found == luns_.end()) return reply(event, -ENODEV);
   if (const auto* size = std::get_if<kernel::NewDevSize>(&event.change))
@@ -349,13 +349,13 @@ void Daemon::answer_control(std::string_view request, admin::ControlSocket::Repl
     return reply(R"({"error": "unknown request; known: status"})"
                  "\n");
   // Replies when the last LUN, which holds a reference too, has reported.
-  struct Answer {
-    explicit Answer(admin::ControlSocket::Reply to) : reply(std::move(to)) {}
-    ~Answer() { reply(status_json(devices)); }
+  struct StatusReply {
+    explicit StatusReply(admin::ControlSocket::Reply to) : reply(std::move(to)) {}
+    ~StatusReply() { reply(status_json(devices)); }
     admin::ControlSocket::Reply reply;
     std::vector<Lun::Status> devices;
   };
-  auto answer = std::make_shared<Answer>(std::move(reply));
+  auto answer = std::make_shared<StatusReply>(std::move(reply));
   for (const auto& [minor, lun] : luns_) {
     lun->status([answer](Lun::Status status) { answer->devices.push_back(std::move(status)); });
   }
@@ -363,7 +363,7 @@ void Daemon::answer_control(std::string_view request, admin::ControlSocket::Repl
 
 // Opens the image as a LUN would, and closes it. If it hangs in RADOS, the job's thread stays
 // blocked; the bus service answers the caller in time.
-void Daemon::check_config(const std::string& dev_config, BusService::Answer answer) {
+void Daemon::check_config(const std::string& dev_config, BusService::Reply answer) {
   auto spec = parse_dev_config(dev_config);
   if (!spec) return answer(std::unexpected(spec.error()));
   auto jobs = std::make_shared<reactor::Jobs>(control_);

@@ -54,11 +54,11 @@ class Daemon {
   void block(const kernel::UioEntry& entry);
   void wait_for_netlink();
   void read_netlink();
-  void on_event(const kernel::Event& event);
-  void on_added(const kernel::Event& event);
-  void on_removed(const kernel::Event& event);
-  void on_reconfigured(const kernel::Event& event);
-  void reply(const kernel::Event& event, int status);
+  void on_event(const kernel::DeviceEvent& event);
+  void on_added(const kernel::DeviceEvent& event);
+  void on_removed(const kernel::DeviceEvent& event);
+  void on_reconfigured(const kernel::DeviceEvent& event);
+  void reply(const kernel::DeviceEvent& event, int status);
   void rescan();
   std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);
 
@@ -68,13 +68,13 @@ class Daemon {
   void shut_down();
   void ready();
   void answer_control(std::string_view request, admin::ControlSocket::Reply reply);
-  void check_config(const std::string& dev_config, BusService::Answer answer);
+  void check_config(const std::string& dev_config, BusService::Reply answer);
 
   Config config_;
   const ReadConfig read_config_;
   Log log_;
   boost::asio::io_context control_;
-  const std::shared_ptr<CopyDesk> copies_ = std::make_shared<CopyDesk>(control_);
+  const std::shared_ptr<CopyManager> copies_ = std::make_shared<CopyManager>(control_);
   std::vector<std::unique_ptr<Reactor>> reactors_;
   std::vector<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> busy_;
   std::vector<std::jthread> threads_;

@@ -52,7 +52,7 @@ class Device : private QueueOwner {
   void on_done(const OpDone& done, TimePoint now);
   // Time passes.
   void on_time(TimePoint now);
-  // What a job of the lock came to; see on_reopened() for one of them.
+  // What an action of the lock came to; see on_reopened() for one of them.
   // REQUIRES: not kReopened.
   void on_lock_event(lock::Outcome outcome, TimePoint now);
   // A fresh instance has the map in which the old one is blocklisted.

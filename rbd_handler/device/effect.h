@@ -17,10 +17,10 @@ namespace tcmurbd {
 // Commands are parked for facts: fetch them, then call Device::on_target_facts(). One at a time.
 struct FetchTargetFacts {};
 
-// A job of the exclusive lock; its outcome comes back as an event. One at a time, but for a release
-// that is overtaken.
-struct StartLockJob {
-  lock::Job job = lock::Job::kNone;
+// An action of the exclusive lock; its outcome comes back as an event. One at a time, but for a
+// release that is overtaken.
+struct StartLockAction {
+  lock::Action action = lock::Action::kNone;
 };
 
 // The buffer that was kept for this command id. The kernel knows it when it has taken the
@@ -49,8 +49,8 @@ struct CopyOpDone {
 };
 
 // lock::PeerReply: a peer's request is answered. Report: what an operator wants to know.
-using Effect = std::variant<FetchTargetFacts, StartLockJob, FreeKeptBuffer, lock::PeerReply, Report,
-                            CopyStart, CopyCancel, CopyOpDone>;
+using Effect = std::variant<FetchTargetFacts, StartLockAction, FreeKeptBuffer, lock::PeerReply,
+                            Report, CopyStart, CopyCancel, CopyOpDone>;
 
 // Calls the function that takes this kind of effect.
 template <typename... Fns>

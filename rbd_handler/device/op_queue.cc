@@ -20,7 +20,7 @@ namespace {
 // What a kBlockStatus finds may be older than a change that comes after it; and it covers so many
 // blocks that nothing may wait for it, least of all when it hangs.
 Access access_of(OpKind kind) {
-  if (kind == OpKind::kBlockStatus) return Access::kGlance;
+  if (kind == OpKind::kBlockStatus) return Access::kNonBlockingRead;
   return changes_image(kind) ? Access::kWrite : Access::kRead;
 }
 

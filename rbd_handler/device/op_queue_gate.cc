@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // At the lock's gate (lock/gate.h): who waits there, what happens when it opens and closes, and
-// what the lock's jobs came to.
+// what the lock's actions came to.
 #include <algorithm>
 #include <utility>
 
@@ -56,8 +56,8 @@ void OpQueue::settle() {
 }
 
 void OpQueue::take_gates_effects() {
-  if (const lock::Job job = gate_.take_job(); job != lock::Job::kNone)
-    outbox_.add(StartLockJob{job});
+  if (const lock::Action action = gate_.take_action(); action != lock::Action::kNone)
+    outbox_.add(StartLockAction{action});
   gate_.take_replies(replies_);
   for (const lock::PeerReply& reply : replies_) outbox_.add(reply);
   replies_.clear();

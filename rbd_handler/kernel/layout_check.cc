@@ -48,7 +48,7 @@ static_assert(sizeof(IoVector) == sizeof(iovec));
 static_assert(offsetof(IoVector, offset) == offsetof(iovec, iov_base));
 static_assert(offsetof(IoVector, length) == offsetof(iovec, iov_len));
 
-static_assert(kSenseBytes == TCMU_SENSE_BUFFERSIZE);
+static_assert(kSenseBufferBytes == TCMU_SENSE_BUFFERSIZE);
 static_assert(sizeof(CommandResponse) == sizeof(tcmu_cmd_entry));
 static_assert(offsetof(CommandResponse, scsi_status) == offsetof(tcmu_cmd_entry, rsp.scsi_status));
 static_assert(offsetof(CommandResponse, read_length) == offsetof(tcmu_cmd_entry, rsp.read_len));

@@ -41,7 +41,7 @@ Log& netlink_log() {
 
 // The result of one message, passed through libnl's callback.
 struct Reader {
-  const std::function<void(const Event&)>& on_event;
+  const std::function<void(const DeviceEvent&)>& on_event;
   int family;
   // Thrown by on_event; must not propagate through libnl's C frames.
   std::exception_ptr thrown;
@@ -74,13 +74,13 @@ int on_message(nl_msg* message, void* argument) {
   return NL_OK;
 }
 
-uint8_t done_command(Event::Kind kind) {
+uint8_t done_command(DeviceEvent::Kind kind) {
   switch (kind) {
-    case Event::Kind::kAdded:
+    case DeviceEvent::Kind::kAdded:
       return kCmdAddedDone;
-    case Event::Kind::kRemoved:
+    case DeviceEvent::Kind::kRemoved:
       return kCmdRemovedDone;
-    case Event::Kind::kReconfigured:
+    case DeviceEvent::Kind::kReconfigured:
       break;
   }
   return kCmdReconfiguredDone;
@@ -150,7 +150,7 @@ std::expected<void, std::string> NetlinkChannel::request_replies(bool wanted) {
 int NetlinkChannel::fd() const { return nl_socket_get_fd(events_.get()); }
 
 std::expected<NetlinkChannel::Read, std::string> NetlinkChannel::read_events(
-    const std::function<void(const Event&)>& on_event) {
+    const std::function<void(const DeviceEvent&)>& on_event) {
   Reader reader{on_event, family_, nullptr};
   nl_socket_modify_cb(events_.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &reader);
   Read result = Read::kDrained;
@@ -174,7 +174,7 @@ std::expected<NetlinkChannel::Read, std::string> NetlinkChannel::read_events(
   }
 }
 
-std::expected<void, std::string> NetlinkChannel::reply(Event::Kind kind, uint32_t device_id,
+std::expected<void, std::string> NetlinkChannel::reply(DeviceEvent::Kind kind, uint32_t device_id,
                                                        int status) {
   CHECK(status <= 0);
   Message message = make_request(family_, done_command(kind));

@@ -40,13 +40,14 @@ class NetlinkChannel {
   // Passes all pending events to `on_event`, in order. Malformed messages, and messages that are
   // not from the kernel, are logged and skipped. An error is one of the socket: no more events will
   // come. Exceptions of `on_event` are passed on.
-  std::expected<Read, std::string> read_events(const std::function<void(const Event&)>& on_event);
+  std::expected<Read, std::string> read_events(
+      const std::function<void(const DeviceEvent&)>& on_event);
 
   // Answers an event. `status`: 0, or a negative errno that the configfs writer gets. The kind must
   // be the event's own: with another kind, the kernel's waiter hangs forever. Error: the kernel
   // rejected it (no waiter, or the device was removed); harmless, but logged.
   // REQUIRES: status <= 0.
-  std::expected<void, std::string> reply(Event::Kind kind, uint32_t device_id, int status);
+  std::expected<void, std::string> reply(DeviceEvent::Kind kind, uint32_t device_id, int status);
 
  private:
   struct Close {

@@ -65,7 +65,7 @@ std::optional<std::string> text(const Attributes& attributes, int type) {
 }
 
 // Exactly one of the three, as the kernel sends it.
-bool decode_change(const Attributes& attributes, Event& event) {
+bool decode_change(const Attributes& attributes, DeviceEvent& event) {
   int found = 0;
   if (auto dev_config = text(attributes, kAttrDevConfig)) {
     event.change = NewDevConfig{std::move(*dev_config)};
@@ -86,7 +86,7 @@ std::unexpected<std::string> malformed(std::string why) { return std::unexpected
 
 }  // namespace
 
-std::expected<Event, std::string> decode_event(Bytes message) {
+std::expected<DeviceEvent, std::string> decode_event(Bytes message) {
   if (message.size() < NLMSG_HDRLEN + GENL_HDRLEN) {
     return malformed(fmt::format("a message of {} bytes", message.size()));
   }
@@ -100,16 +100,16 @@ std::expected<Event, std::string> decode_event(Bytes message) {
   const auto attributes = split(whole.subspan(NLMSG_HDRLEN + GENL_HDRLEN));
   if (!attributes) return malformed("attributes of a wrong length");
 
-  Event event;
+  DeviceEvent event;
   switch (command) {
     case kCmdAdded:
-      event.kind = Event::Kind::kAdded;
+      event.kind = DeviceEvent::Kind::kAdded;
       break;
     case kCmdRemoved:
-      event.kind = Event::Kind::kRemoved;
+      event.kind = DeviceEvent::Kind::kRemoved;
       break;
     case kCmdReconfigured:
-      event.kind = Event::Kind::kReconfigured;
+      event.kind = DeviceEvent::Kind::kReconfigured;
       break;
     default:
       return malformed(fmt::format("unknown event {}", command));
@@ -121,7 +121,7 @@ std::expected<Event, std::string> decode_event(Bytes message) {
   event.device = *device;
   event.minor = *minor;
   event.device_id = *device_id;
-  if (event.kind == Event::Kind::kReconfigured && !decode_change(*attributes, event)) {
+  if (event.kind == DeviceEvent::Kind::kReconfigured && !decode_change(*attributes, event)) {
     return malformed("a reconfiguration must change exactly one attribute");
   }
   return event;

@@ -25,7 +25,7 @@ struct NewWriteCache {
   bool operator==(const NewWriteCache&) const = default;
 };
 
-struct Event {
+struct DeviceEvent {
   enum class Kind : uint8_t {
     kAdded,         // Not enabled in configfs yet: actions fail until the reply.
     kRemoved,       // UIO still works; unmap and close before the reply.
@@ -40,6 +40,6 @@ struct Event {
 
 // Decodes one netlink message, from its nlmsghdr on. Any bytes are accepted; anything but a
 // complete event of a known kind is an error.
-std::expected<Event, std::string> decode_event(std::span<const uint8_t> message);
+std::expected<DeviceEvent, std::string> decode_event(std::span<const uint8_t> message);
 
 }  // namespace tcmurbd::kernel

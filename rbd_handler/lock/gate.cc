@@ -29,11 +29,11 @@ bool Gate::lets_through(bool changes_image) const {
 
 void Gate::apply(Event event) {
   const State before = state_;
-  const auto [state, job] = step(state_, event);
+  const auto [state, action] = step(state_, event);
   state_ = state;
-  if (job != Job::kNone) {
-    CHECK(job_ == Job::kNone);
-    job_ = job;
+  if (action != Action::kNone) {
+    CHECK(action_ == Action::kNone);
+    action_ = action;
   }
   if (state_ == before) return;
   slow_release_ = false;
@@ -207,24 +207,24 @@ void Gate::go_on(TimePoint now, const Load& load) {
     case State::kReopening:
       if (retry_reopen_ && now >= not_before_) {
         retry_reopen_ = false;
-        job_ = Job::kReopen;
+        action_ = Action::kReopen;
       }
       [[fallthrough]];
     case State::kAcquiring:
     case State::kReleasing:
     case State::kFencing:
-      watch_job(now);
+      watch_action(now);
       return;
   }
 }
 
-void Gate::watch_job(TimePoint now) {
+void Gate::watch_action(TimePoint now) {
   if (state_ == State::kReleasing) {
     // librbd is waiting, but this gateway is healthy: peers must not break the lock.
     slow_release_ = now - since_ >= settings_.drain_patience;
     if (slow_release_) answer_all(PeerAnswer::kWait);
     if (now - since_ >= settings_.release_patience) apply(Event::kFence);
-  } else if (now - since_ >= settings_.job_patience) {
+  } else if (now - since_ >= settings_.action_patience) {
     refuses_ = true;
   }
 }
@@ -289,7 +289,7 @@ void Gate::answer_all(PeerAnswer answer) {
   asking_.clear();
 }
 
-Job Gate::take_job() { return std::exchange(job_, Job::kNone); }
+Action Gate::take_action() { return std::exchange(action_, Action::kNone); }
 
 void Gate::take_replies(std::vector<PeerReply>& replies) {
   replies.insert(replies.end(), replies_.begin(), replies_.end());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decides whether commands may be submitted to the image, and when to acquire or release the lock
 // or to fence the client instance. Adds to the table of lock_state.h: time, requests of peers, and
-// the number of ops in librbd. Pure: takes events and time, returns jobs and answers. If the
+// the number of ops in librbd. Pure: takes events and time, returns actions and answers. If the
 // cluster cannot fence (kStuck), the gate stays open: locked ranges alone keep hung writes in
 // order, all other I/O is served, and the fence is retried until it works or all hung writes have
 // ended. Hung reads cause a fence only if they use up the 256 ops of an instance or block a
@@ -19,7 +19,7 @@
 
 namespace tcmurbd::lock {
 
-// The outcome of a job.
+// The outcome of an action.
 enum class Outcome : uint8_t {
   kAcquired,
   kAcquireFailed,
@@ -66,9 +66,9 @@ struct GateSettings {
   // its notification that it acquired the lock, which takes 5 s (ImageWatcher, NOTIFY_TIMEOUT)
   // while a dead gateway still watches the image; peers get the answer kWait meanwhile.
   Duration release_patience = std::chrono::seconds(8);
-  // Commands wait this long for any other job (acquire, fence, reopen), then they get BUSY until it
-  // has ended. Breaking a dead owner's lock takes at most two seconds with healthy monitors.
-  Duration job_patience = std::chrono::seconds(5);
+  // Commands wait this long for any other action (acquire, fence, reopen), then they get BUSY until
+  // it has ended. Breaking a dead owner's lock takes at most two seconds with healthy monitors.
+  Duration action_patience = std::chrono::seconds(5);
 };
 
 // The device's load, as far as the gate needs it.
@@ -108,8 +108,9 @@ class Gate {
   void advance(TimePoint now, const Load& load);
 
   // --- effects ---
-  // A job to start now, at most one at a time; its outcome comes back as one of the events above.
-  Job take_job();
+  // An action to start now, at most one at a time; its outcome comes back as one of the events
+  // above.
+  Action take_action();
   // Appends the answers to peers.
   void take_replies(std::vector<PeerReply>& replies);
   // True once after an instance was given up: the results of its ops are irrelevant then.
@@ -148,8 +149,8 @@ class Gate {
   void space_fences(TimePoint now);
   // Somebody wants the lock, and what is under way does not end.
   void fence_or_keep(TimePoint now);
-  // Bounds how long commands wait for a job.
-  void watch_job(TimePoint now);
+  // Bounds how long commands wait for an action.
+  void watch_action(TimePoint now);
   // go_on() of kOwned,
   void advance_owned(TimePoint now, const Load& load);
   // and of kDraining.
@@ -157,7 +158,7 @@ class Gate {
 
   const GateSettings settings_;
   State state_ = State::kUnowned;
-  Job job_ = Job::kNone;
+  Action action_ = Action::kNone;
   bool refuses_ = false;
   bool given_up_ = false;
   bool reset_ = false;  // A LUN RESET requires a release.

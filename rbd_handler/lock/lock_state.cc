@@ -6,7 +6,7 @@
 namespace tcmurbd::lock {
 namespace {
 
-// The state in which the event's job runs, if the event is the outcome of a job.
+// The state in which the event's action runs, if the event is the outcome of an action.
 bool comes_only_in(Event event, State& state) {
   switch (event) {
     case Event::kAcquired:
@@ -41,11 +41,11 @@ bool comes_only_in(Event event, State& state) {
 Step from_unowned(Event event) {
   switch (event) {
     case Event::kNeeded:
-      return {State::kAcquiring, Job::kAcquire};
+      return {State::kAcquiring, Action::kAcquire};
     case Event::kFence:  // Hung reads have used up the instance.
-      return {State::kFencing, Job::kFence};
+      return {State::kFencing, Action::kFence};
     case Event::kLost:
-      return {State::kReopening, Job::kReopen};
+      return {State::kReopening, Action::kReopen};
     default:  // Nothing to yield, verify, drain or settle.
       return {State::kUnowned};
   }
@@ -58,25 +58,25 @@ Step from_owned(State state, Event event) {
     case Event::kKeep:
       return {State::kOwned};
     case Event::kVerify:  // While draining, the release will show whether the lock was still held.
-      return state == State::kOwned ? Step{State::kAcquiring, Job::kAcquire} : Step{state};
+      return state == State::kOwned ? Step{State::kAcquiring, Action::kAcquire} : Step{state};
     case Event::kDrained:
-      return state == State::kDraining ? Step{State::kReleasing, Job::kRelease} : Step{state};
+      return state == State::kDraining ? Step{State::kReleasing, Action::kRelease} : Step{state};
     case Event::kFence:
-      return {State::kFencing, Job::kFence};
+      return {State::kFencing, Action::kFence};
     case Event::kLost:
-      return {State::kReopening, Job::kReopen};
+      return {State::kReopening, Action::kReopen};
     default:  // kNeeded: the lock is held in kOwned, and acquired again after kDraining.
       return {state};
   }
 }
 
-// The job's outcome decides. Other events are ignored: the instance is not used, or the outcome
+// The action's outcome decides. Other events are ignored: the instance is not used, or the outcome
 // will report the same.
-Step from_job(State state, Event event) {
+Step from_action(State state, Event event) {
   if (state == State::kReleasing) {
     // librbd's release may hang without a result.
-    if (event == Event::kFence) return {State::kFencing, Job::kFence};
-    if (event == Event::kLost) return {State::kReopening, Job::kReopen};
+    if (event == Event::kFence) return {State::kFencing, Action::kFence};
+    if (event == Event::kLost) return {State::kReopening, Action::kReopen};
   }
   switch (event) {
     case Event::kAcquired:
@@ -87,9 +87,9 @@ Step from_job(State state, Event event) {
       return {State::kUnowned};
     case Event::kReleaseFailed:  // The owner is unknown now: make sure that it is not this
                                  // instance.
-      return {State::kFencing, Job::kFence};
+      return {State::kFencing, Action::kFence};
     case Event::kFenceDone:
-      return {State::kReopening, Job::kReopen};
+      return {State::kReopening, Action::kReopen};
     case Event::kFenceFailed:
       return {State::kStuck};
     default:  // Includes kReopenFailed: the gate retries until it works.
@@ -100,11 +100,11 @@ Step from_job(State state, Event event) {
 Step from_stuck(Event event) {
   switch (event) {
     case Event::kFence:
-      return {State::kFencing, Job::kFence};
+      return {State::kFencing, Action::kFence};
     case Event::kSettled:
       return {State::kOwned};
     case Event::kLost:  // Fenced by another gateway: equivalent.
-      return {State::kReopening, Job::kReopen};
+      return {State::kReopening, Action::kReopen};
     default:  // The lock cannot be released while detached writes may be applied; a peer may break
               // it.
       return {State::kStuck};
@@ -126,7 +126,7 @@ Step step(State state, Event event) {
     case State::kReleasing:
     case State::kFencing:
     case State::kReopening:
-      return from_job(state, event);
+      return from_action(state, event);
     case State::kStuck:
       return from_stuck(event);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exclusive lock of one image and the client instance that may hold it, as one table: (state,
-// event) -> (state, job). Pure, any thread.
+// event) -> (state, action). Pure, any thread.
 //
 //            Needed            Acquired           Yield            Drained
 //   Unowned --------> Acquiring -------> Owned ---------> Draining --------> Releasing
@@ -16,8 +16,8 @@
 // Beside these: Owned goes to Acquiring on Verify, Draining back to Owned on Keep, and Releasing to
 // Fencing on Fence, when the release takes too long.
 //
-// Jobs are the blocking parts, run elsewhere; each ends with exactly one event. Only one runs at a
-// time, except for a release superseded by Fence or Lost: it may hang as long as an OSD does, and
+// Actions are the blocking parts, run elsewhere; each ends with exactly one event. Only one runs at
+// a time, except for a release superseded by Fence or Lost: it may hang as long as an OSD does, and
 // its outcome is ignored.
 #pragma once
 
@@ -60,16 +60,16 @@ enum class Event : uint8_t {
   kReopenFailed,
 };
 
-enum class Job : uint8_t { kNone, kAcquire, kRelease, kFence, kReopen };
+enum class Action : uint8_t { kNone, kAcquire, kRelease, kFence, kReopen };
 
 struct Step {
   State state;
-  Job job = Job::kNone;  // To start now.
+  Action action = Action::kNone;  // To start now.
   bool operator==(const Step&) const = default;
 };
 
-// Every pair is defined; a pair without effect returns `state` and no job. CHECKs that the outcome
-// of a job comes only in the state that runs the job.
+// Every pair is defined; a pair without effect returns `state` and no action. CHECKs that the
+// outcome of an action comes only in the state that runs the action.
 Step step(State state, Event event);
 
 // "owned", "stuck", ...: for status and logs.

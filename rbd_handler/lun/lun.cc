@@ -24,7 +24,7 @@ constexpr seconds kHostPatience{30};
 }  // namespace
 
 Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
-         std::shared_ptr<CopyDesk> copies)
+         std::shared_ptr<CopyManager> copies)
     : loops_(loops),
       entry_(std::move(entry)),
       spec_(std::move(spec)),
@@ -33,7 +33,7 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
           fmt::format("{}/{} {}", entry_.name.hba, entry_.name.device, spec_.to_string()))),
       poll_(config.reactor.poll),
       state_dir_(config.paths.state_dir),
-      desk_(std::move(copies)),
+      copy_manager_(std::move(copies)),
       settings_(config.device),
       jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       configfs_jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
@@ -41,13 +41,14 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       timer_(loops_.control),
       retry_timer_(loops_.control) {}
 
-void Lun::report(int status) {
+void Lun::complete_request(int status) {
   if (const Done done = std::exchange(done_, nullptr)) done(status);
 }
 
 template <typename Fn>
 void Lun::on_reactor(Fn fn) {
-  asio::post(loops_.reactor, [serving = serving_, fn = std::move(fn)]() mutable { fn(*serving); });
+  asio::post(loops_.reactor,
+             [serving = lun_reactor_, fn = std::move(fn)]() mutable { fn(*serving); });
 }
 
 void Lun::open(Origin origin, Done done) {
@@ -70,7 +71,7 @@ void Lun::attach() {
     return;
   }
   attached_ = std::make_shared<Attached>(std::move(*attached));
-  backing_ = std::make_shared<Backing>(
+  lun_image_ = std::make_shared<LunImage>(
       loops_.control, spec_, InstanceRecord(state_dir_, entry_.name.hba, entry_.name.device), log_,
       [inbox = inbox_](OpDone done) { inbox->push(done); });
   open_image_job();
@@ -87,9 +88,9 @@ void Lun::open_image_job() {
   });
   auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
   jobs_->run(
-      [backing = backing_, listeners = backing_->listeners(), configfs = configfs_, opened] {
-        *opened =
-            open_image(backing->spec(), configfs, backing->record(), listeners, backing->log());
+      [lun_image = lun_image_, listeners = lun_image_->listeners(), configfs = configfs_, opened] {
+        *opened = open_image(lun_image->spec(), configfs, lun_image->record(), listeners,
+                             lun_image->log());
       },
       [self = shared_from_this(), opened] {
         if (!self->leaving_) self->timer_.cancel();
@@ -110,7 +111,7 @@ void Lun::still_opening() {
       -ETIMEDOUT};
   if (origin_ == Origin::kAdded) return give_up(late);
   log_->error("cannot serve the device yet, initiators get BUSY: {}", late.text);
-  report(late.error);
+  complete_request(late.error);
 }
 
 void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
@@ -120,14 +121,14 @@ void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
     open_failed(opened.error());
   } else if (opened) {
     // Too late: the device was removed, or its enable was answered with a time-out.
-    backing_->adopt(std::move(*opened), attached_);
+    lun_image_->adopt(std::move(*opened), attached_);
     close_all();
   }
 }
 
 void Lun::give_up(const OpenError& error) {
   log_->error("cannot serve the device: {}", error.text);
-  report(error.error);
+  complete_request(error.error);
   close_all();
 }
 
@@ -138,7 +139,7 @@ void Lun::open_failed(const OpenError& error) {
   }
   log_->error("cannot serve the device yet, initiators get BUSY: {}", error.text);
   refusal_ = error.text;
-  report(error.error);
+  complete_request(error.error);
   retry_timer_.expires_after(retry_delay_);
   retry_delay_ = std::min(retry_delay_ * 2, kRetryDelayMax);
   retry_timer_.async_wait([self = shared_from_this()](const error_code& canceled) {
@@ -149,7 +150,7 @@ void Lun::open_failed(const OpenError& error) {
 void Lun::serve(OpenedImage opened) {
   auto kept_buffers = kernel::KeptBuffers::open(configfs_);
   if (!kept_buffers) {
-    backing_->adopt(std::move(opened), attached_);
+    lun_image_->adopt(std::move(opened), attached_);
     give_up({kept_buffers.error(), -ENODEV});
     return;
   }
@@ -157,38 +158,38 @@ void Lun::serve(OpenedImage opened) {
   const scsi::DiskFacts disk = opened.disk;
   disk_ = disk;
   kernel_limit_ = opened.kernel_limit;
-  backing_->adopt(std::move(opened), attached_);
-  const ceph::ImageInfo& info = backing_->image().info();
+  lun_image_->adopt(std::move(opened), attached_);
+  const ceph::ImageInfo& info = lun_image_->image().info();
   log_->info("serving {} bytes ({} in the image){}{}, client {}", disk.blocks * disk.block_size,
              info.bytes, disk.read_only ? ", read-only" : "",
-             origin_ == Origin::kTakenOver ? ", taken over" : "", backing_->image().address());
+             origin_ == Origin::kTakenOver ? ", taken over" : "", lun_image_->image().address());
   if (!info.exclusive_lock && !info.read_only)
     log_->warning(
         "the image does not have the feature exclusive-lock: serve it from this gateway only");
-  if (!backing_->image().primary())
+  if (!lun_image_->image().primary())
     log_->warning(
         "the image is not primary here: writes are refused (7/27/00), reads are served; promote it "
         "with 'rbd mirror image promote'");
   warn_of_limits();
   notify_task_management(true);
-  serving_ = std::make_shared<reactor::Serving>(
+  lun_reactor_ = std::make_shared<reactor::LunReactor>(
       loops_.reactor,
-      reactor::Serving::Parts{loops_.heartbeat, attached_->uio, std::move(*kept_buffers), *inbox_,
-                              backing_->image(), std::move(attached_->ring)},
+      reactor::LunReactor::Parts{loops_.heartbeat, attached_->uio, std::move(*kept_buffers),
+                                 *inbox_, lun_image_->image(), std::move(attached_->ring)},
       disk, device_settings(), poll_, make_hook());
-  backing_->serve(
-      [&reactor = loops_.reactor, serving = std::weak_ptr(serving_)](const Backing::Event& event) {
-        asio::post(reactor, [serving, event] {
-          if (auto self = serving.lock()) self->apply(event);
-        });
-      });
-  on_reactor([](reactor::Serving& serving) { serving.start(); });
+  lun_image_->serve([&reactor = loops_.reactor,
+                     serving = std::weak_ptr(lun_reactor_)](const LunImage::DeviceCall& event) {
+    asio::post(reactor, [serving, event] {
+      if (auto self = serving.lock()) self->apply(event);
+    });
+  });
+  on_reactor([](reactor::LunReactor& serving) { serving.start(); });
   if (const auto bytes = std::exchange(resized_, std::nullopt)) resize(*bytes, [](int) {});
-  desk_->add(shared_from_this());
-  if (origin_ != Origin::kTakenOver) return report(0);
+  copy_manager_->add(shared_from_this());
+  if (origin_ != Origin::kTakenOver) return complete_request(0);
   // Only then it serves.
   set_blocked(false, [self = shared_from_this()] {
-    if (self->state_ == State::kServing && !self->leaving_) self->report(0);
+    if (self->state_ == State::kServing && !self->leaving_) self->complete_request(0);
   });
 }
 
@@ -199,32 +200,33 @@ DeviceSettings Lun::device_settings() const {
   settings.deadline = spec_.command_deadline.value_or(settings_.command_deadline);
   settings.reads_need_lock = settings_.reads_need_lock;
   settings.kernel_limit = kernel_limit_;
-  settings.limits = backing_->image().info().limits;
-  settings.primary = backing_->image().primary();
-  settings.safe = backing_->safe();
+  settings.limits = lun_image_->image().info().limits;
+  settings.primary = lun_image_->image().primary();
+  settings.safe = lun_image_->safe();
   return settings;
 }
 
-reactor::Serving::ToControl Lun::make_hook() {
-  return [weak = weak_from_this(), &control = loops_.control](reactor::Serving::Request request) {
-    asio::post(control, [weak, request = std::move(request)]() mutable {
-      if (const auto self = weak.lock()) self->on_request(request);
-    });
-  };
+reactor::LunReactor::ToControl Lun::make_hook() {
+  return
+      [weak = weak_from_this(), &control = loops_.control](reactor::LunReactor::Request request) {
+        asio::post(control, [weak, request = std::move(request)]() mutable {
+          if (const auto self = weak.lock()) self->on_request(request);
+        });
+      };
 }
 
-void Lun::on_request(reactor::Serving::Request& request) {
-  using reactor::Serving;
+void Lun::on_request(reactor::LunReactor::Request& request) {
+  using reactor::LunReactor;
   std::visit(OnEffect{
                  [this](const FetchTargetFacts&) { fetch_target_facts(); },
-                 [this](const StartLockJob& start) { backing_->start(start.job); },
-                 [this](const lock::PeerReply& reply) { backing_->answer_peer(reply); },
+                 [this](const StartLockAction& start) { lun_image_->start(start.action); },
+                 [this](const lock::PeerReply& reply) { lun_image_->answer_peer(reply); },
                  [this](const Report& report) { on_report(report); },
-                 [this](Serving::FindDisks& find) {
-                   desk_->order(shared_from_this(), std::move(find.request), find.run);
+                 [this](LunReactor::FindDisks& find) {
+                   copy_manager_->start(shared_from_this(), std::move(find.request), find.run);
                  },
-                 [this](const Serving::RingBroken& broken) { on_broken(broken.reason); },
-                 [this](const Serving::RingUnused&) { reset_ring(); },
+                 [this](const LunReactor::RingBroken& broken) { on_broken(broken.reason); },
+                 [this](const LunReactor::RingUnused&) { reset_ring(); },
              },
              request);
 }
@@ -236,8 +238,8 @@ void Lun::on_report(const Report& report) {
   } else {
     log_->info("{}", describe(report));
   }
-  if (report.kind == Report::Kind::kHangs) backing_->locate(report.range);
-  if (report.kind == Report::Kind::kDeadline) backing_->note_deadline();
+  if (report.kind == Report::Kind::kHangs) lun_image_->locate(report.range);
+  if (report.kind == Report::Kind::kDeadline) lun_image_->note_deadline();
 }
 
 // Another handler would take the entries for commands: they are asked for only while we serve.
@@ -253,7 +255,7 @@ void Lun::notify_task_management(bool wanted) {
 }
 
 void Lun::fetch_target_facts() {
-  if (!serving_) return;
+  if (!lun_reactor_) return;
   auto fetched = std::make_shared<Fetched>();
   walks_->run([configfs = configfs_,
                fetched] { *fetched = {configfs.read_target_facts(), configfs.kernel_limit()}; },
@@ -261,7 +263,7 @@ void Lun::fetch_target_facts() {
 }
 
 void Lun::facts_fetched(Fetched& fetched) {
-  if (!serving_) return;
+  if (!lun_reactor_) return;
   note_kernel_limit(fetched.kernel_limit);
   auto& facts = fetched.facts;
   if (!facts) {
@@ -269,7 +271,7 @@ void Lun::facts_fetched(Fetched& fetched) {
     facts = scsi::TargetFacts{};
   }
   identity_ = *facts;
-  on_reactor([facts = std::move(*facts)](reactor::Serving& serving) {
+  on_reactor([facts = std::move(*facts)](reactor::LunReactor& serving) {
     serving.apply([&](Device& device, TimePoint now) { device.on_target_facts(facts, now); });
   });
 }
@@ -278,7 +280,7 @@ void Lun::facts_fetched(Fetched& fetched) {
 void Lun::warn_of_limits() const {
   constexpr uint64_t kWindow = 64;  // LIO's default_cmdsn_depth.
   const Duration needed =
-      task::time_at(backing_->image().info().limits, kWindow, kWindow * disk_.max_transfer_bytes);
+      task::time_at(lun_image_->image().info().limits, kWindow, kWindow * disk_.max_transfer_bytes);
   const Duration limit = kernel_limit_ == Duration{} ? kHostPatience : kernel_limit_;
   if (needed <= limit) return;
   log_->warning(
@@ -293,8 +295,8 @@ void Lun::note_kernel_limit(Duration limit) {
   if (std::exchange(kernel_limit_, limit) == limit) return;
   log_->info("cmd_time_out is {} s now (0: none): the kernel itself ends older commands",
              std::chrono::duration_cast<seconds>(limit).count());
-  if (!serving_) return;
-  on_reactor([limit](reactor::Serving& serving) {
+  if (!lun_reactor_) return;
+  on_reactor([limit](reactor::LunReactor& serving) {
     serving.apply([limit](Device& device, TimePoint) { device.on_kernel_limit(limit); });
   });
 }
@@ -321,7 +323,7 @@ void Lun::ring_reset(std::expected<ring::Ring, OpenError>& ring) {
     return;
   }
   auto shared = std::make_shared<ring::Ring>(std::move(*ring));
-  on_reactor([shared](reactor::Serving& serving) { serving.restart(std::move(*shared)); });
+  on_reactor([shared](reactor::LunReactor& serving) { serving.restart(std::move(*shared)); });
   set_blocked(false, [] {});
 }
 
@@ -342,23 +344,23 @@ void Lun::resize(uint64_t bytes, Done done) {
   log_->info("resized to {} bytes", bytes);
   disk_.blocks = bytes / disk_.block_size;
   on_reactor([bytes, done = std::move(done),
-              &control = loops_.control](reactor::Serving& serving) mutable {
+              &control = loops_.control](reactor::LunReactor& serving) mutable {
     serving.resize(bytes);
     asio::post(control, [done = std::move(done)] { done(0); });
   });
-  backing_->refresh_size(bytes);
+  lun_image_->refresh_size(bytes);
 }
 
 void Lun::remove(Done done) {
   log_->info("removed by the kernel");
-  report(-ESHUTDOWN);  // An open under way: its writer must not be forgotten.
+  complete_request(-ESHUTDOWN);  // An open under way: its writer must not be forgotten.
   done_ = std::move(done);
   drain("the removal");
 }
 
 void Lun::on_away(Duration gap) {
   if (state_ != State::kServing) return;
-  on_reactor([gap](reactor::Serving& serving) {
+  on_reactor([gap](reactor::LunReactor& serving) {
     serving.apply(
         [gap](Device& device, TimePoint now) { device.on_away(AwayCause::kControlGap, gap, now); });
   });
@@ -366,14 +368,14 @@ void Lun::on_away(Duration gap) {
 
 void Lun::leave(Done done) {
   leaving_ = true;
-  report(-ESHUTDOWN);
+  complete_request(-ESHUTDOWN);
   done_ = std::move(done);
   if (!attached_) return drain("the exit");
   timer_.expires_after(settings_.drain_timeout);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
     if (error) return;
     self->log_->error("blocking the device hangs, the exit does not wait for it any longer");
-    self->report(0);
+    self->complete_request(0);
   });
   set_blocked(true, [self = shared_from_this()] { self->drain("the exit"); });
 }
@@ -385,16 +387,16 @@ void Lun::drain(const char* why) {
     // Still opening: what the job brings is closed when it comes.
     const bool opening = state_ == State::kOpening;
     if (opening) close_all();
-    report(0);
+    complete_request(0);
     return;
   }
   state_ = State::kDraining;
-  desk_->remove(*this);
+  copy_manager_->remove(*this);
   timer_.expires_after(settings_.drain_timeout);
   timer_.async_wait([self = shared_from_this(), why](const error_code& error) {
     if (!error) self->stop_waiting(why);
   });
-  on_reactor([self = shared_from_this()](reactor::Serving& serving) {
+  on_reactor([self = shared_from_this()](reactor::LunReactor& serving) {
     serving.drain([self] { asio::post(self->loops_.control, [self] { self->close_all(); }); });
   });
 }
@@ -405,27 +407,27 @@ void Lun::stop_waiting(const char* why) {
   log_->warning("hung ops remain, {} does not wait for them any longer", why);
   if (leaving_) {
     notify_task_management(false);
-    return report(0);
+    return complete_request(0);
   }
-  backing_->abandon([self = shared_from_this()] { self->report(0); });
+  lun_image_->abandon([self = shared_from_this()] { self->complete_request(0); });
 }
 
 void Lun::close_all() {
   state_ = State::kClosing;
   retry_timer_.cancel();
-  if (leaving_ && serving_) notify_task_management(false);
+  if (leaving_ && lun_reactor_) notify_task_management(false);
   // A handler of the reactor's half that was cancelled may still hold a reference to it, so it must
   // not own what is torn down here.
   const auto closed = [self = shared_from_this()] {
     self->timer_.cancel();
     self->state_ = State::kClosed;
     self->log_->info("closed");
-    self->report(0);
+    self->complete_request(0);
   };
-  serving_.reset();
+  lun_reactor_.reset();
   attached_.reset();
-  if (backing_) {
-    backing_->close(closed);
+  if (lun_image_) {
+    lun_image_->close(closed);
   } else {
     closed();
   }
@@ -435,28 +437,28 @@ KnownLun Lun::known() const {
   return {entry_.name, identity_, state_ == State::kServing ? std::optional(disk_) : std::nullopt};
 }
 
-std::optional<Lun::CopyDisk> Lun::copy_disk() const {
+std::optional<Lun::ServedDisk> Lun::copy_disk() const {
   if (state_ != State::kServing) return std::nullopt;
-  return CopyDisk{{&loops_.reactor, serving_}, disk_};
+  return ServedDisk{{&loops_.reactor, lun_reactor_}, disk_};
 }
 
 void Lun::status(std::function<void(Status)> fn) {
   Status status{entry_.name.hba + "/" + entry_.name.device, spec_.to_string(), state_,
                 std::nullopt};
-  if (backing_) status.warnings = backing_->warnings();
-  if (!serving_) {
+  if (lun_image_) status.warnings = lun_image_->warnings();
+  if (!lun_reactor_) {
     fn(status);
     return;
   }
-  on_reactor(
-      [self = shared_from_this(), status, fn = std::move(fn)](reactor::Serving& serving) mutable {
-        status.counters = serving.device().counters();
-        status.bytes = serving.device().disk().blocks * serving.device().disk().block_size;
-        status.commands_open = serving.device().tasks();
-        status.detached = serving.device().detached();
-        status.lock = serving.device().lock_state();
-        asio::post(self->loops_.control, [status, fn] { fn(status); });
-      });
+  on_reactor([self = shared_from_this(), status,
+              fn = std::move(fn)](reactor::LunReactor& serving) mutable {
+    status.counters = serving.device().counters();
+    status.bytes = serving.device().disk().blocks * serving.device().disk().block_size;
+    status.commands_open = serving.device().tasks();
+    status.detached = serving.device().detached();
+    status.lock = serving.device().lock_state();
+    asio::post(self->loops_.control, [status, fn] { fn(status); });
+  });
 }
 
 }  // namespace tcmurbd

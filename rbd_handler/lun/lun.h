@@ -19,11 +19,11 @@
 #include "common/log.h"
 #include "config/config.h"
 #include "config/image_spec.h"
-#include "rbd_handler/lun/backing.h"
-#include "rbd_handler/lun/copies.h"
+#include "rbd_handler/lun/copy_manager.h"
+#include "rbd_handler/lun/lun_image.h"
 #include "rbd_handler/lun/lun_open.h"
+#include "rbd_handler/lun/lun_reactor.h"
 #include "rbd_handler/lun/named_luns.h"
-#include "rbd_handler/lun/serving.h"
 #include "rbd_handler/reactor/jobs.h"
 
 namespace tcmurbd {
@@ -41,7 +41,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   };
 
   Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
-      std::shared_ptr<CopyDesk> copies);
+      std::shared_ptr<CopyManager> copies);
 
   // Calls `done` when it serves, or can't: at the latest after device.open_timeout. A LUN that is
   // taken over reports its first failure too, and goes on trying.
@@ -84,7 +84,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   const kernel::UioEntry& entry() const { return entry_; }
   Log& log() const { return *log_; }
 
-  // --- for the CopyDesk ---
+  // --- for the CopyManager ---
   KnownLun known() const;
   void note_identity(scsi::TargetFacts identity) { identity_ = std::move(identity); }
   // How old a command may become before the kernel answers it, as just read. Zero: any age.
@@ -92,12 +92,12 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void warn_of_limits() const;
   // Of jobs that list configfs directories: a lock of the kernel's may keep them.
   reactor::Jobs& walks() const { return *walks_; }
-  struct CopyDisk {
-    reactor::CopyPlace place;
+  struct ServedDisk {
+    reactor::CopyTarget place;
     scsi::DiskFacts facts;
   };
   // Nothing if it does not serve.
-  std::optional<CopyDisk> copy_disk() const;
+  std::optional<ServedDisk> copy_disk() const;
 
  private:
   void attach();
@@ -108,8 +108,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void give_up(const OpenError& error);
   void serve(OpenedImage opened);
   // Brings what the reactor's half asks for to the control thread.
-  reactor::Serving::ToControl make_hook();
-  void on_request(reactor::Serving::Request& request);
+  reactor::LunReactor::ToControl make_hook();
+  void on_request(reactor::LunReactor::Request& request);
   DeviceSettings device_settings() const;
   void on_report(const Report& report);
   void notify_task_management(bool wanted);
@@ -126,7 +126,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void drain(const char* why);
   void stop_waiting(const char* why);
   void close_all();
-  void report(int status);
+  void complete_request(int status);
   template <typename Fn>
   void on_reactor(Fn fn);
 
@@ -137,7 +137,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   const std::shared_ptr<Log> log_;  // Shared with the reactor's half.
   const std::chrono::microseconds poll_;
   const std::string state_dir_;
-  const std::shared_ptr<CopyDesk> desk_;
+  const std::shared_ptr<CopyManager> copy_manager_;
   // Control thread only from here on.
   Config::Device settings_;
   const std::shared_ptr<reactor::Jobs> jobs_;           // Opens the image.
@@ -158,8 +158,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // What serving needs; torn down in a job, in the reverse order.
   std::shared_ptr<Attached> attached_;  // Also held by what still has ops under way.
   std::shared_ptr<reactor::Inbox> inbox_;
-  std::shared_ptr<Backing> backing_;
-  std::shared_ptr<reactor::Serving> serving_;
+  std::shared_ptr<LunImage> lun_image_;
+  std::shared_ptr<reactor::LunReactor> lun_reactor_;
 };
 
 }  // namespace tcmurbd

@@ -18,7 +18,7 @@ class Search {
 
   std::expected<NamedLuns, scsi::Sense> run() {
     NamedLuns named;
-    std::vector<scsi::CopyDisk> disks;
+    std::vector<scsi::ServedDisk> disks;
     for (const scsi::CopyCscd& cscd : request_.cscds) {
       const auto place = find(cscd);
       if (!place) return std::unexpected(scsi::kCopyTargetNotReachable);
@@ -84,7 +84,7 @@ class Search {
 
 }  // namespace
 
-NamedLunsAnswer find_named_luns(const scsi::CopyRequest& request, std::span<const KnownLun> luns,
+NamedLunsResult find_named_luns(const scsi::CopyRequest& request, std::span<const KnownLun> luns,
                                 const std::string& root) {
   Search search(request, luns, root);
   auto found = search.run();

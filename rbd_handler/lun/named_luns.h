@@ -37,7 +37,7 @@ struct NamedLuns {
   Duration kernel_limit{};        // Of the LUN that received the copy; see ConfigfsDevice.
 };
 
-struct NamedLunsAnswer {
+struct NamedLunsResult {
   std::expected<NamedLuns, scsi::Sense> found;
   std::string refusal;  // A line for the log; may be empty.
   // The identities that were read, by index.
@@ -45,7 +45,7 @@ struct NamedLunsAnswer {
 };
 
 // `luns.front()` received the copy. `root` is the prefix of /sys: "/" or a test tree.
-NamedLunsAnswer find_named_luns(const scsi::CopyRequest& request, std::span<const KnownLun> luns,
+NamedLunsResult find_named_luns(const scsi::CopyRequest& request, std::span<const KnownLun> luns,
                                 const std::string& root = "/");
 
 }  // namespace tcmurbd

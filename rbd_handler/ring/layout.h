@@ -67,7 +67,7 @@ struct IoVector {
 };
 static_assert(sizeof(IoVector) == 16);
 
-inline constexpr size_t kSenseBytes = 96;
+inline constexpr size_t kSenseBufferBytes = 96;
 
 // The response; overlays the request.
 struct CommandResponse {
@@ -76,7 +76,7 @@ struct CommandResponse {
   uint8_t pad1;
   uint16_t pad2;
   uint32_t read_length;
-  uint8_t sense[kSenseBytes];
+  uint8_t sense[kSenseBufferBytes];
 };
 static_assert(sizeof(CommandResponse) == 112 && offsetof(CommandResponse, read_length) == 12 &&
               offsetof(CommandResponse, sense) == 16);

@@ -142,7 +142,7 @@ Next Ring::next(CommandEntry& command, TmrEntry& tmr) {
 
 void Ring::complete(const Response& response) {
   CHECK(!slots_.empty());
-  CHECK(response.sense.size() <= kSenseBytes);
+  CHECK(response.sense.size() <= kSenseBufferBytes);
   CHECK(!response.keep_buffer || supports_keep_buffer());
   const uint64_t slot = uint64_t{ring_offset_} + slots_.front();
   slots_.pop_front();

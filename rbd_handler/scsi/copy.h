@@ -88,13 +88,13 @@ struct CopyExtent {
 using CopyExtents = boost::container::static_vector<CopyExtent, kCopySegmentsMax>;
 
 // The disk of a CSCD. CSCDs of the same disk have the same number.
-struct CopyDisk {
+struct ServedDisk {
   uint16_t number = 0;
   DiskFacts facts;
 };
 
 // One extent for each segment, in their order. `disks`: one for each CSCD.
 std::expected<CopyExtents, Sense> plan_copy(const CopyRequest& request,
-                                            std::span<const CopyDisk> disks);
+                                            std::span<const ServedDisk> disks);
 
 }  // namespace tcmurbd::scsi

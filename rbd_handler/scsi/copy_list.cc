@@ -160,7 +160,7 @@ bool names(const CopyCscd& cscd, const TargetFacts& target) {
 }
 
 std::expected<CopyExtents, Sense> plan_copy(const CopyRequest& request,
-                                            std::span<const CopyDisk> disks) {
+                                            std::span<const ServedDisk> disks) {
   for (size_t i = 0; i < request.cscds.size(); ++i) {
     const uint32_t told = request.cscds[i].block_bytes;
     if (told != 0 && told != disks[i].facts.block_size)
@@ -169,8 +169,8 @@ std::expected<CopyExtents, Sense> plan_copy(const CopyRequest& request,
   CopyExtents extents;
   for (size_t i = 0; i < request.segments.size(); ++i) {
     const CopySegment& segment = request.segments[i];
-    const CopyDisk& source = disks[segment.source];
-    const CopyDisk& destination = disks[segment.destination];
+    const ServedDisk& source = disks[segment.source];
+    const ServedDisk& destination = disks[segment.destination];
     const uint64_t unit =
         segment.counts_destination_blocks ? destination.facts.block_size : source.facts.block_size;
     const uint64_t length = segment.blocks * unit;

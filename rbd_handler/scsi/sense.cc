@@ -11,15 +11,15 @@ using boost::endian::store_big_u16;
 using boost::endian::store_big_u32;
 using boost::endian::store_big_u64;
 
-std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense) {
-  std::array<uint8_t, kSenseBytes> bytes{};
+std::array<uint8_t, kFixedSenseBytes> encode_fixed(const Sense& sense) {
+  std::array<uint8_t, kFixedSenseBytes> bytes{};
   bytes[0] = 0x70;  // RESPONSE CODE: current, fixed.
   if (sense.information) {
     bytes[0] |= 0x80;  // VALID
     store_big_u32(&bytes[3], *sense.information);
   }
   bytes[2] = sense.key;
-  bytes[7] = kSenseBytes - 8;  // ADDITIONAL SENSE LENGTH
+  bytes[7] = kFixedSenseBytes - 8;  // ADDITIONAL SENSE LENGTH
   bytes[12] = sense.asc;
   bytes[13] = sense.ascq;
   return bytes;
@@ -50,13 +50,13 @@ WholeSense encode_whole(const Sense& sense) {
     store_big_u16(&out.bytes[16], *copy.field);
   }
   if (copy.who == CopyFailure::Who::kNobody) return out;
-  out.bytes[copy.who == CopyFailure::Who::kSource ? 8 : 9] = kSenseBytes;
-  out.bytes[kSenseBytes] = copy.status;
-  out.length = kSenseBytes + 1;
+  out.bytes[copy.who == CopyFailure::Who::kSource ? 8 : 9] = kFixedSenseBytes;
+  out.bytes[kFixedSenseBytes] = copy.status;
+  out.length = kFixedSenseBytes + 1;
   if (copy.key != 0) {
     const auto answer = encode_fixed({copy.key, copy.asc, copy.ascq});
-    std::ranges::copy(answer, out.bytes.begin() + kSenseBytes + 1);
-    out.length += kSenseBytes;
+    std::ranges::copy(answer, out.bytes.begin() + kFixedSenseBytes + 1);
+    out.length += kFixedSenseBytes;
   }
   out.bytes[7] = static_cast<uint8_t>(out.length - 8);
   return out;

@@ -93,15 +93,15 @@ inline constexpr Sense kUnexpectedInexactSegment{0x0a, 0x26, 0x0a};
 // COPY ABORTED for an error that the source or destination of `segment` returned to the copy.
 Sense third_party_failure(size_t segment, CopyFailure::Who who, const Result& answer);
 
-inline constexpr size_t kSenseBytes = 18;
+inline constexpr size_t kFixedSenseBytes = 18;
 // Fixed format, current error (SPC-5 4.5.3).
-std::array<uint8_t, kSenseBytes> encode_fixed(const Sense& sense);
+std::array<uint8_t, kFixedSenseBytes> encode_fixed(const Sense& sense);
 
-// Fixed format with all fields of COPY ABORTED. `length` bytes are valid: kSenseBytes, or more if
-// the status and sense data of a copy source or destination follow.
+// Fixed format with all fields of COPY ABORTED. `length` bytes are valid: kFixedSenseBytes, or more
+// if the status and sense data of a copy source or destination follow.
 struct WholeSense {
-  std::array<uint8_t, 2 * kSenseBytes + 1> bytes{};
-  size_t length = kSenseBytes;
+  std::array<uint8_t, 2 * kFixedSenseBytes + 1> bytes{};
+  size_t length = kFixedSenseBytes;
   std::span<const uint8_t> span() const { return {bytes.data(), length}; }
 };
 WholeSense encode_whole(const Sense& sense);

@@ -10,7 +10,7 @@ namespace tcmurbd::task {
 uint32_t RangeOrder::blockers_of(uint64_t sequence, const ByteRange& range, Access access) const {
   uint32_t count = 0;
   for (const Claim& claim : claims_) {
-    if (claim.sequence >= sequence || claim.access == Access::kGlance) continue;
+    if (claim.sequence >= sequence || claim.access == Access::kNonBlockingRead) continue;
     if (access == Access::kFlush) {
       count += claim.writes() && !claim.held;
     } else if (claim.writes() || access == Access::kWrite) {
@@ -21,7 +21,7 @@ uint32_t RangeOrder::blockers_of(uint64_t sequence, const ByteRange& range, Acce
 }
 
 uint32_t RangeOrder::conflicts(const Waiter& waiter, const Claim& gone) const {
-  if (gone.sequence >= waiter.sequence || gone.access == Access::kGlance) return 0;
+  if (gone.sequence >= waiter.sequence || gone.access == Access::kNonBlockingRead) return 0;
   if (waiter.access == Access::kFlush) return gone.writes() && !gone.held;
   if (!gone.writes() && waiter.access != Access::kWrite) return 0;
   uint32_t count = 0;

@@ -25,9 +25,9 @@ namespace tcmurbd::task {
 
 enum class Access : uint8_t {
   kRead,
-  kGlance,  // Waits for earlier ops like a read, but no op waits for it.
-  kWrite,   // Any change of the image.
-  kFlush,   // Waits for every earlier live write, whatever its range; no op waits for it.
+  kNonBlockingRead,  // Waits for earlier ops like a read, but no op waits for it.
+  kWrite,            // Any change of the image.
+  kFlush,            // Waits for every earlier live write, whatever its range; no op waits for it.
 };
 
 class RangeOrder {

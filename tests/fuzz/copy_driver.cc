@@ -32,8 +32,8 @@ void CopyDriver::give(uint64_t id, const copy::Op& op, TimePoint now) {
 }
 
 void CopyDriver::start(const CopyStart& start, TimePoint now) {
-  const std::vector<scsi::CopyDisk> disks(start.request.cscds.size(),
-                                          {.number = 0, .facts = device_.disk()});
+  const std::vector<scsi::ServedDisk> disks(start.request.cscds.size(),
+                                            {.number = 0, .facts = device_.disk()});
   const auto extents = scsi::plan_copy(start.request, disks);
   if (!extents) {
     device_.on_copy_ended(start.task, scsi::Result::check(extents.error()), now);
@@ -41,7 +41,7 @@ void CopyDriver::start(const CopyStart& start, TimePoint now) {
   }
   device_.on_copy_begun(start.task, std::chrono::seconds(30), now);
   Own& own = own_[start.task];
-  own = {.id = ++last_id_, .job = std::make_unique<copy::CopyJob>(*extents, nullptr)};
+  own = {.id = ++last_id_, .job = std::make_unique<copy::CopyPipeline>(*extents, nullptr)};
 }
 
 void CopyDriver::run(TimePoint now) {

@@ -9,7 +9,7 @@
 #include <set>
 #include <vector>
 
-#include "rbd_handler/copy/copy_job.h"
+#include "rbd_handler/copy/copy_pipeline.h"
 #include "rbd_handler/device/device.h"
 #include "tests/fuzz/input.h"
 #include "tests/support/taken_effects.h"
@@ -32,7 +32,7 @@ class CopyDriver {
 
   struct Own {
     uint64_t id = 0;
-    std::unique_ptr<copy::CopyJob> job;
+    std::unique_ptr<copy::CopyPipeline> job;
     bool cancelled = false;
   };
 

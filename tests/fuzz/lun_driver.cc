@@ -92,23 +92,23 @@ void LunDriver::finish_op(Input& input) {
 }
 
 void LunDriver::end_job(bool good, bool lost) {
-  switch (std::exchange(job_, lock::Job::kNone)) {
-    case lock::Job::kNone:
+  switch (std::exchange(job_, lock::Action::kNone)) {
+    case lock::Action::kNone:
       return;
-    case lock::Job::kAcquire:
+    case lock::Action::kAcquire:
       device_.on_lock_event(good   ? lock::Outcome::kAcquired
                             : lost ? lock::Outcome::kAcquireLost
                                    : lock::Outcome::kAcquireFailed,
                             now_);
       break;
-    case lock::Job::kRelease:
+    case lock::Action::kRelease:
       device_.on_lock_event(good ? lock::Outcome::kReleased : lock::Outcome::kReleaseFailed, now_);
       break;
-    case lock::Job::kFence:
+    case lock::Action::kFence:
       instances_.back().fenced |= good;
       device_.on_lock_event(good ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed, now_);
       break;
-    case lock::Job::kReopen:
+    case lock::Action::kReopen:
       if (good)
         reopen();
       else
@@ -147,8 +147,8 @@ void LunDriver::after_event() {
   }
   copies_.run(now_);
   kernel_();
-  if (const lock::Job job = effects_.take_job(device_); job != lock::Job::kNone) {
-    CHECK(job_ == lock::Job::kNone || job_ == lock::Job::kRelease);  // That is superseded.
+  if (const lock::Action job = effects_.take_action(device_); job != lock::Action::kNone) {
+    CHECK(job_ == lock::Action::kNone || job_ == lock::Action::kRelease);  // That is superseded.
     job_ = job;
   }
   effects_.take<Report>(device_);

@@ -52,7 +52,7 @@ class LunDriver {
 
   std::function<void()> kernel_;
   std::deque<Instance> instances_;
-  lock::Job job_ = lock::Job::kNone;
+  lock::Action job_ = lock::Action::kNone;
   TimePoint now_{std::chrono::hours(1)};
   bool facts_wanted_ = false;
   uint64_t last_request_ = 0;

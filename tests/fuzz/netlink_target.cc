@@ -13,7 +13,7 @@ void netlink(Bytes input) {
     CHECK(is_message(event.error()));
     return;
   }
-  CHECK((event->kind == kernel::Event::Kind::kReconfigured) == (event->change.index() != 0));
+  CHECK((event->kind == kernel::DeviceEvent::Kind::kReconfigured) == (event->change.index() != 0));
   CHECK(event->device.size() < input.size());
   const auto name = kernel::parse_device_name(event->device);
   if (!name) return;

@@ -33,7 +33,7 @@ TESTS = (
     ("rbd_handler/device", ("device_test", "device_sim_test", "device_interleavings_test")),
     ("rbd_handler/ceph/lock_procedure", ("lock_procedure_test", "device_sim_test")),
     ("rbd_handler/ceph/", ("lock_procedure_test", "ceph_parts_test", *LIVE)),
-    ("rbd_handler/lun/backing", ("backing_test",)),
+    ("rbd_handler/lun/lun_image", ("lun_image_test",)),
     ("rbd_handler/", ("daemon_parts_test",)),
 )
 TEST_SECONDS = 300

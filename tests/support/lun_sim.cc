@@ -80,7 +80,7 @@ void LunSim::step() {
       break;
     case 8:
     case 9:
-      if (calm || chance(life_.slowness)) run_job(calm);
+      if (calm || chance(life_.slowness)) run_action(calm);
       break;
     default:
       end_some_op();
@@ -112,7 +112,7 @@ void LunSim::heal() {
       while (instance.pending() != 0) report_done(instance.finish(0, false));
     }
     while (!numbers_.empty()) close_some_instance();
-    run_job(true);
+    run_action(true);
     pass_time();
   }
   EXPECT_TRUE(open_.empty()) << open_.size() << " commands were never answered";

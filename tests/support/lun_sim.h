@@ -119,7 +119,7 @@ class LunSim {
   ring::Ring fresh_ring();
   void run_device();
   void take_effects();
-  void take_job();
+  void take_action();
   void pass_time();
   void expire();
   void report_done(const OpDone& done);
@@ -146,7 +146,7 @@ class LunSim {
   void end_some_op();
   void end_op(FakeInstance& instance, size_t index);
   void close_some_instance();
-  void run_job(bool friendly);
+  void run_action(bool friendly);
   bool acquire(bool friendly);
   void release(bool friendly);
   void fence(bool friendly);
@@ -157,7 +157,7 @@ class LunSim {
   class OurPort;
   class PeersPort;
   // One that is under way; calls of its port are events.
-  struct Taking {
+  struct LockAcquisition {
     void start(std::unique_ptr<ceph::LockCluster> with);
     bool under_way() const { return run.has_value(); }
     std::optional<ProcedureRun::Outcome> step();
@@ -190,8 +190,8 @@ class LunSim {
   FakeInstance* peer_;
   bool peer_alive_ = true;
   bool peer_serves_ = false;                // It has the lock, and the procedure has succeeded.
-  Taking taking_;                           // Of the daemon's gateway,
-  Taking peer_taking_;                      // and of the other.
+  LockAcquisition taking_;                  // Of the daemon's gateway,
+  LockAcquisition peer_taking_;             // and of the other.
   std::optional<uint64_t> peer_asks_;       // Its request that is not answered yet,
   bool peer_unheard_ = false;               // and that a frozen daemon has not heard,
   std::optional<ceph::Asked> peer_answer_;  // or that it answered.
@@ -205,7 +205,7 @@ class LunSim {
   bool frozen_ = false;        // The device gets no events.
   TimePoint frozen_since_{};   // In world time.
   std::vector<OpDone> inbox_;  // Ops that ended meanwhile.
-  lock::Job job_ = lock::Job::kNone;
+  lock::Action action_ = lock::Action::kNone;
   TimePoint now_{std::chrono::hours(1)};
   Duration skew_{};
   TimePoint awake_since_{};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How ops and the lock's jobs end.
+// How ops and the lock's actions end.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -53,22 +53,22 @@ void LunSim::close_some_instance() {
   device_->on_instance_closed(number, now_);
 }
 
-void LunSim::run_job(bool friendly) {
+void LunSim::run_action(bool friendly) {
   if (!device_) return;
   const bool hangs = life_.knows(Fault::kReleaseHangs) && weather() != Weather::kCalm;
-  if (job_ == lock::Job::kRelease && hangs && !friendly) return;
-  const lock::Job job = std::exchange(job_, lock::Job::kNone);
-  switch (job) {
-    case lock::Job::kNone:
+  if (action_ == lock::Action::kRelease && hangs && !friendly) return;
+  const lock::Action action = std::exchange(action_, lock::Action::kNone);
+  switch (action) {
+    case lock::Action::kNone:
       return;
-    case lock::Job::kAcquire:
-      if (!acquire(friendly)) job_ = job;
+    case lock::Action::kAcquire:
+      if (!acquire(friendly)) action_ = action;
       return;
-    case lock::Job::kRelease:
+    case lock::Action::kRelease:
       return release(friendly);
-    case lock::Job::kFence:
+    case lock::Action::kFence:
       return fence(friendly);
-    case lock::Job::kReopen:
+    case lock::Action::kReopen:
       return reopen(friendly);
   }
 }

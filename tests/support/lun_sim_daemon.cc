@@ -14,7 +14,7 @@ DeviceSettings LunSim::settings() const {
                    .fence_calm = milliseconds(5000),
                    .fence_retry = milliseconds(1000),
                    .release_patience = milliseconds(1000),
-                   .job_patience = milliseconds(2500)},
+                   .action_patience = milliseconds(2500)},
           .deadline = life_.deadline,
           .reads_need_lock = life_.reads_need_lock,
           .kernel_limit = life_.kernel_deadline,
@@ -33,7 +33,7 @@ void LunSim::run_device() {
 }
 
 void LunSim::take_effects() {
-  take_job();
+  take_action();
   if (device_->publish()) kernel_.doorbell();
   const auto freed = effects_.take<FreeKeptBuffer>(*device_);
   collect_of_copies();
@@ -45,15 +45,17 @@ void LunSim::take_effects() {
   collect();
 }
 
-void LunSim::take_job() {
-  const lock::Job job = effects_.take_job(*device_);
-  if (job == lock::Job::kNone) return;
+void LunSim::take_action() {
+  const lock::Action action = effects_.take_action(*device_);
+  if (action == lock::Action::kNone) return;
   // A hung release is superseded; it may succeed anyway.
-  EXPECT_TRUE(job_ == lock::Job::kNone || job_ == lock::Job::kRelease) << "two jobs at a time";
-  if (job_ == lock::Job::kRelease && cluster_.lock_owner == mine_ && chance(3)) mine_->release();
-  job_ = job;
+  EXPECT_TRUE(action_ == lock::Action::kNone || action_ == lock::Action::kRelease)
+      << "two actions at a time";
+  if (action_ == lock::Action::kRelease && cluster_.lock_owner == mine_ && chance(3))
+    mine_->release();
+  action_ = action;
   // librbd's release waits for all ops in flight; the device must have waited before.
-  if (job == lock::Job::kRelease) {
+  if (action == lock::Action::kRelease) {
     EXPECT_EQ(mine_->pending(), 0u) << "released with ops under way";
     EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
   }
@@ -70,7 +72,7 @@ void LunSim::pass_time() {
   }
   if (!device_) return;
   check_overdue();
-  // Do not wait for a job that waits for a hung op.
+  // Do not wait for an action that waits for a hung op.
   if (device_->lock_state() != lock::State::kReleasing) {
     releasing_since_.reset();
   } else if (!releasing_since_ || *releasing_since_ < awake_since_) {

@@ -207,8 +207,8 @@ void LunSim::crash() {
     if (instance.dead() && instance.removed()) instance.close();
   }
   // A fence under way may have been committed.
-  if (job_ == lock::Job::kFence && chance(2)) cluster_.blocklist(*mine_);
-  job_ = lock::Job::kNone;
+  if (action_ == lock::Action::kFence && chance(2)) cluster_.blocklist(*mine_);
+  action_ = lock::Action::kNone;
   taking_.stop();
   releasing_since_.reset();
   for (const auto& [copy, command] : copies_) {

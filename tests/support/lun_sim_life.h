@@ -16,7 +16,7 @@
 namespace tcmurbd::testing {
 
 // Additional faults. Every life has ops that end late or never, aborts and resets, failed fences
-// and jobs, and a peer that requests, acquires and breaks the lock.
+// and actions, and a peer that requests, acquires and breaks the lock.
 enum class Fault : uint8_t {
   kExpiry,         // Deadlines that do not keep commands below the kernel's cmd_time_out.
   kFrozenDaemon,   // The kernel runs, the daemon is stopped.
@@ -57,7 +57,7 @@ struct Life {
   uint32_t open_max = 40;      // Commands at a time.
   uint32_t season = 512;       // Duration of a weather, in events.
   uint32_t patience = 1;       // How rarely initiators abort.
-  uint32_t slowness = 1;       // How rarely a job of the lock ends.
+  uint32_t slowness = 1;       // How rarely an action of the lock ends.
   Duration deadline{};         // Zero: none.
   Duration kernel_deadline{};  // cmd_time_out.
 };

@@ -154,18 +154,18 @@ class LunSim::PeersPort final : public LockPort {
   bool unanswered_ = false;
 };
 
-void LunSim::Taking::start(std::unique_ptr<ceph::LockCluster> with) {
+void LunSim::LockAcquisition::start(std::unique_ptr<ceph::LockCluster> with) {
   port = std::move(with);
   run.emplace(*port);
 }
 
-std::optional<ProcedureRun::Outcome> LunSim::Taking::step() {
+std::optional<ProcedureRun::Outcome> LunSim::LockAcquisition::step() {
   auto outcome = run->step();
   if (outcome) stop();
   return outcome;
 }
 
-void LunSim::Taking::stop() {
+void LunSim::LockAcquisition::stop() {
   run.reset();
   port.reset();
 }
@@ -187,7 +187,7 @@ void LunSim::peer_starts_taking() {
   peer_taking_.start(std::make_unique<PeersPort>(*this, *peer_));
 }
 
-// As the Backing tells it.
+// As the LunImage tells it.
 void LunSim::taken(const ProcedureRun::Outcome& outcome) {
   using enum lock::Outcome;
   if (outcome) return device_->on_lock_event(kAcquired, now_);

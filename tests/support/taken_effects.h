@@ -32,8 +32,8 @@ class TakenEffects {
     }
     return std::nullopt;
   }
-  lock::Job take_job(Device& device) {
-    return take_one<StartLockJob>(device).value_or(StartLockJob{}).job;
+  lock::Action take_action(Device& device) {
+    return take_one<StartLockAction>(device).value_or(StartLockAction{}).action;
   }
   bool take_fetch(Device& device) { return take_one<FetchTargetFacts>(device).has_value(); }
   // The Device is gone.

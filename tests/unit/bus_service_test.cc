@@ -134,7 +134,7 @@ class BusServiceTest : public ::testing::Test {
     });
     done.get_future().wait();
   }
-  static void say_good(const std::string&, const BusService::Answer& answer) { answer({}); }
+  static void say_good(const std::string&, const BusService::Reply& answer) { answer({}); }
 
   PrivateBus bus_;
   boost::asio::io_context control_;
@@ -145,7 +145,7 @@ class BusServiceTest : public ::testing::Test {
 TEST_F(BusServiceTest, AnswersCheckConfigWithTheReason) {
   bus_.start();
   std::string asked;
-  serve([&](const std::string& dev_config, const BusService::Answer& answer) {
+  serve([&](const std::string& dev_config, const BusService::Reply& answer) {
     asked = dev_config;
     answer(dev_config == "rbd/pool/disk"
                ? BusService::Verdict{}
@@ -190,9 +190,9 @@ TEST_F(BusServiceTest, ListsTheHandlerWithItsConfigDesc) {
 
 TEST_F(BusServiceTest, ACheckThatHangsIsAnsweredAndBounded) {
   bus_.start();
-  std::vector<BusService::Answer> hung;
+  std::vector<BusService::Reply> hung;
   serve(
-      [&](const std::string& dev_config, const BusService::Answer& answer) {
+      [&](const std::string& dev_config, const BusService::Reply& answer) {
         if (dev_config == "rbd/p/hangs") {
           hung.push_back(answer);
         } else {

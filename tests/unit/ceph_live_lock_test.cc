@@ -39,8 +39,8 @@ class Lock : public LiveTest {
     const double ms = ms_since(begin);
     EXPECT_TRUE(taken.has_value()) << taken.error().text;
     if (!taken) return Acquired::kFree;
-    std::cout << what << ": " << ms << " ms; " << taken->story << std::endl;
-    story_ = taken->story;
+    std::cout << what << ": " << ms << " ms; " << taken->detail << std::endl;
+    detail_ = taken->detail;
     return taken->how;
   }
 
@@ -54,7 +54,7 @@ class Lock : public LiveTest {
     return all.find(address) != all.npos;
   }
 
-  std::string story_;
+  std::string detail_;
 
  private:
   int gateways_ = 0;
@@ -97,7 +97,7 @@ TEST_F(Lock, HandedOverBetweenHealthyGateways) {
   EXPECT_EQ(a->write(1), 0);
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(acquired(*b, "handed over"), Acquired::kHandedOver);
-    EXPECT_THAT(story_, HasSubstr(a->target->image->address()));
+    EXPECT_THAT(detail_, HasSubstr(a->target->image->address()));
     EXPECT_EQ(b->write(2), 0);
     EXPECT_EQ(a->write(3), -EROFS);
     EXPECT_EQ(acquired(*a, "handed back"), Acquired::kHandedOver);
@@ -169,7 +169,7 @@ TEST_F(Lock, OneThatDoesNotAnswerIsBroken) {
   const auto b = gateway(image);
   EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
   EXPECT_EQ(acquired(*b, "no answer"), Acquired::kBroken);
-  EXPECT_THAT(story_, HasSubstr("the owner did not answer"));
+  EXPECT_THAT(detail_, HasSubstr("the owner did not answer"));
   EXPECT_EQ(b->write(2), 0);
   EXPECT_THAT(a->write(1), AnyOf(-ESHUTDOWN, -EROFS));
   // The previous owner detects it at its next acquire as well, and does not disturb others.
@@ -187,7 +187,7 @@ TEST_F(Lock, OneThatWasFencedIsBrokenWithoutAsking) {
   const std::string fenced[] = {a->target->image->address()};
   ASSERT_TRUE(b->control->blocklist(fenced[0]).has_value());
   EXPECT_EQ(acquired(*b, "fenced before", fenced), Acquired::kBroken);
-  EXPECT_THAT(story_, testing::EndsWith("the owner was fenced"));
+  EXPECT_THAT(detail_, testing::EndsWith("the owner was fenced"));
   EXPECT_EQ(a->asked(), 0U);
   EXPECT_EQ(b->write(2), 0);
 }
@@ -199,7 +199,7 @@ TEST_F(Lock, AFenceThatSomebodyRemovedIsPutBackBeforeTheLockIsBroken) {
   EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
   const std::string fenced[] = {a->target->image->address()};
   EXPECT_EQ(acquired(*b, "entry removed", fenced), Acquired::kBroken);
-  EXPECT_THAT(story_, HasSubstr("its blocklist entry had been removed"));
+  EXPECT_THAT(detail_, HasSubstr("its blocklist entry had been removed"));
   EXPECT_TRUE(blocklisted(fenced[0]));
   EXPECT_EQ(a->asked(), 0U);
   EXPECT_EQ(b->write(2), 0);
@@ -219,7 +219,7 @@ TEST_F(Lock, AStrangerIsBroken) {
   ASSERT_EQ(rbd_write(other, 0, 4, "abcd"), 4);
   const auto b = gateway(image);
   EXPECT_EQ(acquired(*b, "a stranger"), Acquired::kBroken);
-  EXPECT_THAT(story_, HasSubstr("not on the lock channel"));
+  EXPECT_THAT(detail_, HasSubstr("not on the lock channel"));
   EXPECT_EQ(b->write(2), 0);
   EXPECT_EQ(rbd_write(other, 0, 4, "abcd"), -ESHUTDOWN);
   rbd_close(other);
@@ -292,7 +292,7 @@ TEST_F(Lock, AProcessThatEndedIsBroken) {
   OtherProcess a(image);
   a.kill();
   EXPECT_EQ(acquired(*b, "dead"), Acquired::kBroken);
-  EXPECT_THAT(story_, HasSubstr(a.address()));
+  EXPECT_THAT(detail_, HasSubstr(a.address()));
   EXPECT_TRUE(blocklisted(a.address()));
   EXPECT_EQ(b->write(2), 0);
   // Its watch stays at the OSD for half a minute, and must not be in the way of others.
@@ -312,7 +312,7 @@ TEST_F(Lock, AProcessThatIsFrozenIsBroken) {
   {
     const Frozen frozen(a.pid());
     EXPECT_EQ(acquired(*b, "frozen"), Acquired::kBroken);
-    EXPECT_THAT(story_, HasSubstr("the owner did not answer"));
+    EXPECT_THAT(detail_, HasSubstr("the owner did not answer"));
     EXPECT_EQ(b->write(2), 0);
     const auto d = gateway(image);
     const auto begin = steady_clock::now();

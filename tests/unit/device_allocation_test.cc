@@ -91,7 +91,7 @@ class Load {
     }
   }
   void take_lock() {
-    while (effects_.take_job(device_) == lock::Job::kAcquire)
+    while (effects_.take_action(device_) == lock::Action::kAcquire)
       device_.on_lock_event(lock::Outcome::kAcquired, now_);
   }
 

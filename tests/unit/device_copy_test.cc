@@ -104,7 +104,7 @@ TEST_F(DeviceCopy, TakesTheLockForItsFirstChange) {
   begin(read.op(OpKind::kRead, 1, 0));
   EXPECT_EQ(image.pending.size(), 1u) << "a read needs none";
   begin(written.op(OpKind::kWrite, 2, 512));
-  EXPECT_EQ(take_job(), lock::Job::kAcquire);
+  EXPECT_EQ(take_action(), lock::Action::kAcquire);
   EXPECT_EQ(image.pending.size(), 1u);
   device.on_lock_event(lock::Outcome::kAcquired, now);
   ring();

@@ -63,22 +63,23 @@ class DeviceFixture {
     device.on_done(image.finish(index, result), now);
     ring();
   }
-  // The lock's jobs succeed at once, unless the test runs them.
+  // The lock's actions succeed at once, unless the test runs them.
   void take_jobs() {
     for (;;) {
-      const lock::Job taken = effects.take_job(device);
-      if (taken == lock::Job::kNone) return;
-      if (!play_jobs || taken == lock::Job::kFence || taken == lock::Job::kReopen) {
-        EXPECT_EQ(job, lock::Job::kNone) << "two jobs at a time";
-        job = taken;
+      const lock::Action taken = effects.take_action(device);
+      if (taken == lock::Action::kNone) return;
+      if (!play_jobs || taken == lock::Action::kFence || taken == lock::Action::kReopen) {
+        EXPECT_EQ(action, lock::Action::kNone) << "two actions at a time";
+        action = taken;
         return;
       }
       device.on_lock_event(
-          taken == lock::Job::kAcquire ? lock::Outcome::kAcquired : lock::Outcome::kReleased, now);
+          taken == lock::Action::kAcquire ? lock::Outcome::kAcquired : lock::Outcome::kReleased,
+          now);
     }
   }
-  // The job that the test has to run.
-  lock::Job take_job() { return std::exchange(job, lock::Job::kNone); }
+  // The action that the test has to run.
+  lock::Action take_action() { return std::exchange(action, lock::Action::kNone); }
   void finish_all() {
     while (!image.pending.empty()) finish(0);
   }
@@ -124,7 +125,7 @@ class DeviceFixture {
 
   TimePoint now{std::chrono::hours(1)};
   bool play_jobs = true;  // Acquire and release succeed at once.
-  lock::Job job = lock::Job::kNone;
+  lock::Action action = lock::Action::kNone;
   TakenEffects effects;
   std::vector<Report> reports;
   std::vector<lock::PeerReply> replies;

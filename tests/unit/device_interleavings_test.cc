@@ -137,10 +137,10 @@ class Path {
     add(left_.resets != 0, Kind::kReset);
     add(left_.blocklistings != 0 && !mine_->blocklisted(), Kind::kBlocklisted);
     add(left_.pauses != 0, Kind::kPause);
-    add(job_ == lock::Job::kFence, Kind::kFenced);
-    add(job_ == lock::Job::kFence && left_.fence_failures != 0, Kind::kFenceFails);
-    add(job_ == lock::Job::kFence && left_.fence_failures != 0, Kind::kFenceUnconfirmed);
-    add(job_ == lock::Job::kReopen, Kind::kReopened);
+    add(action_ == lock::Action::kFence, Kind::kFenced);
+    add(action_ == lock::Action::kFence && left_.fence_failures != 0, Kind::kFenceFails);
+    add(action_ == lock::Action::kFence && left_.fence_failures != 0, Kind::kFenceUnconfirmed);
+    add(action_ == lock::Action::kReopen, Kind::kReopened);
     for (FakeInstance& instance : cluster_.instances()) {
       for (size_t op = 0; op < instance.pending(); ++op) {
         if (instance.first_part_left(op)) events.push_back({Kind::kFirstPart, &instance, op});
@@ -212,30 +212,30 @@ class Path {
     device_.on_time(now_);
   }
   void fence(Kind how) {
-    job_ = lock::Job::kNone;
+    action_ = lock::Action::kNone;
     left_.fence_failures -= how != Kind::kFenced;
     if (how != Kind::kFenceFails) cluster_.blocklist(*mine_);
     device_.on_lock_event(
         how == Kind::kFenced ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed, now_);
   }
   void reopen() {
-    job_ = lock::Job::kNone;
+    action_ = lock::Action::kNone;
     EXPECT_TRUE(mine_->blocklisted());
     mine_ = &cluster_.open();
     device_.on_reopened(*mine_, now_);
   }
 
-  // The device runs, and irrelevant jobs succeed at once.
+  // The device runs, and irrelevant actions succeed at once.
   void run_device() {
     for (;;) {
       while (device_.on_ring(now_)) {
       }
-      const lock::Job job = effects_.take_job(device_);
-      if (job == lock::Job::kNone) break;
-      if (job == lock::Job::kFence || job == lock::Job::kReopen) {
-        EXPECT_EQ(job_, lock::Job::kNone) << "two jobs at a time";
-        job_ = job;
-      } else if (job == lock::Job::kRelease) {
+      const lock::Action action = effects_.take_action(device_);
+      if (action == lock::Action::kNone) break;
+      if (action == lock::Action::kFence || action == lock::Action::kReopen) {
+        EXPECT_EQ(action_, lock::Action::kNone) << "two actions at a time";
+        action_ = action;
+      } else if (action == lock::Action::kRelease) {
         EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
         cluster_.lock_owner = nullptr;
         device_.on_lock_event(lock::Outcome::kReleased, now_);
@@ -256,15 +256,16 @@ class Path {
 
   // All pending events come and succeed; ops that timed out and are not applied never are.
   void heal() {
-    for (int round = 0; round < 20 && !(device_.idle() && job_ == lock::Job::kNone); ++round) {
+    for (int round = 0; round < 20 && !(device_.idle() && action_ == lock::Action::kNone);
+         ++round) {
       for (FakeInstance& instance : cluster_.instances()) {
         while (instance.pending() != 0) device_.on_done(instance.finish(0, false), now_);
       }
       for (uint32_t closed = 1; closed < device_.instance(); ++closed)
         device_.on_instance_closed(closed, now_);
-      if (job_ == lock::Job::kFence) {
+      if (action_ == lock::Action::kFence) {
         fence(Kind::kFenced);
-      } else if (job_ == lock::Job::kReopen) {
+      } else if (action_ == lock::Action::kReopen) {
         reopen();
       } else {
         pause();
@@ -309,7 +310,7 @@ class Path {
   Device device_{ring::Ring::attach(kernel_.map()).value(), *mine_,
                  scsi::DiskFacts{.block_size = kBlockBytes, .blocks = 4}};
   TakenEffects effects_;
-  lock::Job job_ = lock::Job::kNone;
+  lock::Action action_ = lock::Action::kNone;
   uint64_t tags_[2] = {};  // 0: not sent yet.
   std::vector<FakeResult> results_[2];
   bool second_is_younger_ = false;  // It was submitted after the first was answered.

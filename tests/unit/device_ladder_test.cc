@@ -117,7 +117,7 @@ TEST(Ladder, ACommandThatWaitsForTheLockIsDropped) {
   DeviceFixture lun;
   lun.play_jobs = false;
   const uint64_t write = lun.write(0, Bytes(512, 1));
-  EXPECT_EQ(lun.take_job(), lock::Job::kAcquire);
+  EXPECT_EQ(lun.take_action(), lock::Action::kAcquire);
   abort(lun, write);
   EXPECT_EQ(how(lun, write), FakeResult::How::kAborted);
   lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
@@ -210,15 +210,15 @@ TEST(Ladder, AHangingDetachedWriteIsFencedAndANewInstanceServes) {
   const uint64_t reading = lun.read(64, 1);
   abort(lun, old);
   lun.wait(milliseconds(4900));
-  EXPECT_EQ(lun.take_job(), lock::Job::kNone);
+  EXPECT_EQ(lun.take_action(), lock::Action::kNone);
   const uint64_t waits = lun.write(0, Bytes(512, 2));
   lun.wait(milliseconds(200));
-  ASSERT_EQ(lun.take_job(), lock::Job::kFence);
+  ASSERT_EQ(lun.take_action(), lock::Action::kFence);
   const uint64_t late = lun.read(99, 1);
   EXPECT_EQ(lun.image.pending.size(), 3u) << "nothing new goes to an instance that is being fenced";
   lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
-  ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
+  ASSERT_EQ(lun.take_action(), lock::Action::kReopen);
   lun.expect(live, kBusy);
   lun.expect(reading, kBusy);
   EXPECT_TRUE(lun.outstanding(waits));
@@ -246,7 +246,7 @@ TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilItsInstanceIsClosed) {
   const uint64_t write = lun.write(0, Bytes(512, 1));
   lun.finish(0, -ETIMEDOUT);
   lun.expect(write, kBusy);
-  ASSERT_EQ(lun.take_job(), lock::Job::kFence) << "it may still be applied";
+  ASSERT_EQ(lun.take_action(), lock::Action::kFence) << "it may still be applied";
   const uint64_t newer = lun.write(0, Bytes(512, 2));
   lun.device.on_lock_event(lock::Outcome::kFenceFailed, lun.now);
   lun.ring();
@@ -256,10 +256,10 @@ TEST(Ladder, AnUnknownOutcomeHoldsTheRangeUntilItsInstanceIsClosed) {
   lun.finish(0);
   lun.expect(elsewhere, kGood);
   lun.wait(milliseconds(5100));
-  ASSERT_EQ(lun.take_job(), lock::Job::kFence) << "not tried again";
+  ASSERT_EQ(lun.take_action(), lock::Action::kFence) << "not tried again";
   lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
-  ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
+  ASSERT_EQ(lun.take_action(), lock::Action::kReopen);
   lun.device.on_reopened(fresh, lun.now);
   lun.ring();
   lun.expect(newer, kBusy);  // It waited for seconds while the lock was given up.
@@ -288,10 +288,10 @@ TEST(Ladder, ASecondUnknownOutcomeHoldsTheRangeAsWell) {
     lun.device.on_done(image.finish(0, -ETIMEDOUT), lun.now);
     lun.ring();
     lun.expect(write, kBusy);
-    ASSERT_EQ(lun.take_job(), lock::Job::kFence);
+    ASSERT_EQ(lun.take_action(), lock::Action::kFence);
     lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
     lun.ring();
-    ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
+    ASSERT_EQ(lun.take_action(), lock::Action::kReopen);
     lun.device.on_reopened(fresh, lun.now);
     lun.ring();
   };
@@ -317,7 +317,7 @@ TEST(Ladder, AnOpOfAnInstanceThatIsGivenUpDoesNotBeginItsNextPart) {
   const OpToken token = lun.image.pending[1].token;
   lun.finish(0, -ETIMEDOUT);
   lun.expect(timed_out, kBusy);
-  ASSERT_EQ(lun.take_job(), lock::Job::kFence);
+  ASSERT_EQ(lun.take_action(), lock::Action::kFence);
   EXPECT_EQ(lun.image.given_up, std::vector<OpToken>{}) << "the fence may fail";
   lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
@@ -333,12 +333,12 @@ TEST(Ladder, ARefusedOpOpensAnewWithoutAFenceOfItsOwn) {
   lun.finish(1, -ESHUTDOWN);
   lun.expect(write, kBusy);
   lun.expect(read, kBusy);
-  ASSERT_EQ(lun.take_job(), lock::Job::kReopen);
+  ASSERT_EQ(lun.take_action(), lock::Action::kReopen);
   EXPECT_EQ(lun.device.counters().lock_lost, 1u);
   lun.device.on_lock_event(lock::Outcome::kReopenFailed, lun.now);
   lun.expect(lun.read(0, 1), kBusy);
   lun.wait(milliseconds(5100));
-  ASSERT_EQ(lun.take_job(), lock::Job::kReopen) << "not tried again";
+  ASSERT_EQ(lun.take_action(), lock::Action::kReopen) << "not tried again";
   lun.device.on_reopened(fresh, lun.now);
   lun.ring();
   EXPECT_EQ(lun.device.lock_state(), lock::State::kUnowned);
@@ -352,31 +352,32 @@ TEST(Ladder, AWriteWithoutTheLockIsRepeatedNotFailed) {
   const uint64_t write = lun.write(0, Bytes(512, 1));
   lun.finish(0, -EROFS);
   lun.expect(write, kBusy);
-  EXPECT_EQ(lun.take_job(), lock::Job::kFence) << "broken by somebody who did not blocklist us";
+  EXPECT_EQ(lun.take_action(), lock::Action::kFence)
+      << "broken by somebody who did not blocklist us";
 }
 
 TEST(Ladder, ALunResetGivesTheLockUp) {
   DeviceFixture lun;
   lun.play_jobs = false;
   const uint64_t first = lun.write(0, Bytes(512, 1));
-  ASSERT_EQ(lun.take_job(), lock::Job::kAcquire);
+  ASSERT_EQ(lun.take_action(), lock::Action::kAcquire);
   lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.finish(0);
   lun.expect(first, kGood);
   lun.kernel.lun_reset();
   lun.run();
-  ASSERT_EQ(lun.take_job(), lock::Job::kRelease) << "nothing is under way";
+  ASSERT_EQ(lun.take_action(), lock::Action::kRelease) << "nothing is under way";
   lun.device.on_lock_event(lock::Outcome::kReleased, lun.now);
   const uint64_t hangs = lun.write(0, Bytes(512, 2));
-  ASSERT_EQ(lun.take_job(), lock::Job::kAcquire);
+  ASSERT_EQ(lun.take_action(), lock::Action::kAcquire);
   lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.ring();
   lun.kernel.lun_reset();
   lun.run();
   EXPECT_EQ(how(lun, hangs), FakeResult::How::kAborted);
-  EXPECT_EQ(lun.take_job(), lock::Job::kNone);
+  EXPECT_EQ(lun.take_action(), lock::Action::kNone);
   lun.finish(0);  // In time.
-  EXPECT_EQ(lun.take_job(), lock::Job::kRelease);
+  EXPECT_EQ(lun.take_action(), lock::Action::kRelease);
   lun.device.on_lock_event(lock::Outcome::kReleased, lun.now);
   lun.ring();
   EXPECT_EQ(lun.device.lock_state(), lock::State::kUnowned);
@@ -389,19 +390,19 @@ TEST(Ladder, ALunResetFencesWhatDoesNotEnd) {
   lun.run();
   EXPECT_EQ(how(lun, hangs), FakeResult::How::kAborted);
   lun.wait(milliseconds(200));
-  EXPECT_EQ(lun.take_job(), lock::Job::kNone);
+  EXPECT_EQ(lun.take_action(), lock::Action::kNone);
   lun.wait(milliseconds(100));
-  EXPECT_EQ(lun.take_job(), lock::Job::kFence);
+  EXPECT_EQ(lun.take_action(), lock::Action::kFence);
 }
 
 TEST(Ladder, HungReadsAreFencedWhenTheyUseTheInstanceUp) {
   DeviceFixture lun(1u << 20, {.ring_bytes = 1024 * 1024 - 128, .blocks = 4096});
   for (uint32_t i = 0; i < 256; ++i) abort(lun, lun.read(8 * i, 1));
   lun.wait(seconds(6));
-  EXPECT_EQ(lun.take_job(), lock::Job::kNone) << "nobody is harmed";
+  EXPECT_EQ(lun.take_action(), lock::Action::kNone) << "nobody is harmed";
   const uint64_t starves = lun.read(1 << 19, 1);
   lun.wait(milliseconds(100));
-  EXPECT_EQ(lun.take_job(), lock::Job::kFence);
+  EXPECT_EQ(lun.take_action(), lock::Action::kFence);
   EXPECT_TRUE(lun.outstanding(starves));
 }
 

@@ -10,7 +10,7 @@
 namespace tcmurbd::testing {
 namespace {
 
-using lock::Job;
+using lock::Action;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -18,7 +18,7 @@ constexpr Expected kGood{};
 const Bytes kSynchronizeCache{0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
 void acquired(DeviceFixture& lun) {
-  ASSERT_EQ(lun.take_job(), Job::kAcquire);
+  ASSERT_EQ(lun.take_action(), Action::kAcquire);
   lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
   lun.ring();
 }
@@ -36,7 +36,7 @@ TEST(Order, AReadDoesNotPassAWriteThatIsPulledBackAtTheGate) {
   lun.ring();
   lun.finish(0);
   lun.expect(first, kGood);
-  ASSERT_EQ(lun.take_job(), Job::kRelease);
+  ASSERT_EQ(lun.take_action(), Action::kRelease);
   lun.device.on_lock_event(lock::Outcome::kReleased, lun.now);  // It opens for reads.
   lun.ring();
   EXPECT_TRUE(lun.image.pending.empty());
@@ -68,7 +68,7 @@ TEST(Order, AFlushOfWhatNobodyWroteNeedsNoLock) {
   DeviceFixture lun;
   lun.play_jobs = false;
   lun.expect(lun.send({.cdb = kSynchronizeCache}), kGood);
-  EXPECT_EQ(lun.take_job(), Job::kNone);
+  EXPECT_EQ(lun.take_action(), Action::kNone);
 }
 
 TEST(Order, AFlushWaitsForAWriteThatWaitsForRoom) {
@@ -129,11 +129,11 @@ TEST(Order, AFailedReleaseIsFencedBeforeAnythingElseBegins) {
   lun.wait(milliseconds(300));
   lun.device.on_peer_asks(1, lun.now);
   lun.ring();
-  ASSERT_EQ(lun.take_job(), Job::kRelease);
+  ASSERT_EQ(lun.take_action(), Action::kRelease);
   lun.device.on_lock_event(lock::Outcome::kReleaseFailed, lun.now);
   lun.ring();
   EXPECT_EQ(lun.device.lock_state(), lock::State::kFencing);
-  EXPECT_EQ(lun.take_job(), Job::kFence);
+  EXPECT_EQ(lun.take_action(), Action::kFence);
 }
 
 // --- QoS ---

@@ -10,7 +10,7 @@
 namespace tcmurbd::testing {
 namespace {
 
-using lock::Job;
+using lock::Action;
 using std::chrono::seconds;
 
 constexpr Expected kGood{};
@@ -80,7 +80,7 @@ TEST(Reset, WhatIsParkedForTheLockNeverBegins) {
   DeviceFixture lun;
   lun.play_jobs = false;
   lun.write(0, Bytes(512, 1));
-  ASSERT_EQ(lun.take_job(), Job::kAcquire);
+  ASSERT_EQ(lun.take_action(), Action::kAcquire);
   lun.kernel.reset_ring();
   lun.run();
   lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
@@ -145,7 +145,7 @@ TEST(FullPool, WritesAreRefusedAndNothingIsFenced) {
   lun.expect(write, kGood);
   EXPECT_EQ(count(lun, Report::Kind::kPoolHasRoom), 1u);
   lun.wait(seconds(30));
-  EXPECT_EQ(lun.take_job(), Job::kNone);
+  EXPECT_EQ(lun.take_action(), Action::kNone);
   EXPECT_EQ(lun.device.counters().fences, 0u);
 }
 
@@ -163,7 +163,7 @@ TEST(Demoted, ChangesAreWriteProtectedUntilItIsPromoted) {
   lun.finish_all();
   EXPECT_EQ(lun.data_of(read), Bytes(512, 0));
   EXPECT_EQ(count(lun, Report::Kind::kDemoted), 1u);
-  EXPECT_EQ(lun.take_job(), Job::kNone) << "no fence";
+  EXPECT_EQ(lun.take_action(), Action::kNone) << "no fence";
 }
 
 TEST(Demoted, WhatWaitsForWhatIsRefusedIsRefusedToo) {
@@ -182,7 +182,7 @@ TEST(Demoted, ItIsFoundOutWhenTheLockIsTakenToo) {
   DeviceFixture lun;
   lun.play_jobs = false;
   const uint64_t write = lun.write(0, Bytes(512, 1));
-  ASSERT_EQ(lun.take_job(), Job::kAcquire);
+  ASSERT_EQ(lun.take_action(), Action::kAcquire);
   lun.device.on_lock_event(lock::Outcome::kAcquireDemoted, lun.now);
   lun.ring();
   lun.expect(write, kWriteProtected);
@@ -223,7 +223,7 @@ TEST(Unsafe, OneThatWasSoWhenOpenedAsksForNoLock) {
   DeviceFixture lun(2048, {}, {.safe = false});
   lun.play_jobs = false;
   lun.expect(lun.write(0, Bytes(512, 1)), kBusy);
-  EXPECT_EQ(lun.take_job(), Job::kNone);
+  EXPECT_EQ(lun.take_action(), Action::kNone);
 }
 
 TEST(Demoted, OneThatWasSoWhenOpenedServesReads) {

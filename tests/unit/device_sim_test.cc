@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A LUN in many short lives with faults: its ops end late, very late or never, its instance is
-// fenced by itself and by a peer, jobs fail, initiators abort and reset; each life has some of the
-// faults of tests/support/lun_sim_life.h. Checks the main guarantee: once a newer write is
+// fenced by itself and by a peer, actions fail, initiators abort and reset; each life has some of
+// the faults of tests/support/lun_sim_life.h. Checks the main guarantee: once a newer write is
 // acknowledged, older data is never read again; and that every command is answered once and in
 // time, and no state is left over.
 //

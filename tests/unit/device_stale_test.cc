@@ -10,7 +10,7 @@
 namespace tcmurbd::testing {
 namespace {
 
-using lock::Job;
+using lock::Action;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -30,7 +30,7 @@ struct StaleTest : ::testing::Test {
     lun.ring();
   }
   void acquired() {
-    ASSERT_EQ(lun.take_job(), Job::kAcquire);
+    ASSERT_EQ(lun.take_action(), Action::kAcquire);
     lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
     lun.ring();
   }
@@ -45,7 +45,7 @@ TEST(Stale, AWriteIsAnsweredBeforeTheKernelAnswersIt) {
     DeviceFixture lun(2048, {}, {.deadline = Duration{}, .kernel_limit = seconds(limit)});
     lun.play_jobs = false;
     const uint64_t write = lun.write(0, Bytes(512, 1));
-    ASSERT_EQ(lun.take_job(), Job::kAcquire);
+    ASSERT_EQ(lun.take_action(), Action::kAcquire);
     // The gate does not let commands wait that long; without that rule, only the deadline applies.
     lun.wait(seconds(limit) - lun.device.away_limit() - milliseconds(60));
     lun.expect(write, kBusy);
@@ -106,7 +106,7 @@ TEST_F(StaleTest, TheClusterIsAskedForTheLockAgain) {
   own();
   lun.play_jobs = false;
   away(AwayCause::kWatchLost);
-  ASSERT_EQ(lun.take_job(), Job::kAcquire);
+  ASSERT_EQ(lun.take_action(), Action::kAcquire);
   EXPECT_EQ(lun.device.lock_state(), lock::State::kAcquiring);
   lun.wait(milliseconds(4980));
   lun.device.on_lock_event(lock::Outcome::kAcquired, lun.now);
@@ -121,7 +121,7 @@ TEST_F(StaleTest, AGatewayWithoutTheLockDoesNotAskForItOnBehalfOfTheDead) {
   lun.play_jobs = false;
   away();
   lun.expect(lun.write(0, Bytes(512, 1)), kBusy);
-  EXPECT_EQ(lun.take_job(), Job::kNone);
+  EXPECT_EQ(lun.take_action(), Action::kNone);
 }
 
 TEST_F(StaleTest, AnAwayGatewaySaysSoInOneLine) {
@@ -166,7 +166,7 @@ TEST_F(StaleTest, OfALostInstanceWhatWaitsAndWhatComesIsBusy) {
   lun.expect(waits, kBusy);
   lun.expect(lun.write(16, Bytes(512, 3)), kBusy);
   lun.expect(lun.read(16, 1), kBusy);
-  ASSERT_EQ(lun.take_job(), Job::kReopen);
+  ASSERT_EQ(lun.take_action(), Action::kReopen);
   lun.device.on_reopened(fresh, lun.now);
   lun.ring();
   lun.expect(lun.write(16, Bytes(512, 4)), kBusy);  // The new owner may have written.
@@ -188,11 +188,11 @@ TEST_F(StaleTest, OfOnesOwnFenceWhatWaitsGoesOn) {
   const uint64_t hangs = lun.write(0, Bytes(512, 1));
   lun.finish(0, -ETIMEDOUT);
   lun.expect(hangs, kBusy);
-  ASSERT_EQ(lun.take_job(), Job::kFence);
+  ASSERT_EQ(lun.take_action(), Action::kFence);
   const uint64_t waits = lun.write(8, Bytes(512, 2));
   lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
   lun.ring();
-  ASSERT_EQ(lun.take_job(), Job::kReopen);
+  ASSERT_EQ(lun.take_action(), Action::kReopen);
   lun.wait(milliseconds(1500));
   lun.device.on_reopened(fresh, lun.now);
   lun.ring();

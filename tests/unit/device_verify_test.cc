@@ -186,7 +186,7 @@ TEST_F(DeviceVerify, TheLockLostBetweenReadAndWriteIsNeverGood) {
   lun.image.do_first_part(0);
   lun.finish(0, -30);  // -EROFS
   lun.expect(tag, {0x08});
-  EXPECT_EQ(lun.take_job(), lock::Job::kFence);
+  EXPECT_EQ(lun.take_action(), lock::Action::kFence);
   EXPECT_EQ(content(4), Bytes(512, 0));
 }
 
@@ -200,7 +200,7 @@ TEST_F(DeviceVerify, TheInstanceGivenUpBetweenReadAndWriteIsNeverGood) {
   lun.finish(1, -108);  // -ESHUTDOWN: blocklisted by another gateway.
   lun.expect(hung, {0x08});
   lun.expect(tag, {0x08});
-  EXPECT_EQ(lun.take_job(), lock::Job::kReopen);
+  EXPECT_EQ(lun.take_action(), lock::Action::kReopen);
   EXPECT_EQ(lun.device.detached(), 1u);
   lun.finish(0, -108);
   EXPECT_EQ(content(4), Bytes(512, 0));

@@ -22,14 +22,14 @@ inline constexpr Load kDetached{.in_librbd = 1, .detached_changes = 1};
 
 class GateTest : public ::testing::Test {
  protected:
-  // Advances the time and returns the gate's job.
-  Job after(Duration duration, const Load& load) {
+  // Advances the time and returns the gate's action.
+  Action after(Duration duration, const Load& load) {
     now_ += duration;
     return advance(load);
   }
-  Job advance(const Load& load) {
+  Action advance(const Load& load) {
     gate_.advance(now_, load);
-    return gate_.take_job();
+    return gate_.take_action();
   }
   Replies replies() {
     Replies all;
@@ -37,7 +37,7 @@ class GateTest : public ::testing::Test {
     return all;
   }
   void own() {
-    ASSERT_EQ(advance(kWaiting), Job::kAcquire);
+    ASSERT_EQ(advance(kWaiting), Action::kAcquire);
     gate_.on_outcome(Outcome::kAcquired, now_);
     ASSERT_EQ(gate_.state(), State::kOwned);
   }
@@ -48,7 +48,7 @@ class GateTest : public ::testing::Test {
   }
   void fence_well() {
     gate_.on_outcome(Outcome::kFenced, now_);
-    ASSERT_EQ(gate_.take_job(), Job::kReopen);
+    ASSERT_EQ(gate_.take_action(), Action::kReopen);
     gate_.on_outcome(Outcome::kReopened, now_);
     ASSERT_EQ(gate_.state(), State::kUnowned);
   }
@@ -56,7 +56,7 @@ class GateTest : public ::testing::Test {
   void enter(State state) {
     if (state == State::kUnowned) return;
     if (state == State::kAcquiring) {
-      ASSERT_EQ(advance(kWaiting), Job::kAcquire);
+      ASSERT_EQ(advance(kWaiting), Action::kAcquire);
       return;
     }
     own_for_long();
@@ -66,11 +66,11 @@ class GateTest : public ::testing::Test {
     }
     if (state == State::kFencing || state == State::kReopening || state == State::kStuck) {
       gate_.must_fence();
-      ASSERT_EQ(gate_.take_job(), Job::kFence);
+      ASSERT_EQ(gate_.take_action(), Action::kFence);
     }
     if (state == State::kReopening) gate_.on_outcome(Outcome::kFenced, now_);
     if (state == State::kStuck) gate_.on_outcome(Outcome::kFenceFailed, now_);
-    gate_.take_job();
+    gate_.take_action();
     ASSERT_EQ(gate_.state(), state);
   }
 

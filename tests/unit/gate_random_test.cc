@@ -16,22 +16,22 @@ using std::chrono::seconds;
 
 class GateRandom : public ::testing::Test {
  protected:
-  void end(Job job, bool well) {
-    switch (job) {
-      case Job::kNone:
+  void end(Action action, bool well) {
+    switch (action) {
+      case Action::kNone:
         return;
-      case Job::kAcquire:
+      case Action::kAcquire:
         return well ? gate_.on_outcome(Outcome::kAcquired, now_)
                     : gate_.on_outcome(
                           random_() % 2 == 0 ? Outcome::kAcquireLost : Outcome::kAcquireFailed,
                           now_);
-      case Job::kRelease:
+      case Action::kRelease:
         return well ? gate_.on_outcome(Outcome::kReleased, now_)
                     : gate_.on_outcome(Outcome::kReleaseFailed, now_);
-      case Job::kFence:
+      case Action::kFence:
         return well ? gate_.on_outcome(Outcome::kFenced, now_)
                     : gate_.on_outcome(Outcome::kFenceFailed, now_);
-      case Job::kReopen:
+      case Action::kReopen:
         return well ? gate_.on_outcome(Outcome::kReopened, now_)
                     : gate_.on_outcome(Outcome::kReopenFailed, now_);
     }
@@ -55,7 +55,7 @@ class GateRandom : public ::testing::Test {
       default:
         break;
     }
-    if (random_() % 4 == 0) return end(std::exchange(job_, Job::kNone), random_() % 4 != 0);
+    if (random_() % 4 == 0) return end(std::exchange(action_, Action::kNone), random_() % 4 != 0);
     now_ += milliseconds(random_() % 128);
     const uint32_t detached = random_() % 8 == 0;
     gate_.advance(now_, {.waiting_changes = static_cast<uint32_t>(random_() % 2),
@@ -64,10 +64,11 @@ class GateRandom : public ::testing::Test {
                          .oldest_detached = seconds(random_() % 512 == 0 ? 100 : 0)});
   }
   void collect() {
-    if (const Job job = gate_.take_job(); job != Job::kNone) {
+    if (const Action action = gate_.take_action(); action != Action::kNone) {
       // Only a release can be superseded, by a fence or a reopen; its outcome is dropped then.
-      ASSERT_TRUE(job_ == Job::kNone || (job_ == Job::kRelease && job != Job::kAcquire));
-      job_ = job;
+      ASSERT_TRUE(action_ == Action::kNone ||
+                  (action_ == Action::kRelease && action != Action::kAcquire));
+      action_ = action;
     }
     std::vector<PeerReply> replies;
     gate_.take_replies(replies);
@@ -77,7 +78,7 @@ class GateRandom : public ::testing::Test {
   TimePoint now_{std::chrono::hours(1)};
   Gate gate_{GateSettings{}};
   std::mt19937 random_;
-  Job job_ = Job::kNone;
+  Action action_ = Action::kNone;
   std::vector<int> answers_;  // By request.
 };
 
@@ -90,7 +91,7 @@ TEST_F(GateRandom, NoRequestIsLostOrAnsweredTwice) {
     collect();
   }
   for (int step = 0; step < 100; ++step) {
-    end(std::exchange(job_, Job::kNone), true);
+    end(std::exchange(action_, Action::kNone), true);
     collect();
     now_ += milliseconds(100);
     gate_.advance(now_, {});

@@ -47,13 +47,13 @@ TEST_P(GateInState, APeerIsAnsweredAtOnceOrWhenItIsKnown) {
     case State::kAcquiring:
       EXPECT_EQ(replies(), Replies{});
       gate_.on_outcome(Outcome::kAcquired, now_);
-      EXPECT_EQ(after(milliseconds(199), kIdle), Job::kNone) << "it has only just got it";
-      EXPECT_EQ(after(milliseconds(1), kIdle), Job::kRelease);
+      EXPECT_EQ(after(milliseconds(199), kIdle), Action::kNone) << "it has only just got it";
+      EXPECT_EQ(after(milliseconds(1), kIdle), Action::kRelease);
       break;
     case State::kOwned:
     case State::kDraining:
       EXPECT_EQ(replies(), Replies{});
-      EXPECT_EQ(advance(kIdle), Job::kRelease);
+      EXPECT_EQ(advance(kIdle), Action::kRelease);
       break;
     case State::kReleasing:
       break;
@@ -72,7 +72,7 @@ TEST_P(GateInState, AnOpsLossOpensAnewUnlessAJobWillTell) {
   gate_.on_lost();
   const bool busy = GetParam() == State::kAcquiring || GetParam() == State::kFencing ||
                     GetParam() == State::kReopening;
-  EXPECT_EQ(gate_.take_job(), busy ? Job::kNone : Job::kReopen);
+  EXPECT_EQ(gate_.take_action(), busy ? Action::kNone : Action::kReopen);
   EXPECT_EQ(gate_.state(), busy ? GetParam() : State::kReopening);
   EXPECT_EQ(gate_.take_given_up(), !busy);
   EXPECT_FALSE(gate_.take_given_up());
@@ -81,7 +81,7 @@ TEST_P(GateInState, AnOpsLossOpensAnewUnlessAJobWillTell) {
 TEST_P(GateInState, ALunResetMeansTheOwnerOnly) {
   enter(GetParam());
   gate_.on_lun_reset(now_);
-  EXPECT_EQ(advance(kDetached), Job::kNone);
+  EXPECT_EQ(advance(kDetached), Action::kNone);
   EXPECT_EQ(gate_.state(), GetParam() == State::kOwned ? State::kDraining : GetParam());
 }
 
@@ -90,7 +90,7 @@ TEST_P(GateInState, ALunResetMeansTheOwnerOnly) {
 TEST_F(GateTest, AnIdleOwnerHandsOverAtOnce) {
   own_for_long();
   gate_.on_peer_asks(7);
-  EXPECT_EQ(advance(kIdle), Job::kRelease);
+  EXPECT_EQ(advance(kIdle), Action::kRelease);
   EXPECT_EQ(replies(), Replies{}) << "not before it is done";
   gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
@@ -101,10 +101,10 @@ TEST_F(GateTest, AnIdleOwnerHandsOverAtOnce) {
 TEST_F(GateTest, LiveWritesMayEndFirst) {
   own_for_long();
   gate_.on_peer_asks(7);
-  EXPECT_EQ(advance(kLive), Job::kNone);
+  EXPECT_EQ(advance(kLive), Action::kNone);
   EXPECT_EQ(gate_.state(), State::kDraining);
-  EXPECT_EQ(after(milliseconds(699), kLive), Job::kNone);
-  EXPECT_EQ(advance(kIdle), Job::kRelease);
+  EXPECT_EQ(after(milliseconds(699), kLive), Action::kNone);
+  EXPECT_EQ(advance(kIdle), Action::kRelease);
   gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kReleased}}));
 }
@@ -112,10 +112,10 @@ TEST_F(GateTest, LiveWritesMayEndFirst) {
 TEST_F(GateTest, LiveWritesThatDoNotEndAreFenced) {
   own_for_long();
   gate_.on_peer_asks(7);
-  EXPECT_EQ(advance(kLive), Job::kNone);
-  EXPECT_EQ(after(milliseconds(699), kLive), Job::kNone);
+  EXPECT_EQ(advance(kLive), Action::kNone);
+  EXPECT_EQ(after(milliseconds(699), kLive), Action::kNone);
   EXPECT_EQ(replies(), Replies{});
-  EXPECT_EQ(after(milliseconds(1), kLive), Job::kFence);
+  EXPECT_EQ(after(milliseconds(1), kLive), Action::kFence);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}})) << "it need not wait for ours";
   fence_well();
   EXPECT_EQ(replies(), Replies{});
@@ -124,45 +124,45 @@ TEST_F(GateTest, LiveWritesThatDoNotEndAreFenced) {
 TEST_F(GateTest, WithADetachedWriteThePeerIsToldAtOnce) {
   own();  // Not even hold_min applies.
   gate_.on_peer_asks(7);
-  EXPECT_EQ(advance(kDetached), Job::kFence);
+  EXPECT_EQ(advance(kDetached), Action::kFence);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
 }
 
 TEST_F(GateTest, AWriteDetachedWhileDrainingTellsThePeerAtOnce) {
   own_for_long();
   gate_.on_peer_asks(7);
-  EXPECT_EQ(advance(kLive), Job::kNone);
-  EXPECT_EQ(after(milliseconds(10), kDetached), Job::kFence);
+  EXPECT_EQ(advance(kLive), Action::kNone);
+  EXPECT_EQ(after(milliseconds(10), kDetached), Action::kFence);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
 }
 
 TEST_F(GateTest, AReleaseThatFailedIsFencedAndThePeerTold) {
   own_for_long();
   gate_.on_peer_asks(7);
-  ASSERT_EQ(advance(kIdle), Job::kRelease);
+  ASSERT_EQ(advance(kIdle), Action::kRelease);
   gate_.on_outcome(Outcome::kReleaseFailed, now_);
-  EXPECT_EQ(gate_.take_job(), Job::kFence);
+  EXPECT_EQ(gate_.take_action(), Action::kFence);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
 }
 
 TEST_F(GateTest, AnOwnerKeepsTheLockForAWhile) {
   own();
   gate_.on_peer_asks(7);
-  EXPECT_EQ(advance(kIdle), Job::kNone);
-  EXPECT_EQ(after(milliseconds(199), kIdle), Job::kNone);
+  EXPECT_EQ(advance(kIdle), Action::kNone);
+  EXPECT_EQ(after(milliseconds(199), kIdle), Action::kNone);
   EXPECT_TRUE(gate_.lets_through(true)) << "it is used meanwhile";
-  EXPECT_EQ(after(milliseconds(1), kIdle), Job::kRelease);
+  EXPECT_EQ(after(milliseconds(1), kIdle), Action::kRelease);
 }
 
 TEST_F(GateTest, AfterAHandOverTheTakerHasItForAWhile) {
   own_for_long();
   gate_.on_peer_asks(7);
-  ASSERT_EQ(advance(kIdle), Job::kRelease);
+  ASSERT_EQ(advance(kIdle), Action::kRelease);
   gate_.on_outcome(Outcome::kReleased, now_);
-  EXPECT_EQ(advance(kWaiting), Job::kNone);
+  EXPECT_EQ(advance(kWaiting), Action::kNone);
   EXPECT_FALSE(gate_.refuses()) << "it is a short wait";
-  EXPECT_EQ(after(milliseconds(199), kWaiting), Job::kNone);
-  EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kAcquire);
+  EXPECT_EQ(after(milliseconds(199), kWaiting), Action::kNone);
+  EXPECT_EQ(after(milliseconds(1), kWaiting), Action::kAcquire);
 }
 
 TEST_F(GateTest, EveryPeerIsAnsweredOnce) {
@@ -170,9 +170,9 @@ TEST_F(GateTest, EveryPeerIsAnsweredOnce) {
   gate_.on_peer_asks(1);
   gate_.on_outcome(Outcome::kAcquired, now_);
   gate_.on_peer_asks(2);
-  EXPECT_EQ(after(milliseconds(200), kLive), Job::kNone);
+  EXPECT_EQ(after(milliseconds(200), kLive), Action::kNone);
   gate_.on_peer_asks(3);
-  EXPECT_EQ(advance(kIdle), Job::kRelease);
+  EXPECT_EQ(advance(kIdle), Action::kRelease);
   gate_.on_peer_asks(4);
   EXPECT_EQ(replies(), Replies{});
   gate_.on_outcome(Outcome::kReleased, now_);
@@ -190,30 +190,30 @@ TEST_F(GateTest, EveryPeerIsAnsweredOnce) {
 TEST_F(GateTest, ALunResetReleasesWhenIdle) {
   own();
   gate_.on_lun_reset(now_);
-  EXPECT_EQ(advance(kIdle), Job::kRelease) << "hold_min is for peers";
+  EXPECT_EQ(advance(kIdle), Action::kRelease) << "hold_min is for peers";
   gate_.on_outcome(Outcome::kReleased, now_);
-  EXPECT_EQ(advance(kWaiting), Job::kAcquire) << "nobody asked for it";
+  EXPECT_EQ(advance(kWaiting), Action::kAcquire) << "nobody asked for it";
 }
 
 TEST_F(GateTest, ALunResetFencesWhatDoesNotEnd) {
   own();
   gate_.on_lun_reset(now_);
-  EXPECT_EQ(advance(kDetached), Job::kNone);
+  EXPECT_EQ(advance(kDetached), Action::kNone);
   EXPECT_EQ(gate_.state(), State::kDraining);
   now_ += milliseconds(100);
   gate_.on_lun_reset(now_);  // Does not restart the wait.
-  EXPECT_EQ(after(milliseconds(149), kDetached), Job::kNone);
-  EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
+  EXPECT_EQ(after(milliseconds(149), kDetached), Action::kNone);
+  EXPECT_EQ(after(milliseconds(1), kDetached), Action::kFence);
   fence_well();
   own();
-  EXPECT_EQ(advance(kIdle), Job::kNone) << "the reset is over";
+  EXPECT_EQ(advance(kIdle), Action::kNone) << "the reset is over";
 }
 
 TEST_F(GateTest, ALunResetWaitsForWhatEndsInTime) {
   own();
   gate_.on_lun_reset(now_);
-  EXPECT_EQ(advance(kDetached), Job::kNone);
-  EXPECT_EQ(after(milliseconds(249), kIdle), Job::kRelease);
+  EXPECT_EQ(advance(kDetached), Action::kNone);
+  EXPECT_EQ(after(milliseconds(249), kIdle), Action::kRelease);
 }
 
 // --- acquiring ---
@@ -225,9 +225,9 @@ TEST_F(GateTest, AFailedAcquireRefusesUntilTheNextAttempt) {
   gate_.on_outcome(Outcome::kAcquireFailed, now_);
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kNotOwner}}));
   EXPECT_TRUE(gate_.refuses());
-  EXPECT_EQ(after(milliseconds(299), kWaiting), Job::kNone);
+  EXPECT_EQ(after(milliseconds(299), kWaiting), Action::kNone);
   EXPECT_TRUE(gate_.refuses());
-  EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kAcquire);
+  EXPECT_EQ(after(milliseconds(1), kWaiting), Action::kAcquire);
   EXPECT_FALSE(gate_.refuses());
 }
 
@@ -236,13 +236,13 @@ TEST_F(GateTest, ALostAcquireOpensAnewAndRefusesUntilThen) {
   gate_.on_peer_asks(7);
   gate_.on_outcome(Outcome::kAcquireLost, now_);
   EXPECT_EQ(gate_.state(), State::kReopening);
-  EXPECT_EQ(gate_.take_job(), Job::kReopen);
+  EXPECT_EQ(gate_.take_action(), Action::kReopen);
   EXPECT_TRUE(gate_.refuses()) << "who waits may have been given up by its host meanwhile";
   EXPECT_TRUE(gate_.take_given_up());
   EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kNotOwner}}));
   gate_.on_outcome(Outcome::kReopened, now_);
   EXPECT_FALSE(gate_.refuses());
-  EXPECT_EQ(advance(kWaiting), Job::kAcquire) << "at once";
+  EXPECT_EQ(advance(kWaiting), Action::kAcquire) << "at once";
 }
 
 // --- fencing ---
@@ -251,9 +251,9 @@ TEST_F(GateTest, AFenceGivesTheInstanceUpOnceItIsDone) {
   enter(State::kFencing);
   EXPECT_FALSE(gate_.take_given_up());
   gate_.must_fence();
-  EXPECT_EQ(gate_.take_job(), Job::kNone) << "one is under way";
+  EXPECT_EQ(gate_.take_action(), Action::kNone) << "one is under way";
   gate_.on_outcome(Outcome::kFenced, now_);
-  EXPECT_EQ(gate_.take_job(), Job::kReopen);
+  EXPECT_EQ(gate_.take_action(), Action::kReopen);
   EXPECT_TRUE(gate_.take_given_up());
   EXPECT_FALSE(gate_.take_given_up());
   gate_.on_outcome(Outcome::kReopened, now_);
@@ -264,9 +264,9 @@ TEST_F(GateTest, AFenceGivesTheInstanceUpOnceItIsDone) {
 TEST_F(GateTest, StuckEndsWhenTheDetachedWritesDo) {
   enter(State::kStuck);
   EXPECT_FALSE(gate_.refuses()) << "what overlaps nothing is served";
-  EXPECT_EQ(after(milliseconds(100), kDetached), Job::kNone);
+  EXPECT_EQ(after(milliseconds(100), kDetached), Action::kNone);
   EXPECT_EQ(gate_.state(), State::kStuck);
-  EXPECT_EQ(advance(kLive), Job::kNone);
+  EXPECT_EQ(advance(kLive), Action::kNone);
   EXPECT_EQ(gate_.state(), State::kOwned);
   EXPECT_FALSE(gate_.take_given_up()) << "the instance is as good as before";
 }
@@ -274,28 +274,28 @@ TEST_F(GateTest, StuckEndsWhenTheDetachedWritesDo) {
 TEST_F(GateTest, StuckTriesAgainAfterAWhile) {
   enter(State::kStuck);
   gate_.must_fence();
-  EXPECT_EQ(gate_.take_job(), Job::kNone) << "not as fast as it can";
-  EXPECT_EQ(after(milliseconds(4999), kDetached), Job::kNone);
-  EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
+  EXPECT_EQ(gate_.take_action(), Action::kNone) << "not as fast as it can";
+  EXPECT_EQ(after(milliseconds(4999), kDetached), Action::kNone);
+  EXPECT_EQ(after(milliseconds(1), kDetached), Action::kFence);
   gate_.on_outcome(Outcome::kFenceFailed, now_);
-  EXPECT_EQ(after(milliseconds(4999), kDetached), Job::kNone);
-  EXPECT_EQ(after(milliseconds(1), kDetached), Job::kFence);
+  EXPECT_EQ(after(milliseconds(4999), kDetached), Action::kNone);
+  EXPECT_EQ(after(milliseconds(1), kDetached), Action::kFence);
   fence_well();
 }
 
 TEST_F(GateTest, AFailedReopenRefusesAndIsTriedAgain) {
   enter(State::kReopening);
   for (int attempt = 0; attempt < 3; ++attempt) {
-    EXPECT_EQ(after(seconds(60), kWaiting), Job::kNone) << "one is under way";
+    EXPECT_EQ(after(seconds(60), kWaiting), Action::kNone) << "one is under way";
     gate_.on_outcome(Outcome::kReopenFailed, now_);
     EXPECT_TRUE(gate_.refuses());
-    EXPECT_EQ(after(milliseconds(4999), kWaiting), Job::kNone);
-    EXPECT_EQ(after(milliseconds(1), kWaiting), Job::kReopen);
+    EXPECT_EQ(after(milliseconds(4999), kWaiting), Action::kNone);
+    EXPECT_EQ(after(milliseconds(1), kWaiting), Action::kReopen);
     EXPECT_TRUE(gate_.refuses());
   }
   gate_.on_outcome(Outcome::kReopened, now_);
   EXPECT_FALSE(gate_.refuses());
-  EXPECT_EQ(advance(kWaiting), Job::kAcquire);
+  EXPECT_EQ(advance(kWaiting), Action::kAcquire);
 }
 
 // --- age ---
@@ -307,30 +307,30 @@ constexpr Load aged(Duration age) {
 TEST_F(GateTest, EachFenceForAgeDoublesTheLimit) {
   for (const int limit : {5, 10, 20, 40, 80, 80, 80}) {
     own_for_long();
-    EXPECT_EQ(advance(aged(seconds(limit) - milliseconds(1))), Job::kNone) << limit;
-    EXPECT_EQ(advance(aged(seconds(limit))), Job::kFence) << limit;
+    EXPECT_EQ(advance(aged(seconds(limit) - milliseconds(1))), Action::kNone) << limit;
+    EXPECT_EQ(advance(aged(seconds(limit))), Action::kFence) << limit;
     fence_well();
   }
   own();
   now_ += minutes(2) - seconds(1);
-  EXPECT_EQ(advance(aged(seconds(79))), Job::kNone) << "not calm for long enough";
+  EXPECT_EQ(advance(aged(seconds(79))), Action::kNone) << "not calm for long enough";
   now_ += seconds(1);
-  EXPECT_EQ(advance(aged(milliseconds(4999))), Job::kNone);
-  EXPECT_EQ(advance(aged(seconds(5))), Job::kFence) << "calm makes it as at first";
+  EXPECT_EQ(advance(aged(milliseconds(4999))), Action::kNone);
+  EXPECT_EQ(advance(aged(seconds(5))), Action::kFence) << "calm makes it as at first";
 }
 
 TEST_F(GateTest, AFenceForAnotherReasonDoublesNothing) {
   own_for_long();
   gate_.must_fence();
-  ASSERT_EQ(gate_.take_job(), Job::kFence);
+  ASSERT_EQ(gate_.take_action(), Action::kFence);
   fence_well();
   own_for_long();
-  EXPECT_EQ(advance(aged(seconds(5))), Job::kFence);
+  EXPECT_EQ(advance(aged(seconds(5))), Action::kFence);
 }
 
 TEST_F(GateTest, HungReadsAreFencedWithoutTheLockToo) {
-  EXPECT_EQ(advance({.oldest_detached = milliseconds(4999)}), Job::kNone);
-  EXPECT_EQ(advance({.oldest_detached = seconds(5)}), Job::kFence);
+  EXPECT_EQ(advance({.oldest_detached = milliseconds(4999)}), Action::kNone);
+  EXPECT_EQ(advance({.oldest_detached = seconds(5)}), Action::kFence);
 }
 
 // --- time ---
@@ -347,28 +347,28 @@ TEST_F(GateTest, NeedsTimeForPeersResetsAndAttempts) {
   EXPECT_FALSE(gate_.needs_time());
   gate_.on_outcome(Outcome::kAcquireFailed, now_);
   EXPECT_TRUE(gate_.needs_time()) << "until it refuses no more";
-  EXPECT_EQ(after(milliseconds(300), kIdle), Job::kNone);
+  EXPECT_EQ(after(milliseconds(300), kIdle), Action::kNone);
   EXPECT_FALSE(gate_.needs_time());
   own();
   EXPECT_FALSE(gate_.needs_time());
   gate_.on_peer_asks(7);
   EXPECT_TRUE(gate_.needs_time());
-  ASSERT_EQ(after(milliseconds(200), kIdle), Job::kRelease);
+  ASSERT_EQ(after(milliseconds(200), kIdle), Action::kRelease);
   gate_.on_outcome(Outcome::kReleased, now_);
   EXPECT_FALSE(gate_.needs_time());
   now_ += seconds(1);
   own();
   gate_.on_lun_reset(now_);
   EXPECT_TRUE(gate_.needs_time());
-  ASSERT_EQ(advance(kLive), Job::kNone);
-  ASSERT_EQ(after(milliseconds(250), kLive), Job::kFence);
-  EXPECT_FALSE(gate_.needs_time()) << "the job will tell";
+  ASSERT_EQ(advance(kLive), Action::kNone);
+  ASSERT_EQ(after(milliseconds(250), kLive), Action::kFence);
+  EXPECT_FALSE(gate_.needs_time()) << "the action will tell";
   gate_.on_outcome(Outcome::kFenced, now_);
-  ASSERT_EQ(gate_.take_job(), Job::kReopen);
+  ASSERT_EQ(gate_.take_action(), Action::kReopen);
   EXPECT_FALSE(gate_.needs_time());
   gate_.on_outcome(Outcome::kReopenFailed, now_);
   EXPECT_TRUE(gate_.needs_time());
-  ASSERT_EQ(after(seconds(5), kIdle), Job::kReopen);
+  ASSERT_EQ(after(seconds(5), kIdle), Action::kReopen);
   gate_.on_outcome(Outcome::kReopened, now_);
   EXPECT_FALSE(gate_.needs_time());
 }

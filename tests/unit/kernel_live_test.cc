@@ -77,18 +77,18 @@ class LiveKernel : public ::testing::Test {
                       [name = path(device)] { return ::rmdir(name.c_str()) == 0 ? 0 : errno; });
   }
 
-  std::optional<Event> event() {
-    std::optional<Event> found;
+  std::optional<DeviceEvent> event() {
+    std::optional<DeviceEvent> found;
     pollfd wait{channel_->fd(), POLLIN, 0};
     if (::poll(&wait, 1, 10'000) != 1) return std::nullopt;
-    const auto read = channel_->read_events([&](const Event& e) {
+    const auto read = channel_->read_events([&](const DeviceEvent& e) {
       EXPECT_FALSE(found.has_value());
       found = e;
     });
     EXPECT_TRUE(read.has_value()) << read.error();
     return found;
   }
-  void expect_reply(Event::Kind kind, uint32_t device_id, int status) {
+  void expect_reply(DeviceEvent::Kind kind, uint32_t device_id, int status) {
     const auto sent = channel_->reply(kind, device_id, status);
     EXPECT_TRUE(sent.has_value()) << sent.error();
   }
@@ -96,17 +96,17 @@ class LiveKernel : public ::testing::Test {
   uint32_t add(const std::string& device) {
     Outcome enabled = enable(device);
     const auto added = event();
-    EXPECT_TRUE(added && added->kind == Event::Kind::kAdded);
+    EXPECT_TRUE(added && added->kind == DeviceEvent::Kind::kAdded);
     if (!added) return UINT32_MAX;
-    expect_reply(Event::Kind::kAdded, added->device_id, 0);
+    expect_reply(DeviceEvent::Kind::kAdded, added->device_id, 0);
     EXPECT_EQ(enabled.get(), 0);
     return added->minor;
   }
   void drop(const std::string& device) {
     Outcome removed = remove(device);
     const auto told = event();
-    ASSERT_TRUE(told && told->kind == Event::Kind::kRemoved);
-    expect_reply(Event::Kind::kRemoved, told->device_id, 0);
+    ASSERT_TRUE(told && told->kind == DeviceEvent::Kind::kRemoved);
+    expect_reply(DeviceEvent::Kind::kRemoved, told->device_id, 0);
     EXPECT_EQ(removed.get(), 0);
   }
   static bool waits(Outcome& outcome, int milliseconds = 300) {
@@ -120,7 +120,7 @@ TEST_F(LiveKernel, EnableWaitsForTheReply) {
   Outcome enabled = enable("d0");
   const auto added = event();
   ASSERT_TRUE(added.has_value());
-  EXPECT_EQ(added->kind, Event::Kind::kAdded);
+  EXPECT_EQ(added->kind, DeviceEvent::Kind::kAdded);
   EXPECT_EQ(added->device, "tcm-user/77/d0/rbd/pool/img;id=x");
   EXPECT_EQ(parse_device_name(added->device), (DeviceName{"user_77", "d0", "rbd/pool/img;id=x"}));
   EXPECT_EQ(read_uio_name(added->minor)->device, "d0");
@@ -136,9 +136,9 @@ TEST_F(LiveKernel, EnableWaitsForTheReply) {
     EXPECT_EQ(configfs.attribute("tmr_notification"), 1);
     EXPECT_FALSE(configfs.reset_ring().has_value());  // Not yet enabled.
   }
-  expect_reply(Event::Kind::kAdded, added->device_id, 0);
+  expect_reply(DeviceEvent::Kind::kAdded, added->device_id, 0);
   EXPECT_EQ(enabled.get(), 0);
-  EXPECT_FALSE(channel_->reply(Event::Kind::kAdded, added->device_id + 1000, 0).has_value());
+  EXPECT_FALSE(channel_->reply(DeviceEvent::Kind::kAdded, added->device_id + 1000, 0).has_value());
   drop("d0");
 }
 
@@ -146,7 +146,7 @@ TEST_F(LiveKernel, ABadStatusFailsTheEnable) {
   Outcome enabled = enable("d0");
   const auto added = event();
   ASSERT_TRUE(added.has_value());
-  expect_reply(Event::Kind::kAdded, added->device_id, -ENOENT);
+  expect_reply(DeviceEvent::Kind::kAdded, added->device_id, -ENOENT);
   EXPECT_EQ(enabled.get(), ENOENT);
   for (const UioEntry& entry : scan_uio()) EXPECT_NE(entry.name.device, "d0");
   EXPECT_EQ(::rmdir(path("d0").c_str()), 0);  // Never was there: no event.
@@ -207,11 +207,11 @@ TEST_F(LiveKernel, ReconfigurationIsStoredOnlyAfterAGoodReply) {
   Outcome stored = set("dev_size", "2097152");
   auto told = event();
   ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(told->kind, Event::Kind::kReconfigured);
+  EXPECT_EQ(told->kind, DeviceEvent::Kind::kReconfigured);
   EXPECT_EQ(std::get<NewDevSize>(told->change).bytes, 2097152);
   EXPECT_TRUE(waits(stored));
   EXPECT_EQ(configfs.attribute("dev_size"), 1048576);
-  expect_reply(Event::Kind::kReconfigured, told->device_id, 0);
+  expect_reply(DeviceEvent::Kind::kReconfigured, told->device_id, 0);
   EXPECT_EQ(stored.get(), 0);
   EXPECT_EQ(configfs.attribute("dev_size"), 2097152);
 
@@ -219,7 +219,7 @@ TEST_F(LiveKernel, ReconfigurationIsStoredOnlyAfterAGoodReply) {
   told = event();
   ASSERT_TRUE(told.has_value());
   EXPECT_EQ(std::get<NewDevConfig>(told->change).dev_config, "rbd/pool/other");
-  expect_reply(Event::Kind::kReconfigured, told->device_id, -EINVAL);
+  expect_reply(DeviceEvent::Kind::kReconfigured, told->device_id, -EINVAL);
   EXPECT_EQ(stored.get(), EINVAL);
   EXPECT_EQ(read_uio_name(told->minor)->dev_config, "rbd/pool/img;id=x");
 
@@ -227,7 +227,7 @@ TEST_F(LiveKernel, ReconfigurationIsStoredOnlyAfterAGoodReply) {
   told = event();
   ASSERT_TRUE(told.has_value());
   EXPECT_TRUE(std::get<NewWriteCache>(told->change).enabled);
-  expect_reply(Event::Kind::kReconfigured, told->device_id, 0);
+  expect_reply(DeviceEvent::Kind::kReconfigured, told->device_id, 0);
   EXPECT_EQ(stored.get(), 0);
   drop("d0");
 }
@@ -239,10 +239,10 @@ TEST_F(LiveKernel, RemovalWaitsAndTheMappingOutlivesIt) {
   Outcome removed = remove("d0");
   const auto told = event();
   ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(told->kind, Event::Kind::kRemoved);
+  EXPECT_EQ(told->kind, DeviceEvent::Kind::kRemoved);
   EXPECT_TRUE(waits(removed));
   EXPECT_EQ(device->kick(), UioState::kAlive);
-  expect_reply(Event::Kind::kRemoved, told->device_id, 0);
+  expect_reply(DeviceEvent::Kind::kRemoved, told->device_id, 0);
   EXPECT_EQ(removed.get(), 0);
   EXPECT_EQ(device->clear_events(), UioState::kGone);
   EXPECT_EQ(device->kick(), UioState::kGone);
@@ -272,10 +272,11 @@ TEST_F(LiveKernel, AnOverrunIsTold) {
   // The kernel does not report it to the sender: the device exists, but no daemon knows it.
   for (int i = 0; i < 10; ++i) EXPECT_EQ(enable(fmt::format("d{}", i)).get(), 0);
   int events = 0;
-  EXPECT_EQ(channel_->read_events([&](const Event&) { ++events; }), NetlinkChannel::Read::kOverrun);
+  EXPECT_EQ(channel_->read_events([&](const DeviceEvent&) { ++events; }),
+            NetlinkChannel::Read::kOverrun);
   EXPECT_GT(events, 0);
   EXPECT_LT(events, 10);
-  EXPECT_EQ(channel_->read_events([](const Event&) {}), NetlinkChannel::Read::kDrained);
+  EXPECT_EQ(channel_->read_events([](const DeviceEvent&) {}), NetlinkChannel::Read::kDrained);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(::rmdir(path(fmt::format("d{}", i)).c_str()), 0);
 }
 

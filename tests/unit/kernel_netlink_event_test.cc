@@ -49,7 +49,7 @@ class Message {
   }
   void set_length(uint32_t length) { std::memcpy(bytes_.data(), &length, sizeof(length)); }
   Bytes& bytes() { return bytes_; }
-  std::expected<Event, std::string> decode() const { return decode_event(bytes_); }
+  std::expected<DeviceEvent, std::string> decode() const { return decode_event(bytes_); }
   std::string error() const {
     const auto event = decode();
     return event ? "an event" : event.error();
@@ -63,7 +63,7 @@ class Message {
 TEST(NetlinkEvent, Added) {
   const auto event = Message(1).add_device().decode();
   ASSERT_TRUE(event.has_value()) << event.error();
-  EXPECT_EQ(event->kind, Event::Kind::kAdded);
+  EXPECT_EQ(event->kind, DeviceEvent::Kind::kAdded);
   EXPECT_EQ(event->minor, 7);
   EXPECT_EQ(event->device_id, 42);
   EXPECT_EQ(event->device, "tcm-user/0/d0/rbd/p/i");
@@ -71,12 +71,12 @@ TEST(NetlinkEvent, Added) {
 }
 
 TEST(NetlinkEvent, Removed) {
-  EXPECT_EQ(Message(2).add_device().decode()->kind, Event::Kind::kRemoved);
+  EXPECT_EQ(Message(2).add_device().decode()->kind, DeviceEvent::Kind::kRemoved);
 }
 
 TEST(NetlinkEvent, Reconfigured) {
   auto event = Message(3).add_device().add(4, bytes_of("rbd/p/j\n")).decode();
-  EXPECT_EQ(event->kind, Event::Kind::kReconfigured);
+  EXPECT_EQ(event->kind, DeviceEvent::Kind::kReconfigured);
   EXPECT_EQ(std::get<NewDevConfig>(event->change).dev_config, "rbd/p/j");
   event = Message(3).add_device().add(5, bytes_of<uint64_t>(1ull << 40)).decode();
   EXPECT_EQ(std::get<NewDevSize>(event->change).bytes, 1ull << 40);

@@ -92,19 +92,19 @@ class LockProcedure : public testing::Test {
     auto done = acquire_lock(cluster);
     EXPECT_TRUE(done.has_value()) << done.error().text;
     if (!done) return Acquired::kFree;
-    story = done->story;
+    detail = done->detail;
     return done->how;
   }
   int failed() {
     auto done = acquire_lock(cluster);
     EXPECT_FALSE(done.has_value());
     if (done) return 0;
-    story = done.error().text;
+    detail = done.error().text;
     return done.error().error;
   }
 
   FakeLockCluster cluster;
-  std::string story;
+  std::string detail;
 };
 
 TEST_F(LockProcedure, AFreeLockIsTakenAndThenTheNewestMapIsThere) {
@@ -123,7 +123,7 @@ TEST_F(LockProcedure, AnOwnerHandsItOver) {
   EXPECT_EQ(taken(), Acquired::kHandedOver);
   EXPECT_THAT(cluster.calls, ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2",
                                          "ask 10.0.0.2:0/2", "holder", "take", "watch", "map"));
-  EXPECT_EQ(story, "handed over by 10.0.0.2:0/2");
+  EXPECT_EQ(detail, "handed over by 10.0.0.2:0/2");
 }
 
 TEST_F(LockProcedure, WhoDoesNotAnswerIsLookedAtAgainThenFencedThenBrokenBehindTheMap) {
@@ -137,7 +137,7 @@ TEST_F(LockProcedure, WhoDoesNotAnswerIsLookedAtAgainThenFencedThenBrokenBehindT
                             "holder", "blocklist 10.0.0.2:0/2", "map", "remove 10.0.0.2:0/2",
                             "holder", "take", "watch", "map"));
   }
-  EXPECT_EQ(story,
+  EXPECT_EQ(detail,
             "taken from 10.0.0.2:0/2 (client.2): the owner is not on the lock channel (not "
             "tcmu-rbd, or exited)");
 }
@@ -146,7 +146,7 @@ TEST_F(LockProcedure, WhoCannotBeAskedIsBrokenTheSameWay) {
   cluster.holders = {Holder{kOther}, Holder{kOther}, Holder{}};
   cluster.answers = {std::unexpected(std::string("no channel"))};
   EXPECT_EQ(taken(), Acquired::kBroken);
-  EXPECT_THAT(story, HasSubstr("the owner could not be asked: no channel"));
+  EXPECT_THAT(detail, HasSubstr("the owner could not be asked: no channel"));
   EXPECT_THAT(cluster.calls, testing::Contains("blocklist 10.0.0.2:0/2"));
 }
 
@@ -171,7 +171,7 @@ TEST_F(LockProcedure, AnOwnerThatMustWaitIsNotBroken) {
   cluster.holders = {Holder{kOther}};
   cluster.answers = {Asked::kMustWait};
   EXPECT_EQ(failed(), kHolderWaits);
-  EXPECT_THAT(story, HasSubstr("its owner 10.0.0.2:0/2 (client.2) has hung writes"));
+  EXPECT_THAT(detail, HasSubstr("its owner 10.0.0.2:0/2 (client.2) has hung writes"));
   EXPECT_THAT(cluster.calls,
               ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2", "ask 10.0.0.2:0/2"));
 }
@@ -218,7 +218,7 @@ TEST_F(LockProcedure, ALockThatSomebodyElseBrokeMeanwhileIsNobodysPrey) {
   cluster.answers = {Asked::kNoAnswer};
   cluster.removed = {false};
   EXPECT_EQ(taken(), Acquired::kFree);
-  EXPECT_EQ(story, "");
+  EXPECT_EQ(detail, "");
 }
 
 TEST_F(LockProcedure, WithoutTheFenceTheLockStaysWhereItIs) {
@@ -266,7 +266,7 @@ TEST_F(LockProcedure, AnImageThatIsNotPrimaryIsToldAsSuch) {
 TEST_F(LockProcedure, AGatewayThatWasAwayTakesNothing) {
   cluster.watches = {OwnWatch::kGone};
   EXPECT_EQ(failed(), kWasAway);
-  EXPECT_THAT(story, HasSubstr("this gateway was away"));
+  EXPECT_THAT(detail, HasSubstr("this gateway was away"));
   EXPECT_THAT(cluster.calls, ElementsAre("watch"));
 }
 
@@ -287,14 +287,14 @@ TEST_F(LockProcedure, AChannelThatDoesNotAnswerStopsNobody) {
 TEST_F(LockProcedure, WhatTheHeaderCannotTellIsAFailure) {
   cluster.holders = {std::unexpected(-ETIMEDOUT)};
   EXPECT_EQ(failed(), -ETIMEDOUT);
-  EXPECT_THAT(story, HasSubstr("reading the owner of the exclusive lock"));
+  EXPECT_THAT(detail, HasSubstr("reading the owner of the exclusive lock"));
   cluster.holders = {Holder{kOther}, std::unexpected(-EIO)};
   cluster.answers = {Asked::kNoAnswer};
   EXPECT_EQ(failed(), -EIO);
   cluster.holders = {Holder{kOther}};
   cluster.removed = {std::unexpected(-EPERM)};
   EXPECT_EQ(failed(), -EPERM);
-  EXPECT_THAT(story, HasSubstr("breaking the exclusive lock"));
+  EXPECT_THAT(detail, HasSubstr("breaking the exclusive lock"));
 }
 
 }  // namespace

@@ -31,10 +31,10 @@ constexpr Step kR{kReleasing};
 constexpr Step kF{kFencing};
 constexpr Step kP{kReopening};
 constexpr Step kS{kStuck};
-constexpr Step kToAcquire{kAcquiring, Job::kAcquire};
-constexpr Step kToRelease{kReleasing, Job::kRelease};
-constexpr Step kToFence{kFencing, Job::kFence};
-constexpr Step kToReopen{kReopening, Job::kReopen};
+constexpr Step kToAcquire{kAcquiring, Action::kAcquire};
+constexpr Step kToRelease{kReleasing, Action::kRelease};
+constexpr Step kToFence{kFencing, Action::kFence};
+constexpr Step kToReopen{kReopening, Action::kReopen};
 
 // clang-format off
 const Row kTable[]{
@@ -73,7 +73,7 @@ TEST(LockState, EveryPairIsAsWrittenHere) {
       if (!expected) continue;
       const Step got = step(kStates[i], row.event);
       EXPECT_EQ(got.state, expected->state) << pair_of(kStates[i], row.event);
-      EXPECT_EQ(got.job, expected->job) << pair_of(kStates[i], row.event);
+      EXPECT_EQ(got.action, expected->action) << pair_of(kStates[i], row.event);
       ++pairs;
     }
   }

@@ -56,7 +56,7 @@ class NamedLunsTest : public ::testing::Test {
     return name;
   }
   // A copy of 8 blocks from the first named LUN to the last.
-  NamedLunsAnswer find(const std::string& digits) {
+  NamedLunsResult find(const std::string& digits) {
     std::vector<Bytes> cscds;
     for (const char digit : digits) cscds.push_back(scsi::cscd(naa(digit)));
     const auto last = static_cast<uint16_t>(digits.size() - 1);

@@ -30,7 +30,7 @@ class RangeOrderTest : public ::testing::Test {
   }
   bool glance(uint32_t owner, uint64_t offset, uint64_t length) {
     const ByteRange range{offset, length};
-    return order_.enter(TaskId{owner}, {&range, 1}, Access::kGlance);
+    return order_.enter(TaskId{owner}, {&range, 1}, Access::kNonBlockingRead);
   }
   bool flush(uint32_t owner) { return order_.enter(TaskId{owner}, {}, Access::kFlush); }
   std::vector<uint32_t> leave(uint32_t owner) {
@@ -186,7 +186,7 @@ TEST(RangeOrderRandom, AgreesWithTheDefinition) {
   };
   const auto conflict = [](const Op& a, const Op& b) {
     if (b.access == Access::kFlush) return a.access == Access::kWrite;
-    if (a.access == Access::kFlush || a.access == Access::kGlance) return false;
+    if (a.access == Access::kFlush || a.access == Access::kNonBlockingRead) return false;
     if (a.access == Access::kRead && b.access != Access::kWrite) return false;
     return std::ranges::any_of(a.ranges, [&](const ByteRange& x) {
       return std::ranges::any_of(b.ranges, [&](const ByteRange& y) { return x.overlaps(y); });

@@ -206,8 +206,8 @@ class ScsiCopyPlan : public ::testing::Test {
       EXPECT_EQ(extents.error().copy->field, field);
     }
   }
-  CopyDisk disks[2] = {{.number = 0, .facts = {.block_size = 512, .blocks = 0x20000}},
-                       {.number = 1, .facts = {.block_size = 4096, .blocks = 0x10000}}};
+  ServedDisk disks[2] = {{.number = 0, .facts = {.block_size = 512, .blocks = 0x20000}},
+                         {.number = 1, .facts = {.block_size = 4096, .blocks = 0x10000}}};
   uint32_t told = 0;
 };
 
@@ -294,8 +294,8 @@ TEST(ScsiCopyList, RandomBytesKeepTheLimits) {
   const uint64_t seed = fixed ? std::strtoull(fixed, nullptr, 0) : std::random_device()();
   SCOPED_TRACE(::testing::Message() << "TCMU_RBD_TEST_SEED=" << seed);
   std::mt19937_64 random(seed);
-  const CopyDisk disks[2] = {{0, {.block_size = 512, .blocks = 1000}},
-                             {1, {.block_size = 4096, .blocks = 1000}}};
+  const ServedDisk disks[2] = {{0, {.block_size = 512, .blocks = 1000}},
+                               {1, {.block_size = 4096, .blocks = 1000}}};
   int planned = 0;
   for (int round = 0; round < 20'000; ++round) {
     Bytes list = copy_list(many(random() % 10, cscd(kNaaName, 0)),
@@ -306,7 +306,7 @@ TEST(ScsiCopyList, RandomBytesKeepTheLimits) {
     if (!request) continue;
     ASSERT_LE(request->cscds.size(), 8u);
     ASSERT_LE(request->segments.size(), 16u);
-    std::vector<CopyDisk> named;
+    std::vector<ServedDisk> named;
     for (size_t i = 0; i < request->cscds.size(); ++i) named.push_back(disks[random() % 2]);
     const auto extents = plan_copy(*request, named);
     if (!extents) continue;

@@ -12,7 +12,7 @@
 #include <optional>
 #include <vector>
 
-#include "rbd_handler/lun/copy_run.h"
+#include "rbd_handler/lun/copy_session.h"
 #include "rbd_handler/lun/named_luns.h"
 #include "rbd_handler/scsi/copy.h"
 
@@ -20,32 +20,32 @@ namespace tcmurbd {
 
 class Lun;
 
-class CopyDesk : public std::enable_shared_from_this<CopyDesk> {
+class CopyManager : public std::enable_shared_from_this<CopyManager> {
  public:
-  explicit CopyDesk(boost::asio::io_context& control) : control_(control) {}
+  explicit CopyManager(boost::asio::io_context& control) : control_(control) {}
 
   // `lun` is served from now on, or not any more.
   void add(std::shared_ptr<Lun> lun);
   void remove(const Lun& lun);
 
   // A copy that `own` received; starts `run` when it is its turn.
-  void order(std::shared_ptr<Lun> own, scsi::CopyRequest request,
-             std::shared_ptr<reactor::CopyRun> run);
+  void start(std::shared_ptr<Lun> own, scsi::CopyRequest request,
+             std::shared_ptr<reactor::CopySession> run);
 
  private:
   struct Waiting {
     std::shared_ptr<Lun> own;
     scsi::CopyRequest request;
-    std::shared_ptr<reactor::CopyRun> run;
+    std::shared_ptr<reactor::CopySession> run;
     std::vector<std::shared_ptr<Lun>> luns;  // The candidates; later the named ones.
     NamedLuns named;
   };
-  using Answer = std::expected<reactor::CopyOrder, scsi::Result>;
+  using Outcome = std::expected<reactor::CopyPlan, scsi::Result>;
 
   void search(const std::shared_ptr<Waiting>& waiting);
-  void searched(Waiting waiting, NamedLunsAnswer& answer);
+  void searched(Waiting waiting, NamedLunsResult& answer);
   void serve_waiting();
-  Answer make_order(const Waiting& waiting);
+  Outcome make_plan(const Waiting& waiting);
   std::shared_ptr<void> take_share(const Lun& own);
 
   boost::asio::io_context& control_;

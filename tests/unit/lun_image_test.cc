@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The instances of a LUN: how many there may be, what is told of fences, and when one is closed.
 // The image and the monitors are fakes, the device is real.
-#include "rbd_handler/lun/backing.h"
+#include "rbd_handler/lun/lun_image.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -88,19 +88,19 @@ size_t threads() {
   return static_cast<size_t>(std::distance(begin(all), end(all)));
 }
 
-class BackingTest : public ::testing::Test {
+class LunImageTest : public ::testing::Test {
  protected:
-  BackingTest() {
-    Log("backing_test").info("begins");  // The log has a thread of its own.
-    std::thread([] {}).join();           // TSan starts one of its own beside the first.
+  LunImageTest() {
+    Log("lun_image_test").info("begins");  // The log has a thread of its own.
+    std::thread([] {}).join();             // TSan starts one of its own beside the first.
     threads_ = threads();
     std::string pattern = ::testing::TempDir() + "backingXXXXXX";
     directory_ = mkdtemp(pattern.data());
     auto image = make_image();
     newest_ = image.get();
-    backing_ = std::make_shared<Backing>(
+    lun_image_ = std::make_shared<LunImage>(
         control_, ImageSpec{.pool = "rbd", .image = "disk"},
-        InstanceRecord(directory_, "user_0", "disk"), std::make_shared<Log>("backing_test"),
+        InstanceRecord(directory_, "user_0", "disk"), std::make_shared<Log>("lun_image_test"),
         [](OpDone) {},
         [this](const ImageSpec&, const ceph::CompletionSink&, const ceph::NewsSink&) {
           return open();
@@ -108,17 +108,17 @@ class BackingTest : public ::testing::Test {
     OpenedImage opened;
     opened.monitors = monitors_;
     opened.image = std::move(image);
-    backing_->adopt(std::move(opened), nullptr);
-    device_ = std::make_unique<Device>(ring::Ring::attach(kernel_.map()).value(), backing_->image(),
-                                       scsi::DiskFacts{.block_size = 512, .blocks = 2048},
-                                       DeviceSettings{});
-    backing_->serve([this](const Backing::Event& event) { event(*device_, now_); });
+    lun_image_->adopt(std::move(opened), nullptr);
+    device_ = std::make_unique<Device>(
+        ring::Ring::attach(kernel_.map()).value(), lun_image_->image(),
+        scsi::DiskFacts{.block_size = 512, .blocks = 2048}, DeviceSettings{});
+    lun_image_->serve([this](const LunImage::DeviceCall& event) { event(*device_, now_); });
   }
 
-  ~BackingTest() override {
+  ~LunImageTest() override {
     if (!closable_->try_wait()) closable_->count_down();
     bool closed = false;
-    backing_->close([&] { closed = true; });
+    lun_image_->close([&] { closed = true; });
     until([&] { return closed; });
     // Jobs whose end nobody hears of: their threads end, and then are joined.
     while (threads() > threads_ || control_.poll() != 0) control_.poll();
@@ -139,7 +139,7 @@ class BackingTest : public ::testing::Test {
   void run() {
     while (device_->on_ring(now_)) {
     }
-    backing_->start(effects_.take_job(*device_));
+    lun_image_->start(effects_.take_action(*device_));
     if (device_->publish()) kernel_.doorbell();
     for (const auto& [id] : effects_.take<FreeKeptBuffer>(*device_)) kernel_.free_kept_buf(id);
   }
@@ -181,21 +181,21 @@ class BackingTest : public ::testing::Test {
   size_t threads_ = 0;
   uint32_t writes_ = 0;
   TimePoint now_{std::chrono::hours(1)};
-  std::shared_ptr<Backing> backing_;
+  std::shared_ptr<LunImage> lun_image_;
   std::unique_ptr<Device> device_;
 };
 
-TEST_F(BackingTest, AnInstanceThatWasFencedIsReplacedAndTheNextServes) {
+TEST_F(LunImageTest, AnInstanceThatWasFencedIsReplacedAndTheNextServes) {
   lose_a_write();
   until(State::kUnowned);
   EXPECT_THAT(monitors_->asked, ::testing::ElementsAre("10.0.0.1:0/1"));
-  EXPECT_EQ(backing_->image().address(), "10.0.0.1:0/2");
+  EXPECT_EQ(lun_image_->image().address(), "10.0.0.1:0/2");
   EXPECT_EQ(device_->instance(), 2u);
   // A fence of our own is no lock that was lost.
   EXPECT_THAT(newest_->published, ::testing::ElementsAre(ceph::ServiceStatus{}));
 }
 
-TEST_F(BackingTest, WithoutALockNoOwnerIsPublished) {
+TEST_F(LunImageTest, WithoutALockNoOwnerIsPublished) {
   kernel_.queue({.cdb = {0x2a, 0, 0, 0, 0, 1, 0, 0, 1, 0}, .data_out = std::vector<uint8_t>(512)});
   run();
   until([&] { return !newest_->pending.empty(); });
@@ -204,7 +204,7 @@ TEST_F(BackingTest, WithoutALockNoOwnerIsPublished) {
   run();
 }
 
-TEST_F(BackingTest, AFenceThatFailedIsTold) {
+TEST_F(LunImageTest, AFenceThatFailedIsTold) {
   monitors_->refuse = true;
   lose_a_write();
   until([&] { return device_->lock_state() != State::kFencing; });
@@ -212,7 +212,7 @@ TEST_F(BackingTest, AFenceThatFailedIsTold) {
   EXPECT_EQ(opened_, 1u) << "opened beside an instance that is not fenced";
 }
 
-TEST_F(BackingTest, AFenceThatFailedIsTriedAgain) {
+TEST_F(LunImageTest, AFenceThatFailedIsTriedAgain) {
   monitors_->refuse = true;
   lose_a_write();
   until(State::kStuck);
@@ -225,20 +225,20 @@ TEST_F(BackingTest, AFenceThatFailedIsTriedAgain) {
 }
 
 // What its successor would have to fence first.
-TEST_F(BackingTest, AnAbandonedInstanceIsForgottenOnlyIfItIsFenced) {
-  const std::string address = backing_->image().address();
-  ASSERT_TRUE(backing_->record().write(address).has_value());
+TEST_F(LunImageTest, AnAbandonedInstanceIsForgottenOnlyIfItIsFenced) {
+  const std::string address = lun_image_->image().address();
+  ASSERT_TRUE(lun_image_->record().write(address).has_value());
   for (const bool refuse : {true, false}) {
     monitors_->refuse = refuse;
     bool done = false;
-    backing_->abandon([&] { done = true; });
+    lun_image_->abandon([&] { done = true; });
     until([&] { return done; });
-    EXPECT_EQ(backing_->record().read(), refuse ? address : "");
+    EXPECT_EQ(lun_image_->record().read(), refuse ? address : "");
   }
 }
 
 // The inbox has room for the ops of so many instances, and each has its threads.
-TEST_F(BackingTest, InstancesWhoseOpsHangAreBounded) {
+TEST_F(LunImageTest, InstancesWhoseOpsHangAreBounded) {
   while (opened_ < reactor::kInstancesMax) {
     lose_a_write();
     until(State::kUnowned);
@@ -250,7 +250,7 @@ TEST_F(BackingTest, InstancesWhoseOpsHangAreBounded) {
   EXPECT_EQ(opened_, reactor::kInstancesMax);
 }
 
-TEST_F(BackingTest, InstancesThatAreClosedAreToldAndMakeRoom) {
+TEST_F(LunImageTest, InstancesThatAreClosedAreToldAndMakeRoom) {
   while (opened_ < reactor::kInstancesMax) {
     lose_a_write();
     until(State::kUnowned);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/lun/copy_run.h"
+#include "rbd_handler/lun/copy_session.h"
 
 #include <boost/asio/post.hpp>
 #include <utility>
 
-#include "rbd_handler/lun/serving.h"
+#include "rbd_handler/lun/lun_reactor.h"
 
 namespace tcmurbd::reactor {
 
@@ -14,56 +14,56 @@ namespace {
 std::atomic<uint64_t> last_id{0};
 }  // namespace
 
-CopyRun::CopyRun(asio::io_context& home, std::weak_ptr<Serving> owner, task::TaskId task)
+CopySession::CopySession(asio::io_context& home, std::weak_ptr<LunReactor> owner, task::TaskId task)
     : home_(home), owner_(std::move(owner)), task_(task), id_(++last_id) {}
 
-void CopyRun::begin(std::expected<CopyOrder, scsi::Result> order) {
-  asio::post(home_, [self = shared_from_this(), order = std::move(order)]() mutable {
-    self->begin_here(std::move(order));
+void CopySession::begin(std::expected<CopyPlan, scsi::Result> plan) {
+  asio::post(home_, [self = shared_from_this(), plan = std::move(plan)]() mutable {
+    self->begin_here(std::move(plan));
   });
 }
 
-void CopyRun::op_done(uint32_t token, const scsi::Result& result) {
+void CopySession::op_done(uint32_t token, const scsi::Result& result) {
   asio::post(home_, [self = shared_from_this(), token, result] {
     if (self->cancelled()) return;
-    self->job_->on_done(token, result);
+    self->pipeline_->on_done(token, result);
     self->go_on();
   });
 }
 
-void CopyRun::left() {
+void CopySession::left() {
   asio::post(home_, [self = shared_from_this()] {
-    if (--self->leaving_ == 0) self->end(self->job_->result_if_cut_off());
+    if (--self->leaving_ == 0) self->end(self->pipeline_->result_if_cut_off());
   });
 }
 
-void CopyRun::begin_here(std::expected<CopyOrder, scsi::Result> order) {
+void CopySession::begin_here(std::expected<CopyPlan, scsi::Result> plan) {
   const auto owner = owner_.lock();
   if (cancelled() || !owner) return;
-  if (!order) {
-    end(order.error());
+  if (!plan) {
+    end(plan.error());
     return;
   }
-  disks_ = std::move(order->disks);
-  job_ = std::make_unique<copy::CopyJob>(order->extents, std::move(order->budget));
+  disks_ = std::move(plan->disks);
+  pipeline_ = std::make_unique<copy::CopyPipeline>(plan->extents, std::move(plan->budget));
   owner->apply(
-      [&](Device& device, TimePoint now) { device.on_copy_begun(task_, order->bound, now); });
+      [&](Device& device, TimePoint now) { device.on_copy_begun(task_, plan->bound, now); });
   if (!cancelled()) go_on();
 }
 
-void CopyRun::go_on() {
+void CopySession::go_on() {
   if (const auto owner = owner_.lock())
-    owner->copy_progress(task_, job_->segments_done(), job_->bytes_done());
+    owner->copy_progress(task_, pipeline_->segments_done(), pipeline_->bytes_done());
   ops_.clear();
-  job_->take_ops(ops_);
+  pipeline_->take_ops(ops_);
   for (copy::Op& op : ops_) send(std::move(op));
-  if (!job_->finished()) return;
+  if (!pipeline_->finished()) return;
   leave_disks(false);
-  end(job_->result());
+  end(pipeline_->result());
 }
 
-void CopyRun::send(copy::Op op) {
-  const CopyPlace& disk = disks_[op.disk];
+void CopySession::send(copy::Op op) {
+  const CopyTarget& disk = disks_[op.disk];
   asio::post(*disk.reactor,
              [self = shared_from_this(), serving = disk.serving, op = std::move(op)] {
                if (const auto there = serving.lock()) {
@@ -74,8 +74,8 @@ void CopyRun::send(copy::Op op) {
              });
 }
 
-void CopyRun::leave_disks(bool tell) {
-  for (const CopyPlace& disk : disks_) {
+void CopySession::leave_disks(bool tell) {
+  for (const CopyTarget& disk : disks_) {
     asio::post(*disk.reactor, [self = shared_from_this(), serving = disk.serving, tell] {
       if (const auto there = serving.lock()) there->copy_leaves(*self);
       if (tell) self->left();
@@ -83,7 +83,7 @@ void CopyRun::leave_disks(bool tell) {
   }
 }
 
-void CopyRun::cancel() {
+void CopySession::cancel() {
   cancelled_.store(true, std::memory_order_relaxed);
   if (disks_.empty()) {
     // Nothing was begun. Not from within this call: it comes out of the owner's Device.
@@ -94,7 +94,7 @@ void CopyRun::cancel() {
   leave_disks(true);
 }
 
-void CopyRun::end(const scsi::Result& result) {
+void CopySession::end(const scsi::Result& result) {
   if (const auto owner = owner_.lock()) owner->copy_ended(task_, result);
 }
 

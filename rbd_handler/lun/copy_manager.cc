@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/lun/copies.h"
+#include "rbd_handler/lun/copy_manager.h"
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -10,8 +10,8 @@
 namespace tcmurbd {
 
 namespace asio = boost::asio;
-using reactor::CopyOrder;
-using reactor::CopyRun;
+using reactor::CopyPlan;
+using reactor::CopySession;
 using scsi::Result;
 
 namespace {
@@ -24,14 +24,14 @@ constexpr size_t kWaitingMax = 128;
 
 }  // namespace
 
-void CopyDesk::add(std::shared_ptr<Lun> lun) { luns_.push_back(std::move(lun)); }
+void CopyManager::add(std::shared_ptr<Lun> lun) { luns_.push_back(std::move(lun)); }
 
-void CopyDesk::remove(const Lun& lun) {
+void CopyManager::remove(const Lun& lun) {
   std::erase_if(luns_, [&](const auto& other) { return other.get() == &lun; });
 }
 
-void CopyDesk::order(std::shared_ptr<Lun> own, scsi::CopyRequest request,
-                     std::shared_ptr<CopyRun> run) {
+void CopyManager::start(std::shared_ptr<Lun> own, scsi::CopyRequest request,
+                        std::shared_ptr<CopySession> run) {
   std::erase_if(waiting_, [](const Waiting& waiting) { return waiting.run->cancelled(); });
   if (waiting_.size() + searching_ >= kWaitingMax) {
     run->begin(std::unexpected(Result::busy()));
@@ -44,14 +44,14 @@ void CopyDesk::order(std::shared_ptr<Lun> own, scsi::CopyRequest request,
   search(waiting);
 }
 
-void CopyDesk::search(const std::shared_ptr<Waiting>& waiting) {
+void CopyManager::search(const std::shared_ptr<Waiting>& waiting) {
   waiting->luns = {waiting->own};
   for (const auto& lun : luns_)
     if (lun != waiting->own) waiting->luns.push_back(lun);
   std::vector<KnownLun> known;
   known.reserve(waiting->luns.size());
   for (const auto& lun : waiting->luns) known.push_back(lun->known());
-  auto answer = std::make_shared<NamedLunsAnswer>();
+  auto answer = std::make_shared<NamedLunsResult>();
   ++searching_;
   waiting->own->walks().run(
       [waiting, known = std::move(known), answer] {
@@ -63,7 +63,7 @@ void CopyDesk::search(const std::shared_ptr<Waiting>& waiting) {
       });
 }
 
-void CopyDesk::searched(Waiting waiting, NamedLunsAnswer& answer) {
+void CopyManager::searched(Waiting waiting, NamedLunsResult& answer) {
   for (auto& [place, identity] : answer.identities)
     waiting.luns[place]->note_identity(std::move(identity));
   if (waiting.run->cancelled()) return;
@@ -82,7 +82,7 @@ void CopyDesk::searched(Waiting waiting, NamedLunsAnswer& answer) {
   serve_waiting();
 }
 
-void CopyDesk::serve_waiting() {
+void CopyManager::serve_waiting() {
   while (running_.size() < scsi::kCopiesMax) {
     const auto next = std::ranges::find_if(waiting_, [this](const Waiting& waiting) {
       return std::ranges::count(running_, waiting.own.get()) < kCopiesPerLunMax;
@@ -90,16 +90,16 @@ void CopyDesk::serve_waiting() {
     if (next == waiting_.end()) return;
     const Waiting waiting = std::move(*next);
     waiting_.erase(next);
-    if (!waiting.run->cancelled()) waiting.run->begin(make_order(waiting));
+    if (!waiting.run->cancelled()) waiting.run->begin(make_plan(waiting));
   }
 }
 
 // A share of the memory for copies: released when its last user ends.
-std::shared_ptr<void> CopyDesk::take_share(const Lun& own) {
+std::shared_ptr<void> CopyManager::take_share(const Lun& own) {
   running_.push_back(&own);
-  return {nullptr, [desk = weak_from_this(), &control = control_, key = &own](void*) {
-            asio::post(control, [desk, key] {
-              const auto self = desk.lock();
+  return {nullptr, [manager = weak_from_this(), &control = control_, key = &own](void*) {
+            asio::post(control, [manager, key] {
+              const auto self = manager.lock();
               if (!self) return;
               self->running_.erase(std::ranges::find(self->running_, key));
               self->serve_waiting();
@@ -108,30 +108,30 @@ std::shared_ptr<void> CopyDesk::take_share(const Lun& own) {
 }
 
 // The current disks: a LUN may have been removed or resized meanwhile.
-CopyDesk::Answer CopyDesk::make_order(const Waiting& waiting) {
+CopyManager::Outcome CopyManager::make_plan(const Waiting& waiting) {
   const auto refused = [](const scsi::Sense& sense) {
     return std::unexpected(Result::check(sense));
   };
-  CopyOrder order;
+  CopyPlan plan;
   std::vector<scsi::DiskFacts> facts;
   for (const auto& lun : waiting.luns) {
     const auto disk = lun->copy_disk();
     if (!disk) return refused(scsi::kCopyTargetNotReachable);
-    order.disks.push_back(disk->place);
+    plan.disks.push_back(disk->place);
     facts.push_back(disk->facts);
   }
-  std::vector<scsi::CopyDisk> disks;
+  std::vector<scsi::ServedDisk> disks;
   disks.reserve(waiting.named.of_cscd.size());
   for (const uint16_t number : waiting.named.of_cscd)
     disks.push_back({.number = number, .facts = facts[number]});
   auto extents = scsi::plan_copy(waiting.request, disks);
   if (!extents) return refused(extents.error());
-  order.extents = *extents;
+  plan.extents = *extents;
   // The kernel itself answers an older command, and the initiator may write over the blocks that
   // the copy still writes.
-  order.bound = waiting.named.kernel_limit * 4 / 5;
-  order.budget = take_share(*waiting.own);
-  return order;
+  plan.bound = waiting.named.kernel_limit * 4 / 5;
+  plan.budget = take_share(*waiting.own);
+  return plan;
 }
 
 }  // namespace tcmurbd

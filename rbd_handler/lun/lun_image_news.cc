@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the Backing hears of its image beside ops and peers, and whether changes are safe.
+// What the LunImage hears of its image beside ops and peers, and whether changes are safe.
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
 #include <utility>
 
-#include "rbd_handler/lun/backing.h"
+#include "rbd_handler/lun/lun_image.h"
 
 namespace tcmurbd {
 
@@ -24,7 +24,7 @@ constexpr std::chrono::seconds kOutage{60};
 }  // namespace
 
 // Of the instance that is opened next.
-ceph::NewsSink Backing::news_sink() {
+ceph::NewsSink LunImage::news_sink() {
   return [weak = weak_from_this(), &control = control_,
           instance = instances_ + 1](const ceph::ImageNews& news) {
     asio::post(control, [weak, instance, news] {
@@ -33,7 +33,7 @@ ceph::NewsSink Backing::news_sink() {
   };
 }
 
-void Backing::on_news(uint32_t instance, const ceph::ImageNews& news) {
+void LunImage::on_news(uint32_t instance, const ceph::ImageNews& news) {
   if (closed_ || instance != instances_) return;  // Of one that was given up.
   for (const std::string& warning : news.warnings) {
     log_->warning("{}", warning);
@@ -51,18 +51,18 @@ void Backing::on_news(uint32_t instance, const ceph::ImageNews& news) {
   tell_role();
 }
 
-void Backing::tell_role() {
+void LunImage::tell_role() {
   tell([safe = safe()](Device& device, TimePoint now) { device.on_safe(safe, now); });
 }
 
-void Backing::serve(Tell tell) {
+void LunImage::serve(Tell tell) {
   tell_ = std::move(tell);
   tell_role();  // News may have come before anybody listened.
   if (!opened_.unfenced.empty()) fence_predecessor_later();
 }
 
 // Until an operator has mended the caps.
-void Backing::fence_predecessor_later() {
+void LunImage::fence_predecessor_later() {
   retry_timer_.expires_after(kFenceRetry);
   retry_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
@@ -89,21 +89,21 @@ void Backing::fence_predecessor_later() {
   });
 }
 
-void Backing::publish(ceph::ServiceStatus status) {
+void LunImage::publish(ceph::ServiceStatus status) {
   published_ = status;
   if (closed_ || !opened_.image) return;
   if (auto published = image().publish(status); !published)
     log_->warning("{}; the dashboard and gwcli do not see this gateway", published.error());
 }
 
-void Backing::publish_owner(bool owner) {
+void LunImage::publish_owner(bool owner) {
   if (published_.lock_owner == owner) return;
   auto status = published_;
   status.lock_owner = owner;
   publish(status);
 }
 
-void Backing::note_deadline() {
+void LunImage::note_deadline() {
   const auto now = std::chrono::steady_clock::now();
   const auto last = std::exchange(last_deadline_, now);
   if (last && now - *last < kOutage) return;
@@ -114,7 +114,7 @@ void Backing::note_deadline() {
 
 // Gateways that died. They held nothing, or whoever took the lock from them has blocklisted them;
 // but they watch the image for half a minute, and each release of the lock waits for them.
-void Backing::bury(const std::vector<std::string>& addresses) {
+void LunImage::bury(const std::vector<std::string>& addresses) {
   if (closed_ || !opened_.channel) return;
   for (const std::string& address : addresses) {
     if (opened_.ledger->contains(address)) continue;  // Another gateway was quicker.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CopyJob with in-memory disks that end ops in any order, compared with the model: segments one
-// after the other, each by memmove.
-#include "rbd_handler/copy/copy_job.h"
+// CopyPipeline with in-memory disks that end ops in any order, compared with the model: segments
+// one after the other, each by memmove.
+#include "rbd_handler/copy/copy_pipeline.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ class Disks {
     }
   }
 
-  void take(CopyJob& job) {
+  void take(CopyPipeline& job) {
     std::vector<Op> ops;
     job.take_ops(ops);
     for (Op& op : ops) {
@@ -56,7 +56,7 @@ class Disks {
   }
 
   // Ends one op, of the test's or of any choice.
-  void end_one(CopyJob& job, size_t index, const Result& result = Result::good()) {
+  void end_one(CopyPipeline& job, size_t index, const Result& result = Result::good()) {
     const Pending entry = std::move(pending.at(index));
     pending.erase(pending.begin() + static_cast<ptrdiff_t>(index));
     const Op& op = entry.op;
@@ -70,9 +70,9 @@ class Disks {
     }
     job.on_done(op.token, result);
   }
-  void end_any(CopyJob& job) { end_one(job, random() % pending.size()); }
+  void end_any(CopyPipeline& job) { end_one(job, random() % pending.size()); }
 
-  void run(CopyJob& job) {
+  void run(CopyPipeline& job) {
     for (take(job); !job.finished() && !::testing::Test::HasFatalFailure(); take(job)) {
       ASSERT_FALSE(pending.empty()) << "stuck";
       end_any(job);
@@ -101,7 +101,7 @@ std::vector<Bytes> model(std::vector<Bytes> content, const CopyExtents& extents)
 void expect_copied(const CopyExtents& extents, uint64_t seed = 1, uint64_t bytes = 32 * kMib) {
   Disks disks(bytes, seed);
   const auto expected = model(disks.content, extents);
-  CopyJob job(extents, nullptr);
+  CopyPipeline job(extents, nullptr);
   disks.run(job);
   ASSERT_TRUE(job.finished());
   EXPECT_EQ(job.result(), Result::good());
@@ -112,17 +112,17 @@ void expect_copied(const CopyExtents& extents, uint64_t seed = 1, uint64_t bytes
   EXPECT_TRUE(disks.content == expected);
 }
 
-TEST(CopyJob, CopiesOneSegment) {
+TEST(CopyPipeline, CopiesOneSegment) {
   expect_copied({{0, 1, 0, 0, 16 * kMib}});
   expect_copied({{0, 1, 512, 5 * kMib + 1024, 11 * kMib + 512}});
   expect_copied({{0, 0, 0, 16 * kMib, 16 * kMib}});
   expect_copied({{0, 1, 0, 0, 512}});
 }
 
-TEST(CopyJob, NothingToCopyIsDoneAtOnce) {
+TEST(CopyPipeline, NothingToCopyIsDoneAtOnce) {
   for (const CopyExtents& extents :
        {CopyExtents{}, CopyExtents{{0, 1, 0, 0, 0}, {1, 0, 5, 5, 0}}}) {
-    CopyJob job(extents, nullptr);
+    CopyPipeline job(extents, nullptr);
     std::vector<Op> ops;
     job.take_ops(ops);
     EXPECT_TRUE(ops.empty());
@@ -132,7 +132,7 @@ TEST(CopyJob, NothingToCopyIsDoneAtOnce) {
   }
 }
 
-TEST(CopyJob, AnOverlapCountsAsReadBeforeItIsWritten) {
+TEST(CopyPipeline, AnOverlapCountsAsReadBeforeItIsWritten) {
   for (const uint64_t distance :
        {uint64_t{512}, 64 * kKiB, kPieceBytes, kPieceBytes + 512, 9 * kMib}) {
     expect_copied({{0, 0, 2 * kMib, 2 * kMib + distance, 13 * kMib}});
@@ -141,16 +141,16 @@ TEST(CopyJob, AnOverlapCountsAsReadBeforeItIsWritten) {
   expect_copied({{0, 0, 512, 512, 9 * kMib}});
 }
 
-TEST(CopyJob, SegmentsCountAsOneAfterTheOther) {
+TEST(CopyPipeline, SegmentsCountAsOneAfterTheOther) {
   // The second reads what the first wrote, writes what it read, writes what it wrote.
   expect_copied({{0, 1, 0, 0, 9 * kMib}, {1, 0, kMib, 20 * kMib, 8 * kMib}});
   expect_copied({{0, 1, 0, 0, 9 * kMib}, {1, 0, 16 * kMib, kMib, 8 * kMib}});
   expect_copied({{0, 1, 0, 0, 9 * kMib}, {0, 1, 12 * kMib, kMib, 8 * kMib}});
 }
 
-TEST(CopyJob, KeepsSeveralPiecesUnderWayButNoMore) {
+TEST(CopyPipeline, KeepsSeveralPiecesUnderWayButNoMore) {
   Disks disks(64 * kMib, 1);
-  CopyJob job({{0, 1, 0, 0, 32 * kMib}}, nullptr);
+  CopyPipeline job({{0, 1, 0, 0, 32 * kMib}}, nullptr);
   disks.take(job);
   EXPECT_EQ(disks.pending.size(), 4u);
   disks.take(job);
@@ -158,23 +158,23 @@ TEST(CopyJob, KeepsSeveralPiecesUnderWayButNoMore) {
   for (const auto& entry : disks.pending) EXPECT_EQ(entry.op.range.length, 4 * kMib);
 }
 
-TEST(CopyJob, SegmentsThatDoNotTouchRunSideBySide) {
+TEST(CopyPipeline, SegmentsThatDoNotTouchRunSideBySide) {
   Disks disks(32 * kMib, 1);
-  CopyJob job({{0, 1, 0, 0, kMib}, {0, 1, kMib, kMib, kMib}, {1, 0, 8 * kMib, 8 * kMib, kMib}},
-              nullptr);
+  CopyPipeline job({{0, 1, 0, 0, kMib}, {0, 1, kMib, kMib, kMib}, {1, 0, 8 * kMib, 8 * kMib, kMib}},
+                   nullptr);
   disks.take(job);
   EXPECT_EQ(disks.pending.size(), 3u);
   // A segment that reads data that the first one writes does not, nor do later ones.
-  CopyJob other({{0, 1, 0, 0, kMib}, {1, 0, 0, 9 * kMib, kMib}, {0, 1, 4 * kMib, 4 * kMib, kMib}},
-                nullptr);
+  CopyPipeline other(
+      {{0, 1, 0, 0, kMib}, {1, 0, 0, 9 * kMib, kMib}, {0, 1, 4 * kMib, 4 * kMib, kMib}}, nullptr);
   disks.pending.clear();
   disks.take(other);
   EXPECT_EQ(disks.pending.size(), 1u);
 }
 
-TEST(CopyJob, PiecesEndAtObjectsOfTheDestination) {
+TEST(CopyPipeline, PiecesEndAtObjectsOfTheDestination) {
   Disks disks(32 * kMib, 1);
-  CopyJob job({{0, 1, 0, 3 * kMib, 6 * kMib}}, nullptr);
+  CopyPipeline job({{0, 1, 0, 3 * kMib, 6 * kMib}}, nullptr);
   disks.take(job);
   ASSERT_EQ(disks.pending.size(), 3u);
   EXPECT_EQ(disks.pending[0].op.range, (ByteRange{0, kMib}));
@@ -182,12 +182,12 @@ TEST(CopyJob, PiecesEndAtObjectsOfTheDestination) {
   EXPECT_EQ(disks.pending[2].op.range, (ByteRange{5 * kMib, kMib}));
 }
 
-TEST(CopyJob, ZeroesAreNotWritten) {
+TEST(CopyPipeline, ZeroesAreNotWritten) {
   Disks disks(16 * kMib, 1);
   Bytes& source = disks.content[0];
   std::ranges::fill(source, uint8_t{0});
   source[5 * kMib + 100] = 7;  // All else of these 4 MiB is zero.
-  CopyJob job({{0, 1, 0, 0, 16 * kMib}}, nullptr);
+  CopyPipeline job({{0, 1, 0, 0, 16 * kMib}}, nullptr);
   disks.run(job);
   EXPECT_EQ(job.result(), Result::good());
   EXPECT_EQ(disks.content[1], source);
@@ -199,11 +199,11 @@ TEST(CopyJob, ZeroesAreNotWritten) {
 const CopyExtents kChain = {
     {0, 1, 0, 0, 9 * kMib}, {1, 0, 0, 16 * kMib, 9 * kMib}, {0, 1, 16 * kMib, 16 * kMib, 5 * kMib}};
 
-TEST(CopyJob, TheFirstErrorOfAnyOpStopsItThere) {
+TEST(CopyPipeline, TheFirstErrorOfAnyOpStopsItThere) {
   uint64_t ops = 0;
   {
     Disks disks(32 * kMib, 1);
-    CopyJob job(kChain, nullptr);
+    CopyPipeline job(kChain, nullptr);
     disks.run(job);
     ops = disks.begun;
   }
@@ -211,7 +211,7 @@ TEST(CopyJob, TheFirstErrorOfAnyOpStopsItThere) {
   for (uint64_t failing = 0; failing < ops; ++failing) {
     SCOPED_TRACE(failing);
     Disks disks(32 * kMib, 1);
-    CopyJob job(kChain, nullptr);
+    CopyPipeline job(kChain, nullptr);
     disks.take(job);
     for (uint64_t ended = 0; ended < failing; ++ended) {
       disks.end_one(job, 0);
@@ -240,10 +240,10 @@ TEST(CopyJob, TheFirstErrorOfAnyOpStopsItThere) {
   }
 }
 
-TEST(CopyJob, BusyIsPassedOnOnlyIfTheCommandCanBeRepeated) {
+TEST(CopyPipeline, BusyIsPassedOnOnlyIfTheCommandCanBeRepeated) {
   const auto busy_at = [](const CopyExtents& extents, uint64_t after) {
     Disks disks(32 * kMib, 1);
-    CopyJob job(extents, nullptr);
+    CopyPipeline job(extents, nullptr);
     disks.take(job);
     for (uint64_t ended = 0; ended < after; ++ended) {
       disks.end_one(job, 0);
@@ -265,9 +265,9 @@ TEST(CopyJob, BusyIsPassedOnOnlyIfTheCommandCanBeRepeated) {
   EXPECT_EQ(busy_at(there_and_back, 4).sense.key, 0x0a);
 }
 
-TEST(CopyJob, ADiskThatIsGoneIsToldWithItsSegment) {
+TEST(CopyPipeline, ADiskThatIsGoneIsToldWithItsSegment) {
   Disks disks(32 * kMib, 1);
-  CopyJob job({{0, 1, 0, 0, 0}, {0, 1, 0, 0, kMib}}, nullptr);
+  CopyPipeline job({{0, 1, 0, 0, 0}, {0, 1, 0, 0, kMib}}, nullptr);
   disks.take(job);
   disks.end_one(job, 0, Result::check(scsi::kCopyTargetNotReachable));
   ASSERT_TRUE(job.finished());
@@ -277,11 +277,11 @@ TEST(CopyJob, ADiskThatIsGoneIsToldWithItsSegment) {
   EXPECT_EQ(sense.copy->segment, 1);
 }
 
-TEST(CopyJob, MemoryOutlivesTheJobAndHoldsTheBudget) {
+TEST(CopyPipeline, MemoryOutlivesTheJobAndHoldsTheBudget) {
   auto budget = std::make_shared<int>();
   std::vector<Op> ops;
   {
-    CopyJob job({{0, 1, 0, 0, 4 * kMib}}, budget);
+    CopyPipeline job({{0, 1, 0, 0, 4 * kMib}}, budget);
     job.take_ops(ops);
   }
   ASSERT_EQ(ops.size(), 1u);
@@ -291,7 +291,7 @@ TEST(CopyJob, MemoryOutlivesTheJobAndHoldsTheBudget) {
   EXPECT_EQ(budget.use_count(), 1);
 }
 
-TEST(CopyJob, RandomCopiesAreWhatTheModelSays) {
+TEST(CopyPipeline, RandomCopiesAreWhatTheModelSays) {
   const char* fixed = std::getenv("TCMU_RBD_TEST_SEED");
   const uint64_t seed = fixed ? std::strtoull(fixed, nullptr, 0) : std::random_device()();
   SCOPED_TRACE(::testing::Message() << "TCMU_RBD_TEST_SEED=" << seed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/lun/backing.h"
+#include "rbd_handler/lun/lun_image.h"
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
@@ -88,8 +88,8 @@ struct Instance {
 
 }  // namespace
 
-Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
-                 std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open)
+LunImage::LunImage(asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
+                   std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open)
     : control_(control),
       spec_(spec),
       record_(std::move(record)),
@@ -100,7 +100,7 @@ Backing::Backing(asio::io_context& control, const ImageSpec& spec, InstanceRecor
       questions_(std::make_shared<reactor::Jobs>(control)),
       retry_timer_(control) {}
 
-ImageListeners Backing::listeners() {
+ImageListeners LunImage::listeners() {
   const auto post = [weak = weak_from_this(), &control = control_](auto fn) {
     asio::post(control, [weak, fn = std::move(fn)] {
       if (auto self = weak.lock()) fn(*self);
@@ -108,17 +108,17 @@ ImageListeners Backing::listeners() {
   };
   LockChannel::Handlers handlers;
   handlers.on_request = [post](LockChannel::Request request) {
-    post([request](Backing& backing) { backing.on_peer_asks(request); });
+    post([request](LunImage& lun_image) { lun_image.on_peer_asks(request); });
   };
-  handlers.on_watch_lost = [post] { post([](Backing& backing) { backing.on_watch_lost(); }); };
-  handlers.on_fenced = [post] { post([](Backing& backing) { backing.on_ledger_changed(); }); };
+  handlers.on_watch_lost = [post] { post([](LunImage& lun_image) { lun_image.on_watch_lost(); }); };
+  handlers.on_fenced = [post] { post([](LunImage& lun_image) { lun_image.on_ledger_changed(); }); };
   handlers.on_silent = [post](std::vector<std::string> addresses) {
-    post([addresses = std::move(addresses)](Backing& backing) { backing.bury(addresses); });
+    post([addresses = std::move(addresses)](LunImage& lun_image) { lun_image.bury(addresses); });
   };
   return {.done = sink_, .news = news_sink(), .channel = std::move(handlers)};
 }
 
-void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
+void LunImage::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   opened_ = std::move(opened);
   mapping_ = std::move(mapping);
   opened_.image = number(std::move(opened_.image));
@@ -127,7 +127,7 @@ void Backing::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   publish(published_);
 }
 
-std::shared_ptr<ceph::ServedImage> Backing::number(std::shared_ptr<ceph::ServedImage> image) {
+std::shared_ptr<ceph::ServedImage> LunImage::number(std::shared_ptr<ceph::ServedImage> image) {
   auto closed = [self = shared_from_this(), &control = control_, number = ++instances_]() mutable {
     asio::post(control, [self = std::move(self), number] { self->on_instance_closed(number); });
   };
@@ -137,36 +137,36 @@ std::shared_ptr<ceph::ServedImage> Backing::number(std::shared_ptr<ceph::ServedI
   return {instance, raw};
 }
 
-void Backing::tell(Event event) {
-  if (tell_) tell_(std::move(event));
+void LunImage::tell(DeviceCall call) {
+  if (tell_) tell_(std::move(call));
 }
 
-void Backing::tell_outcome(lock::Outcome outcome) {
+void LunImage::tell_outcome(lock::Outcome outcome) {
   tell([outcome](Device& device, TimePoint now) { device.on_lock_event(outcome, now); });
 }
 
-void Backing::start(lock::Job job) {
-  if (closed_ || job == lock::Job::kNone) return;
+void LunImage::start(lock::Action job) {
+  if (closed_ || job == lock::Action::kNone) return;
   const uint64_t number = ++job_;
   switch (job) {
-    case lock::Job::kAcquire:
+    case lock::Action::kAcquire:
       return acquire(number);
-    case lock::Job::kRelease:
+    case lock::Action::kRelease:
       return release(number);
-    case lock::Job::kFence:
+    case lock::Action::kFence:
       jobs_ = std::make_shared<reactor::Jobs>(control_);  // The old one ends when its jobs do.
       return fence(number);
-    case lock::Job::kReopen:
+    case lock::Action::kReopen:
       jobs_ = std::make_shared<reactor::Jobs>(control_);
       return reopen(number);
-    case lock::Job::kNone:
+    case lock::Action::kNone:
       return;
   }
 }
 
-bool Backing::counts(uint64_t job) const { return job == job_ && !closed_; }
+bool LunImage::counts(uint64_t job) const { return job == job_ && !closed_; }
 
-void Backing::acquire(uint64_t job) {
+void LunImage::acquire(uint64_t job) {
   struct Outcome {
     std::expected<ceph::LockTaken, LockFailure> taken;
     double milliseconds = 0;
@@ -191,12 +191,12 @@ void Backing::acquire(uint64_t job) {
              });
 }
 
-void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFailure>& taken,
-                       double milliseconds) {
+void LunImage::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFailure>& taken,
+                        double milliseconds) {
   if (!counts(job)) return;
   if (taken) {
-    log_->info("lock: acquired in {:.1f} ms{}{}", milliseconds, taken->story.empty() ? "" : ", ",
-               taken->story);
+    log_->info("lock: acquired in {:.1f} ms{}{}", milliseconds, taken->detail.empty() ? "" : ", ",
+               taken->detail);
     // What other gateways fenced before.
     if (opened_.ledger) opened_.ledger->refresh();
     publish_owner(opened_.channel != nullptr);  // A snapshot has no lock.
@@ -215,7 +215,7 @@ void Backing::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockFa
   });
 }
 
-void Backing::release(uint64_t job) {
+void LunImage::release(uint64_t job) {
   auto released = std::make_shared<std::expected<void, LockFailure>>();
   auto watch = std::make_shared<Stopwatch>();
   jobs_->run(on_opened(opened_,
@@ -236,7 +236,7 @@ void Backing::release(uint64_t job) {
              });
 }
 
-void Backing::fence(uint64_t job) {
+void LunImage::fence(uint64_t job) {
   if (!room_for_another()) {
     log_->error(
         "fence: not possible, {} earlier instances still have hung ops; hung writes keep their "
@@ -261,8 +261,8 @@ void Backing::fence(uint64_t job) {
              });
 }
 
-void Backing::fenced(uint64_t job, const std::string& address,
-                     const std::expected<void, LockFailure>& done, double milliseconds) {
+void LunImage::fenced(uint64_t job, const std::string& address,
+                      const std::expected<void, LockFailure>& done, double milliseconds) {
   const bool good = done.has_value();
   if (good) {
     log_->warning("fence: done in {:.0f} ms", milliseconds);
@@ -279,9 +279,9 @@ void Backing::fenced(uint64_t job, const std::string& address,
 }
 
 // The one that serves is about to join those that were given up.
-bool Backing::room_for_another() const { return given_up_ + 2 <= reactor::kInstancesMax; }
+bool LunImage::room_for_another() const { return given_up_ + 2 <= reactor::kInstancesMax; }
 
-void Backing::reopen(uint64_t job) {
+void LunImage::reopen(uint64_t job) {
   if (!room_for_another()) {
     log_->error("reopen: {} earlier instances still have hung ops; will retry, initiators get BUSY",
                 given_up_);
@@ -296,8 +296,8 @@ void Backing::reopen(uint64_t job) {
       [this, self = shared_from_this(), job, outcome] { reopened(job, std::move(*outcome)); });
 }
 
-void Backing::reopened(uint64_t job,
-                       std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> outcome) {
+void LunImage::reopened(uint64_t job,
+                        std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> outcome) {
   if (!counts(job)) {
     // Nobody has used it. If we are closing, that waits for it.
     if (outcome)
@@ -334,19 +334,19 @@ void Backing::reopened(uint64_t job,
 
 // The old instance is closed when its last op has ended, by a thread of its own: an OSD that hangs
 // keeps it.
-void Backing::give_up_image() {
+void LunImage::give_up_image() {
   ++given_up_;
   let_go(std::make_shared<reactor::Jobs>(control_), std::exchange(opened_.image, nullptr));
 }
 
-void Backing::on_instance_closed(uint32_t instance) {
+void LunImage::on_instance_closed(uint32_t instance) {
   if (closed_ && instance == instances_) return close_rest();
   --given_up_;
   log_->info("a fenced instance was closed, {} remain", given_up_);
   tell([instance](Device& device, TimePoint now) { device.on_instance_closed(instance, now); });
 }
 
-void Backing::on_peer_asks(LockChannel::Request request) {
+void LunImage::on_peer_asks(LockChannel::Request request) {
   if (!tell_) return;  // Not serving: we own nothing.
   const uint64_t number = ++last_request_;
   requests_[number] = request;
@@ -355,7 +355,7 @@ void Backing::on_peer_asks(LockChannel::Request request) {
 
 // The device learns of it before the outcome of an acquire that noticed it too: both are posted
 // here.
-void Backing::on_watch_lost() {
+void LunImage::on_watch_lost() {
   log_->warning(
       "lock: the cluster removed this gateway's watch on the lock channel: it was away or "
       "disconnected");
@@ -365,11 +365,11 @@ void Backing::on_watch_lost() {
   tell([](Device& device, TimePoint now) { device.on_away(AwayCause::kWatchLost, {}, now); });
 }
 
-void Backing::on_ledger_changed() {
+void LunImage::on_ledger_changed() {
   if (!closed_ && opened_.ledger) opened_.ledger->refresh();
 }
 
-void Backing::answer_peer(const lock::PeerReply& reply) {
+void LunImage::answer_peer(const lock::PeerReply& reply) {
   const auto found = requests_.find(reply.request);
   if (closed_ || found == requests_.end()) return;
   opened_.channel->answer(found->second, reply.answer);
@@ -377,7 +377,7 @@ void Backing::answer_peer(const lock::PeerReply& reply) {
   log_->info("lock: requested by a peer; answer: {}", describe(reply.answer));
 }
 
-void Backing::locate(const ByteRange& range) {
+void LunImage::locate(const ByteRange& range) {
   if (closed_ || locating_) return;
   locating_ = true;
   auto place = std::make_shared<std::expected<std::string, std::string>>();
@@ -396,7 +396,7 @@ void Backing::locate(const ByteRange& range) {
       });
 }
 
-void Backing::refresh_size(uint64_t device_bytes) {
+void LunImage::refresh_size(uint64_t device_bytes) {
   auto size = std::make_shared<std::expected<uint64_t, std::string>>();
   questions_->run(
       [image = opened_.image, size]() mutable {
@@ -416,7 +416,7 @@ void Backing::refresh_size(uint64_t device_bytes) {
       });
 }
 
-void Backing::abandon(std::function<void()> done) {
+void LunImage::abandon(std::function<void()> done) {
   // A close under way has the rest on its own thread.
   auto control = closed_ ? fencer_.lock() : opened_.monitors;
   const auto ledger = closed_ ? ledger_ : std::weak_ptr(opened_.ledger);
@@ -444,7 +444,7 @@ void Backing::abandon(std::function<void()> done) {
       });
 }
 
-void Backing::close(std::function<void()> done) {
+void LunImage::close(std::function<void()> done) {
   tell_ = nullptr;
   // Closing may hang, and the client reports until it has ended.
   publish_owner(false);
@@ -459,7 +459,7 @@ void Backing::close(std::function<void()> done) {
   let_go(jobs_, std::exchange(opened_.image, nullptr));
 }
 
-void Backing::close_rest() {
+void LunImage::close_rest() {
   jobs_->run(
       [opened = std::exchange(opened_, {}), mapping = std::exchange(mapping_, nullptr),
        record = record_, address = closing_address_]() mutable {

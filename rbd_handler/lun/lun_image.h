@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Ceph half of one LUN: the client instance that serves, the channel to the other gateways, the
-// instances that were given up and still have ops under way, and the jobs of the exclusive lock,
+// instances that were given up and still have ops under way, and the actions of the exclusive lock,
 // each of which may block and so runs on a thread of its own.
 //
 // A fence or a reopening does not wait for a job that hangs: it supersedes it. What a job works on
@@ -28,18 +28,18 @@
 
 namespace tcmurbd {
 
-class Backing : public std::enable_shared_from_this<Backing> {
+class LunImage : public std::enable_shared_from_this<LunImage> {
  public:
   // An event for the device; run on its reactor.
-  using Event = std::function<void(Device&, TimePoint)>;
-  using Tell = std::function<void(Event)>;
+  using DeviceCall = std::function<void(Device&, TimePoint)>;
+  using Tell = std::function<void(DeviceCall)>;
 
   // Opens the instance that serves next; open_instance(), but for tests. On worker threads.
   using OpenInstance = std::function<std::expected<std::unique_ptr<ceph::ServedImage>, OpenError>(
       const ImageSpec&, ceph::CompletionSink, ceph::NewsSink)>;
 
-  Backing(boost::asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
-          std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open = open_instance);
+  LunImage(boost::asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
+           std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open = open_instance);
 
   // What open_image() needs; valid before adopt().
   ImageListeners listeners();
@@ -59,8 +59,8 @@ class Backing : public std::enable_shared_from_this<Backing> {
   // REQUIRES: adopted, and not closed.
   ceph::ServedImage& image() { return *opened_.image; }
 
-  // Starts a job of the device's gate; its outcome is told.
-  void start(lock::Job job);
+  // Starts an action of the lock; its outcome is reported to the device.
+  void start(lock::Action action);
   void answer_peer(const lock::PeerReply& reply);
   // Logs where an op hangs: object, placement group, OSDs. At most one question under way.
   void locate(const ByteRange& range);
@@ -104,7 +104,7 @@ class Backing : public std::enable_shared_from_this<Backing> {
   void publish(ceph::ServiceStatus status);
   void publish_owner(bool owner);
   void bury(const std::vector<std::string>& addresses);
-  void tell(Event event);
+  void tell(DeviceCall call);
   void tell_outcome(lock::Outcome outcome);
 
   boost::asio::io_context& control_;

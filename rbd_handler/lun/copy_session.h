@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One EXTENDED COPY on its way: carries what its CopyJob wants to the reactors of the disks, and
-// back what became of it. It lives on the reactor of the LUN that the command came to.
+// One EXTENDED COPY on its way: carries what its CopyPipeline wants to the reactors of the disks,
+// and back what became of it. It lives on the reactor of the LUN that the command came to.
 //
-//     Device: copy to start -> CopyRun -> the control thread finds the disks -> begin
-//     CopyJob: op -> the disk's reactor -> its Device, as every command -> op_done -> CopyJob ...
-//     finished -> Device answers
-//     cancel -> each disk's Device aborts what it has of it -> left -> Device answers
+//     Device: copy to start -> CopySession -> the control thread finds the disks -> begin
+//     CopyPipeline: op -> the disk's reactor -> its Device, as every command -> op_done ->
+//     CopyPipeline ... finished -> Device answers cancel -> each disk's Device aborts what it has
+//     of it -> left -> Device answers
 //
 // The answer to an abort waits for these messages and for nothing else.
 #pragma once
@@ -17,38 +17,38 @@
 #include <vector>
 
 #include "common/units.h"
-#include "rbd_handler/copy/copy_job.h"
+#include "rbd_handler/copy/copy_pipeline.h"
 #include "rbd_handler/scsi/copy.h"
 #include "rbd_handler/task/task_id.h"
 
 namespace tcmurbd::reactor {
 
-class Serving;
+class LunReactor;
 
 // Where a disk is served. It may go away at any time.
-struct CopyPlace {
+struct CopyTarget {
   boost::asio::io_context* reactor = nullptr;
-  std::weak_ptr<Serving> serving;
+  std::weak_ptr<LunReactor> serving;
 };
 
-struct CopyOrder {
+struct CopyPlan {
   scsi::CopyExtents extents;
-  std::vector<CopyPlace> disks;  // By the extents' numbers.
-  std::shared_ptr<void> budget;  // See CopyJob.
-  Duration bound{};              // How long it may take in all; zero: for ever.
+  std::vector<CopyTarget> disks;  // By the extents' numbers.
+  std::shared_ptr<void> budget;   // See CopyPipeline.
+  Duration bound{};               // How long it may take in all; zero: for ever.
 };
 
-class CopyRun : public std::enable_shared_from_this<CopyRun> {
+class CopySession : public std::enable_shared_from_this<CopySession> {
  public:
   // `home`: the reactor of `owner`, whose Device has `task`.
-  CopyRun(boost::asio::io_context& home, std::weak_ptr<Serving> owner, task::TaskId task);
+  CopySession(boost::asio::io_context& home, std::weak_ptr<LunReactor> owner, task::TaskId task);
 
   // Of all copies of this process; not 0. Any thread.
   uint64_t id() const { return id_; }
   // Nobody waits for it any more. Any thread.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   // The disks are found, or the answer is known without. Any thread, once.
-  void begin(std::expected<CopyOrder, scsi::Result> order);
+  void begin(std::expected<CopyPlan, scsi::Result> plan);
   // An op of it ended. Any thread.
   void op_done(uint32_t token, const scsi::Result& result);
   // A disk has nothing of it any more that could begin. Any thread.
@@ -58,22 +58,22 @@ class CopyRun : public std::enable_shared_from_this<CopyRun> {
   void cancel();
 
  private:
-  void begin_here(std::expected<CopyOrder, scsi::Result> order);
+  void begin_here(std::expected<CopyPlan, scsi::Result> plan);
   void go_on();
   void send(copy::Op op);
   void leave_disks(bool tell);
   void end(const scsi::Result& result);
 
   boost::asio::io_context& home_;
-  const std::weak_ptr<Serving> owner_;
+  const std::weak_ptr<LunReactor> owner_;
   const task::TaskId task_;
   const uint64_t id_;
   std::atomic<bool> cancelled_{false};  // Written on the home reactor.
   // Home reactor only.
-  std::vector<CopyPlace> disks_;
-  std::unique_ptr<copy::CopyJob> job_;  // Null until it has begun.
-  size_t leaving_ = 0;                  // Disks that have not said left() yet.
-  std::vector<copy::Op> ops_;           // Scratch.
+  std::vector<CopyTarget> disks_;
+  std::unique_ptr<copy::CopyPipeline> pipeline_;  // Null until it has begun.
+  size_t leaving_ = 0;                            // Disks that have not said left() yet.
+  std::vector<copy::Op> ops_;                     // Scratch.
 };
 
 }  // namespace tcmurbd::reactor

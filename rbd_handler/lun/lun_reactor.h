@@ -20,18 +20,18 @@
 #include "rbd_handler/device/device.h"
 #include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/uio.h"
-#include "rbd_handler/lun/copy_run.h"
+#include "rbd_handler/lun/copy_session.h"
 #include "rbd_handler/reactor/heartbeat.h"
 #include "rbd_handler/reactor/inbox.h"
 
 namespace tcmurbd::reactor {
 
-class Serving : public std::enable_shared_from_this<Serving> {
+class LunReactor : public std::enable_shared_from_this<LunReactor> {
  public:
-  // An EXTENDED COPY to find the disks for; CopyRun::begin() is to be called some time later.
+  // An EXTENDED COPY to find the disks for; CopySession::begin() is to be called some time later.
   struct FindDisks {
     scsi::CopyRequest request;
-    std::shared_ptr<CopyRun> run;
+    std::shared_ptr<CopySession> run;
   };
   // The ring can't be followed any more: the device is to be blocked now. Once per broken ring.
   struct RingBroken {
@@ -41,8 +41,8 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // broken ring, after RingBroken.
   struct RingUnused {};
   // What the control thread is asked for: these, and the device's effects that need it.
-  using Request = std::variant<FetchTargetFacts, StartLockJob, lock::PeerReply, Report, FindDisks,
-                               RingBroken, RingUnused>;
+  using Request = std::variant<FetchTargetFacts, StartLockAction, lock::PeerReply, Report,
+                               FindDisks, RingBroken, RingUnused>;
   // Only posts.
   using ToControl = std::function<void(Request)>;
 
@@ -56,10 +56,10 @@ class Serving : public std::enable_shared_from_this<Serving> {
     ring::Ring ring;
   };
   // `poll`: how long to look for more work before sleeping.
-  Serving(boost::asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
-          const DeviceSettings& settings, std::chrono::microseconds poll, ToControl to_control);
+  LunReactor(boost::asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
+             const DeviceSettings& settings, std::chrono::microseconds poll, ToControl to_control);
 
-  ~Serving();
+  ~LunReactor();
 
   // Looks at the ring first: work that was queued before the open raises no event.
   void start();
@@ -77,10 +77,10 @@ class Serving : public std::enable_shared_from_this<Serving> {
   // After `broken`, with the ring that was reset.
   void restart(ring::Ring ring);
 
-  // A read or write of a copy; CopyRun::op_done() follows.
-  void copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op);
+  // A read or write of a copy; CopySession::op_done() follows.
+  void copy_op(const std::shared_ptr<CopySession>& copy, const copy::Op& op);
   // Nothing of a copy begins here any more, and what is under way only holds its range.
-  void copy_leaves(const CopyRun& copy);
+  void copy_leaves(const CopySession& copy);
   // How far a copy is that came to this LUN, and its end.
   void copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes);
   void copy_ended(task::TaskId task, const scsi::Result& result);
@@ -117,9 +117,10 @@ class Serving : public std::enable_shared_from_this<Serving> {
   bool run_posted_ = false;
   bool told_broken_ = false;
   bool told_unused_ = false;
-  std::map<task::TaskId, std::shared_ptr<CopyRun>> copies_;  // That came to this LUN, by task.
-  std::map<uint64_t, std::shared_ptr<CopyRun>> guests_;  // That read or write here, by their id.
-  std::vector<Effect> effects_;                          // Scratch.
+  std::map<task::TaskId, std::shared_ptr<CopySession>> copies_;  // That came to this LUN, by task.
+  std::map<uint64_t, std::shared_ptr<CopySession>>
+      guests_;                   // That read or write here, by their id.
+  std::vector<Effect> effects_;  // Scratch.
   std::function<void()> drained_;
 };
 

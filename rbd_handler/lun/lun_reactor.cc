@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/lun/serving.h"
+#include "rbd_handler/lun/lun_reactor.h"
 
 #include <boost/asio/post.hpp>
 #include <tuple>
@@ -11,9 +11,9 @@ namespace tcmurbd::reactor {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-Serving::Serving(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
-                 const DeviceSettings& settings, std::chrono::microseconds poll,
-                 ToControl to_control)
+LunReactor::LunReactor(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
+                       const DeviceSettings& settings, std::chrono::microseconds poll,
+                       ToControl to_control)
     : reactor_(reactor),
       heartbeat_(parts.heartbeat),
       uio_(parts.uio),
@@ -26,12 +26,12 @@ Serving::Serving(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& 
       to_control_(std::move(to_control)),
       device_(std::move(parts.ring), parts.image, disk, settings) {}
 
-Serving::~Serving() {
+LunReactor::~LunReactor() {
   if (uio_wait_.is_open()) uio_wait_.release();
   if (inbox_wait_.is_open()) inbox_wait_.release();
 }
 
-void Serving::start() {
+void LunReactor::start() {
   uio_wait_.assign(uio_.fd());
   inbox_wait_.assign(inbox_.fd());
   looked_ = Heartbeat::now();
@@ -40,7 +40,7 @@ void Serving::start() {
   run();
 }
 
-void Serving::wait_for_kernel() {
+void LunReactor::wait_for_kernel() {
   uio_wait_.async_wait(asio::posix::stream_descriptor::wait_read,
                        [self = shared_from_this()](const error_code& error) {
                          if (error) return;
@@ -53,7 +53,7 @@ void Serving::wait_for_kernel() {
                        });
 }
 
-void Serving::wait_for_inbox() {
+void LunReactor::wait_for_inbox() {
   inbox_wait_.async_wait(asio::posix::stream_descriptor::wait_read,
                          [self = shared_from_this()](const error_code& error) {
                            if (error) return;
@@ -65,7 +65,7 @@ void Serving::wait_for_inbox() {
 
 // Each turn begins here: before anything of the ring is looked at, the device knows whether the
 // reactor was away.
-TimePoint Serving::look() {
+TimePoint LunReactor::look() {
   const TimePoint now = Heartbeat::now();
   const Duration gap = heartbeat_.longest_gap(looked_, now);
   looked_ = now;
@@ -73,7 +73,7 @@ TimePoint Serving::look() {
   return now;
 }
 
-void Serving::run_at(TimePoint now) {
+void LunReactor::run_at(TimePoint now) {
   if (!uio_wait_.is_open()) return;  // Drained; this call was posted before.
   const size_t ended = inbox_.drain([&](const OpDone& done) { device_.on_done(done, now); });
   const uint64_t commands_before = device_.counters().commands;
@@ -84,9 +84,9 @@ void Serving::run_at(TimePoint now) {
   poll_or_sleep(ended != 0 || device_.counters().commands != commands_before, more);
 }
 
-// After the kernel has its answers. None of the calls into a CopyRun comes back from within: it
+// After the kernel has its answers. None of the calls into a CopySession comes back from within: it
 // posts.
-void Serving::hand_out() {
+void LunReactor::hand_out() {
   device_.take_effects(effects_);
   const OnEffect act{
       [this](const FreeKeptBuffer& buffer) {
@@ -109,13 +109,13 @@ void Serving::hand_out() {
   if (device_.wants_time() && !timer_armed_) wait_for_time();
 }
 
-void Serving::begin_copy(CopyStart& start) {
-  const auto run = std::make_shared<CopyRun>(reactor_, weak_from_this(), start.task);
+void LunReactor::begin_copy(CopyStart& start) {
+  const auto run = std::make_shared<CopySession>(reactor_, weak_from_this(), start.task);
   copies_[start.task] = run;
   to_control_(FindDisks{std::move(start.request), run});
 }
 
-void Serving::copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op) {
+void LunReactor::copy_op(const std::shared_ptr<CopySession>& copy, const copy::Op& op) {
   if (!uio_wait_.is_open()) {
     copy->op_done(op.token, scsi::Result::check(scsi::kCopyTargetNotReachable));
     return;
@@ -124,21 +124,21 @@ void Serving::copy_op(const std::shared_ptr<CopyRun>& copy, const copy::Op& op) 
   apply([&](Device& device, TimePoint now) { device.on_copy_op(copy->id(), op, now); });
 }
 
-void Serving::copy_leaves(const CopyRun& copy) {
+void LunReactor::copy_leaves(const CopySession& copy) {
   apply([&](Device& device, TimePoint now) { device.on_copy_cancelled(copy.id(), now); });
   guests_.erase(copy.id());
 }
 
-void Serving::copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes) {
+void LunReactor::copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes) {
   device_.on_copy_progress(task, segments, bytes);
 }
 
-void Serving::copy_ended(task::TaskId task, const scsi::Result& result) {
+void LunReactor::copy_ended(task::TaskId task, const scsi::Result& result) {
   copies_.erase(task);
   apply([&](Device& device, TimePoint now) { device.on_copy_ended(task, result, now); });
 }
 
-void Serving::wait_for_time() {
+void LunReactor::wait_for_time() {
   timer_armed_ = true;
   timer_.expires_after(Device::kTick);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
@@ -152,7 +152,7 @@ void Serving::wait_for_time() {
 
 // Work that is left, or may come at once, is looked at from the loop's queue and not from here:
 // neighbours of this reactor get their turn in between.
-void Serving::poll_or_sleep(bool worked, bool more) {
+void LunReactor::poll_or_sleep(bool worked, bool more) {
   if (!uio_wait_.is_open()) return;
   if (poll_.count() != 0 && !more) {
     const TimePoint now = std::chrono::steady_clock::now();
@@ -167,7 +167,7 @@ void Serving::poll_or_sleep(bool worked, bool more) {
   });
 }
 
-void Serving::settle() {
+void LunReactor::settle() {
   if (!device_.broken_reason().empty() && !told_broken_) {
     told_broken_ = true;
     to_control_(RingBroken{device_.broken_reason()});
@@ -184,16 +184,16 @@ void Serving::settle() {
   std::exchange(drained_, nullptr)();
 }
 
-void Serving::drain(std::function<void()> done) {
+void LunReactor::drain(std::function<void()> done) {
   drained_ = std::move(done);
   const TimePoint now = look();
   device_.on_leaving(now);
   run_at(now);
 }
 
-void Serving::resize(uint64_t bytes) { device_.on_resized(bytes); }
+void LunReactor::resize(uint64_t bytes) { device_.on_resized(bytes); }
 
-void Serving::restart(ring::Ring ring) {
+void LunReactor::restart(ring::Ring ring) {
   told_broken_ = told_unused_ = false;
   device_.restart(std::move(ring));
   run();

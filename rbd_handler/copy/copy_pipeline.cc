@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/copy/copy_job.h"
+#include "rbd_handler/copy/copy_pipeline.h"
 
 #include <algorithm>
 #include <cstring>
@@ -51,7 +51,7 @@ uint64_t zeroes_at_end(std::span<const uint8_t> bytes) {
 
 }  // namespace
 
-CopyJob::CopyJob(const scsi::CopyExtents& extents, std::shared_ptr<void> budget)
+CopyPipeline::CopyPipeline(const scsi::CopyExtents& extents, std::shared_ptr<void> budget)
     : budget_(std::move(budget)) {
   for (const CopyExtent& extent : extents) {
     segments_.push_back({.extent = extent,
@@ -60,14 +60,14 @@ CopyJob::CopyJob(const scsi::CopyExtents& extents, std::shared_ptr<void> budget)
   }
 }
 
-void CopyJob::take_ops(std::vector<Op>& ops) {
+void CopyPipeline::take_ops(std::vector<Op>& ops) {
   ops.insert(ops.end(), std::move_iterator(writes_.begin()), std::move_iterator(writes_.end()));
   writes_.clear();
   while (!failure_ && begin_piece(ops)) {
   }
 }
 
-bool CopyJob::must_wait(uint32_t segment) const {
+bool CopyPipeline::must_wait(uint32_t segment) const {
   const CopyExtent& later = segments_[segment].extent;
   return std::any_of(segments_.begin(), segments_.begin() + segment, [&](const Segment& s) {
     const CopyExtent& earlier = s.extent;
@@ -78,7 +78,7 @@ bool CopyJob::must_wait(uint32_t segment) const {
 }
 
 // Of the first segment with a piece to start.
-bool CopyJob::begin_piece(std::vector<Op>& ops) {
+bool CopyPipeline::begin_piece(std::vector<Op>& ops) {
   const auto piece = std::ranges::find(pieces_, 0u, &Piece::pending);
   if (piece == pieces_.end()) return false;
   for (uint32_t i = 0; i < segments_.size(); ++i) {
@@ -95,7 +95,7 @@ bool CopyJob::begin_piece(std::vector<Op>& ops) {
   return false;
 }
 
-void CopyJob::read_piece(uint32_t index, uint32_t segment, std::vector<Op>& ops) {
+void CopyPipeline::read_piece(uint32_t index, uint32_t segment, std::vector<Op>& ops) {
   Segment& s = segments_[segment];
   const uint64_t left = s.extent.length - s.begun;
   Piece& piece = pieces_[index];
@@ -125,7 +125,7 @@ void CopyJob::read_piece(uint32_t index, uint32_t segment, std::vector<Op>& ops)
                  .memory = piece.memory});
 }
 
-void CopyJob::add_write(uint32_t index, OpKind kind, uint64_t begin, uint64_t end) {
+void CopyPipeline::add_write(uint32_t index, OpKind kind, uint64_t begin, uint64_t end) {
   if (begin == end) return;
   Piece& piece = pieces_[index];
   const CopyExtent& extent = segments_[piece.segment].extent;
@@ -143,7 +143,7 @@ void CopyJob::add_write(uint32_t index, OpKind kind, uint64_t begin, uint64_t en
   ++piece.pending;
 }
 
-void CopyJob::write_piece(uint32_t index) {
+void CopyPipeline::write_piece(uint32_t index) {
   Piece& piece = pieces_[index];
   const std::span<const uint8_t> bytes(piece.memory->bytes.get(), piece.length);
   const uint64_t head = zeroes_at_begin(bytes);
@@ -155,7 +155,7 @@ void CopyJob::write_piece(uint32_t index) {
   add_write(index, OpKind::kWriteZeroes, piece.length - tail, piece.length);
 }
 
-void CopyJob::on_done(uint32_t token, const scsi::Result& result) {
+void CopyPipeline::on_done(uint32_t token, const scsi::Result& result) {
   Piece& piece = pieces_.at(token);
   CHECK(piece.pending > 0);
   if (result != scsi::Result::good() && !failure_)
@@ -173,12 +173,12 @@ void CopyJob::on_done(uint32_t token, const scsi::Result& result) {
   bytes_done_ += piece.length;
 }
 
-bool CopyJob::finished() const {
+bool CopyPipeline::finished() const {
   const bool idle = std::ranges::all_of(pieces_, [](const Piece& p) { return p.pending == 0; });
   return idle && (failure_ || segments_done() == segments_.size());
 }
 
-uint16_t CopyJob::segments_done() const {
+uint16_t CopyPipeline::segments_done() const {
   const auto first =
       std::ranges::find_if(segments_, [](const Segment& s) { return s.done < s.extent.length; });
   return static_cast<uint16_t>(first - segments_.begin());
@@ -186,7 +186,7 @@ uint16_t CopyJob::segments_done() const {
 
 // Whether a partial run followed by a full one gives the same result: no data is written that the
 // same segment or an earlier one reads.
-bool CopyJob::repeatable() const {
+bool CopyPipeline::repeatable() const {
   if (!wrote_) return true;
   for (auto later = segments_.begin(); later != segments_.end(); ++later) {
     if (std::any_of(segments_.begin(), later + 1, [&](const Segment& earlier) {
@@ -197,14 +197,14 @@ bool CopyJob::repeatable() const {
   return true;
 }
 
-scsi::Result CopyJob::result_if_cut_off() const {
+scsi::Result CopyPipeline::result_if_cut_off() const {
   if (repeatable()) return scsi::Result::busy();
   scsi::Sense sense = scsi::kCopyAborted;
   sense.copy = scsi::CopyFailure{.segment = segments_done()};
   return scsi::Result::check(sense);
 }
 
-scsi::Result CopyJob::result() const {
+scsi::Result CopyPipeline::result() const {
   CHECK(finished());
   if (!failure_) return scsi::Result::good();
   const scsi::Result& answer = failure_->result;

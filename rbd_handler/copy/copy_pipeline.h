@@ -42,10 +42,10 @@ inline constexpr size_t kPiecesMax = 4;
 // BlueStore's allocation unit on older clusters, and a multiple of the current one.
 inline constexpr uint64_t kZeroRunBytes = 64 * kKiB;
 
-class CopyJob {
+class CopyPipeline {
  public:
   // `budget` accounts for the memory: it is held as long as any of the memory is.
-  CopyJob(const scsi::CopyExtents& extents, std::shared_ptr<void> budget);
+  CopyPipeline(const scsi::CopyExtents& extents, std::shared_ptr<void> budget);
 
   // Appends the ops to start now.
   void take_ops(std::vector<Op>& ops);
