@@ -1,136 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/lock/lock_state.h"
 
+#include <array>
+#include <cstddef>
+#include <optional>
+
 #include "common/check.h"
 
 namespace tcmurbd::lock {
 namespace {
 
-// The state in which the event's action runs, if the event is the outcome of an action.
-bool comes_only_in(Event event, State& state) {
-  switch (event) {
-    case Event::kAcquired:
-    case Event::kAcquireFailed:
-      state = State::kAcquiring;
-      return true;
-    case Event::kReleased:
-    case Event::kReleaseFailed:
-      state = State::kReleasing;
-      return true;
-    case Event::kFenceDone:
-    case Event::kFenceFailed:
-      state = State::kFencing;
-      return true;
-    case Event::kReopened:
-    case Event::kReopenFailed:
-      state = State::kReopening;
-      return true;
-    case Event::kNeeded:
-    case Event::kYield:
-    case Event::kKeep:
-    case Event::kVerify:
-    case Event::kDrained:
-    case Event::kFence:
-    case Event::kSettled:
-    case Event::kLost:
-      return false;
-  }
-  return false;
-}
+using enum State;
+using enum Event;
 
-Step from_unowned(Event event) {
-  switch (event) {
-    case Event::kNeeded:
-      return {State::kAcquiring, Action::kAcquire};
-    case Event::kFence:  // Hung reads have used up the instance.
-      return {State::kFencing, Action::kFence};
-    case Event::kLost:
-      return {State::kReopening, Action::kReopen};
-    default:  // Nothing to yield, verify, drain or settle.
-      return {State::kUnowned};
-  }
-}
+constexpr size_t kStates = static_cast<size_t>(kStuck) + 1;
+constexpr size_t kEvents = static_cast<size_t>(kReopenFailed) + 1;
 
-Step from_owned(State state, Event event) {
-  switch (event) {
-    case Event::kYield:
-      return {State::kDraining};
-    case Event::kKeep:
-      return {State::kOwned};
-    case Event::kVerify:  // While draining, the release will show whether the lock was still held.
-      return state == State::kOwned ? Step{State::kAcquiring, Action::kAcquire} : Step{state};
-    case Event::kDrained:
-      return state == State::kDraining ? Step{State::kReleasing, Action::kRelease} : Step{state};
-    case Event::kFence:
-      return {State::kFencing, Action::kFence};
-    case Event::kLost:
-      return {State::kReopening, Action::kReopen};
-    default:  // kNeeded: the lock is held in kOwned, and acquired again after kDraining.
-      return {state};
-  }
-}
+// A pair that cannot happen: the event is the outcome of an action that does not run.
+constexpr std::nullopt_t kNever = std::nullopt;
 
-// The action's outcome decides. Other events are ignored: the instance is not used, or the outcome
-// will report the same.
-Step from_action(State state, Event event) {
-  if (state == State::kReleasing) {
-    // librbd's release may hang without a result.
-    if (event == Event::kFence) return {State::kFencing, Action::kFence};
-    if (event == Event::kLost) return {State::kReopening, Action::kReopen};
-  }
-  switch (event) {
-    case Event::kAcquired:
-      return {State::kOwned};
-    case Event::kAcquireFailed:
-    case Event::kReleased:
-    case Event::kReopened:
-      return {State::kUnowned};
-    case Event::kReleaseFailed:  // The owner is unknown now: make sure that it is not this
-                                 // instance.
-      return {State::kFencing, Action::kFence};
-    case Event::kFenceDone:
-      return {State::kReopening, Action::kReopen};
-    case Event::kFenceFailed:
-      return {State::kStuck};
-    default:  // Includes kReopenFailed: the gate retries until it works.
-      return {state};
-  }
-}
+constexpr Step kU{kUnowned};
+constexpr Step kA{kAcquiring};
+constexpr Step kO{kOwned};
+constexpr Step kD{kDraining};
+constexpr Step kR{kReleasing};
+constexpr Step kF{kFencing};
+constexpr Step kP{kReopening};
+constexpr Step kS{kStuck};
+constexpr Step kToAcquire{kAcquiring, Action::kAcquire};
+constexpr Step kToRelease{kReleasing, Action::kRelease};
+constexpr Step kToFence{kFencing, Action::kFence};
+constexpr Step kToReopen{kReopening, Action::kReopen};
 
-Step from_stuck(Event event) {
-  switch (event) {
-    case Event::kFence:
-      return {State::kFencing, Action::kFence};
-    case Event::kSettled:
-      return {State::kOwned};
-    case Event::kLost:  // Fenced by another gateway: equivalent.
-      return {State::kReopening, Action::kReopen};
-    default:  // The lock cannot be released while detached writes may be applied; a peer may break
-              // it.
-      return {State::kStuck};
-  }
+struct Row {
+  Event event;
+  std::array<std::optional<Step>, kStates> of;  // By state.
+};
+
+// Common to all rows: while an acquire, a fence or a reopening runs, every other event is ignored.
+// The instance is not used then, and the outcome will report the same. A release may hang without
+// an outcome, so it alone can be superseded.
+// clang-format off
+constexpr std::array<Row, kEvents> kTable{{
+    // The lock is acquired on demand. In Draining and Releasing the gate asks again afterwards.
+    // event          Unowned     Acquiring Owned       Draining    Releasing  Fencing    Reopening Stuck
+    {kNeeded,       {{kToAcquire, kA,       kO,         kD,         kR,        kF,        kP,       kS}}},
+    {kAcquired,     {{kNever,     kO,       kNever,     kNever,     kNever,    kNever,    kNever,   kNever}}},
+    {kAcquireFailed,{{kNever,     kU,       kNever,     kNever,     kNever,    kNever,    kNever,   kNever}}},
+    // Stuck does not yield: a detached write may still be applied. The peer breaks the lock.
+    {kYield,        {{kU,         kA,       kD,         kD,         kR,        kF,        kP,       kS}}},
+    // Cancels a release that has not begun.
+    {kKeep,         {{kU,         kA,       kO,         kO,         kR,        kF,        kP,       kS}}},
+    // An acquire verifies. In Draining the release will show whether the lock was still held.
+    {kVerify,       {{kU,         kA,       kToAcquire, kD,         kR,        kF,        kP,       kS}}},
+    {kDrained,      {{kU,         kA,       kO,         kToRelease, kR,        kF,        kP,       kS}}},
+    {kReleased,     {{kNever,     kNever,   kNever,     kNever,     kU,        kNever,    kNever,   kNever}}},
+    // The owner is unknown now: the fence makes sure that it is not this instance.
+    {kReleaseFailed,{{kNever,     kNever,   kNever,     kNever,     kToFence,  kNever,    kNever,   kNever}}},
+    // Unowned: hung reads have used up the instance. Stuck: the fence is retried.
+    {kFence,        {{kToFence,   kA,       kToFence,   kToFence,   kToFence,  kF,        kP,       kToFence}}},
+    {kFenceDone,    {{kNever,     kNever,   kNever,     kNever,     kNever,    kToReopen, kNever,   kNever}}},
+    {kFenceFailed,  {{kNever,     kNever,   kNever,     kNever,     kNever,    kS,        kNever,   kNever}}},
+    {kSettled,      {{kU,         kA,       kO,         kD,         kR,        kF,        kP,       kO}}},
+    // Another gateway has fenced this instance.
+    {kLost,         {{kToReopen,  kA,       kToReopen,  kToReopen,  kToReopen, kF,        kP,       kToReopen}}},
+    {kReopened,     {{kNever,     kNever,   kNever,     kNever,     kNever,    kNever,    kU,       kNever}}},
+    // The gate retries until it works.
+    {kReopenFailed, {{kNever,     kNever,   kNever,     kNever,     kNever,    kNever,    kP,       kNever}}},
+}};
+// clang-format on
+
+constexpr bool rows_are_in_order() {
+  for (size_t i = 0; i < kTable.size(); ++i)
+    if (kTable[i].event != static_cast<Event>(i)) return false;
+  return true;
 }
+static_assert(rows_are_in_order());
 
 }  // namespace
 
 Step step(State state, Event event) {
-  State needed;
-  if (comes_only_in(event, needed)) CHECK(state == needed);
-  switch (state) {
-    case State::kUnowned:
-      return from_unowned(event);
-    case State::kOwned:
-    case State::kDraining:
-      return from_owned(state, event);
-    case State::kAcquiring:
-    case State::kReleasing:
-    case State::kFencing:
-    case State::kReopening:
-      return from_action(state, event);
-    case State::kStuck:
-      return from_stuck(event);
-  }
-  UNREACHABLE();
+  const std::optional<Step>& next =
+      kTable.at(static_cast<size_t>(event)).of.at(static_cast<size_t>(state));
+  CHECK(next.has_value());
+  return *next;
 }
 
 std::string_view name(State state) {
