@@ -33,7 +33,7 @@ bool stderr_is_journal() {
 
 int64_t RateLimiter::admit(const void* place, std::chrono::steady_clock::time_point now,
                            Limits limits) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   auto [it, fresh] = buckets_.try_emplace(place);
   Bucket& bucket = it->second;
   if (fresh) {

@@ -10,9 +10,10 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
+
+#include "common/mutex.h"
 
 namespace tcmurbd {
 
@@ -33,8 +34,8 @@ class RateLimiter {
     std::chrono::steady_clock::time_point filled{};
     int64_t left_out = 0;
   };
-  std::mutex mutex_;
-  std::map<const void*, Bucket> buckets_;  // Guarded by mutex_.
+  Mutex mutex_;
+  std::map<const void*, Bucket> buckets_ GUARDED_BY(mutex_);
 };
 
 class Log {

@@ -38,7 +38,7 @@ LogQueue::LogQueue(std::shared_ptr<spdlog::sinks::sink> slow) {
 LogQueue::~LogQueue() {
   const bool written = drain(kLastPatience);
   {
-    const std::lock_guard lock(state_->mutex);
+    const MutexLock lock(state_->mutex);
     state_->ended = true;
   }
   state_->changed.notify_all();
@@ -51,7 +51,7 @@ LogQueue::~LogQueue() {
 
 void LogQueue::log(const spdlog::details::log_msg& message) {
   {
-    const std::lock_guard lock(state_->mutex);
+    const MutexLock lock(state_->mutex);
     if (state_->lines.size() >= kLinesMax) {
       state_->lines.pop_front();
       ++state_->lost;
@@ -62,15 +62,17 @@ void LogQueue::log(const spdlog::details::log_msg& message) {
 }
 
 bool LogQueue::drain(std::chrono::milliseconds patience) {
-  std::unique_lock lock(state_->mutex);
-  return state_->changed.wait_for(lock, patience,
-                                  [this] { return state_->lines.empty() && !state_->writing; });
+  MutexLock lock(state_->mutex);
+  return state_->changed.wait_for(lock, patience, [this]() REQUIRES_LOCK(state_->mutex) {
+    return state_->lines.empty() && !state_->writing;
+  });
 }
 
 void LogQueue::write_lines(State& state) {
-  std::unique_lock lock(state.mutex);
+  MutexLock lock(state.mutex);
   while (true) {
-    state.changed.wait(lock, [&] { return !state.lines.empty() || state.ended; });
+    state.changed.wait(
+        lock, [&]() REQUIRES_LOCK(state.mutex) { return !state.lines.empty() || state.ended; });
     if (state.lines.empty()) return;
     const auto line = std::move(state.lines.front());
     state.lines.pop_front();

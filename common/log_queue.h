@@ -11,9 +11,10 @@
 #include <condition_variable>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
+
+#include "common/mutex.h"
 
 namespace tcmurbd {
 
@@ -43,12 +44,12 @@ class LogQueue : public spdlog::sinks::sink {
   // Shared with the thread, which is abandoned if the sink never returns.
   struct State {
     std::shared_ptr<spdlog::sinks::sink> slow;
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::deque<spdlog::details::log_msg_buffer> lines;  // Guarded by mutex, as all below.
-    size_t lost = 0;
-    bool writing = false;
-    bool ended = false;
+    Mutex mutex;
+    std::condition_variable_any changed;
+    std::deque<spdlog::details::log_msg_buffer> lines GUARDED_BY(mutex);
+    size_t lost GUARDED_BY(mutex) = 0;
+    bool writing GUARDED_BY(mutex) = false;
+    bool ended GUARDED_BY(mutex) = false;
   };
   static void write_lines(State& state);
 

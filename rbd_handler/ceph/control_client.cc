@@ -7,10 +7,10 @@
 #include <array>
 #include <cerrno>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "common/mutex.h"
 #include "common/quote.h"
 
 namespace tcmurbd::ceph {
@@ -19,15 +19,16 @@ namespace {
 using nlohmann::json;
 
 struct Entry {
-  std::mutex connecting;
-  std::weak_ptr<ControlClient> client;  // Guarded by connecting.
+  Mutex connecting;
+  std::weak_ptr<ControlClient> client GUARDED_BY(connecting);
 };
 
 // Never removed: one for each configuration and user of the daemon.
 std::shared_ptr<Entry> entry_of(const std::string& conf_path, const std::string& user) {
-  static std::mutex mutex;
-  static std::map<std::pair<std::string, std::string>, std::shared_ptr<Entry>> entries;
-  const std::lock_guard lock(mutex);
+  static Mutex mutex;
+  static std::map<std::pair<std::string, std::string>, std::shared_ptr<Entry>> entries GUARDED_BY(
+      mutex);
+  const MutexLock lock(mutex);
   auto& entry = entries[{conf_path, user}];
   if (!entry) entry = std::make_shared<Entry>();
   return entry;
@@ -67,7 +68,7 @@ std::string blocklist_failure(int error) {
 std::expected<std::shared_ptr<ControlClient>, std::string> ControlClient::get(
     const std::string& conf_path, const std::string& user) {
   const std::shared_ptr<Entry> entry = entry_of(conf_path, user);
-  const std::lock_guard lock(entry->connecting);
+  const MutexLock lock(entry->connecting);
   if (auto known = entry->client.lock()) return known;
   auto client = Client::connect(conf_path, user, ClientRole::kControl);
   if (!client) return std::unexpected(client.error());

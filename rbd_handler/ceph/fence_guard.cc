@@ -19,9 +19,9 @@ constexpr std::chrono::seconds kReadEvery{30};
 }  // namespace
 
 std::shared_ptr<FenceGuard> FenceGuard::of(const std::shared_ptr<ControlClient>& control) {
-  static std::mutex mutex;
-  static std::map<const ControlClient*, std::weak_ptr<FenceGuard>> guards;
-  const std::lock_guard lock(mutex);
+  static Mutex mutex;
+  static std::map<const ControlClient*, std::weak_ptr<FenceGuard>> guards GUARDED_BY(mutex);
+  const MutexLock lock(mutex);
   // A guard keeps its client, so the guard found for the address of a client belongs to it.
   std::erase_if(guards, [](const auto& entry) { return entry.second.expired(); });
   auto& known = guards[control.get()];
@@ -37,7 +37,7 @@ FenceGuard::FenceGuard(std::shared_ptr<ControlClient> control)
     : control_(std::move(control)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 void FenceGuard::Bell::ring() {
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   ringing = true;
   rung.notify_all();
 }
@@ -48,7 +48,7 @@ std::expected<std::shared_ptr<FenceLedger>, std::string> FenceGuard::open_ledger
       FenceLedger::open(control_, spec, image_id, std::move(log), [bell = bell_] { bell->ring(); });
   if (!ledger) return ledger;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ledgers_.push_back(*ledger);
   }
   (*ledger)->refresh();
@@ -57,7 +57,7 @@ std::expected<std::shared_ptr<FenceLedger>, std::string> FenceGuard::open_ledger
 
 std::vector<std::shared_ptr<FenceLedger>> FenceGuard::ledgers() {
   std::vector<std::shared_ptr<FenceLedger>> all;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::erase_if(ledgers_, [](const auto& ledger) { return ledger.expired(); });
   for (const auto& ledger : ledgers_)
     if (auto held = ledger.lock()) all.push_back(std::move(held));
@@ -78,13 +78,14 @@ void FenceGuard::run(const std::stop_token& stop) {
       if (std::ranges::any_of(all, [](const auto& ledger) { return !ledger->empty(); }))
         next = std::min(next, steady_clock::now() + (look(all) ? kLookEvery : kLookAgain));
     }
-    std::unique_lock lock(bell_->mutex);
-    const bool rung = bell_->rung.wait_until(lock, stop, next, [this] { return bell_->ringing; });
+    MutexLock lock(bell_->mutex);
+    const bool rung = bell_->rung.wait_until(
+        lock, stop, next, [this]() REQUIRES_LOCK(bell_->mutex) { return bell_->ringing; });
     bell_->ringing = false;
     lock.unlock();
     // Frequent wake-ups do not increase the rate of reads.
     if (!rung || stop.stop_requested()) continue;
-    std::unique_lock pause(bell_->mutex);
+    MutexLock pause(bell_->mutex);
     bell_->rung.wait_for(pause, stop, kLookEvery, [] { return false; });
   }
 }

@@ -8,11 +8,11 @@
 #include <condition_variable>
 #include <expected>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/mutex.h"
 #include "rbd_handler/ceph/fence_ledger.h"
 
 namespace tcmurbd::ceph {
@@ -35,9 +35,9 @@ class FenceGuard {
  private:
   // Wakes the thread on events of ledgers; these may come after the guard is destroyed.
   struct Bell {
-    std::mutex mutex;
+    Mutex mutex;
     std::condition_variable_any rung;
-    bool ringing = false;  // Guarded by mutex.
+    bool ringing GUARDED_BY(mutex) = false;
     void ring();
   };
 
@@ -49,8 +49,8 @@ class FenceGuard {
 
   const std::shared_ptr<ControlClient> control_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
-  std::mutex mutex_;
-  std::vector<std::weak_ptr<FenceLedger>> ledgers_;  // Guarded by mutex_.
+  Mutex mutex_;
+  std::vector<std::weak_ptr<FenceLedger>> ledgers_ GUARDED_BY(mutex_);
   bool complained_ = false;  // Used by the thread only; reset when it works again.
   std::jthread thread_;      // Last: it uses all of the above.
 };

@@ -5,9 +5,9 @@
 
 #include <cerrno>
 #include <condition_variable>
-#include <mutex>
 #include <utility>
 
+#include "common/mutex.h"
 #include "common/quote.h"
 #include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/notify.h"
@@ -114,12 +114,12 @@ struct FenceLedger::State : std::enable_shared_from_this<FenceLedger::State> {
   const std::shared_ptr<Log> log;
   const std::function<void()> on_change;
 
-  std::mutex mutex;
-  std::condition_variable idle;
-  FenceBook book;           // Guarded by mutex, as all below.
-  size_t under_way = 0;     // Ops.
-  bool complained = false;  // Until one succeeds.
-  std::vector<std::shared_ptr<Notify>> notifies;
+  Mutex mutex;
+  std::condition_variable_any idle;
+  FenceBook book GUARDED_BY(mutex);
+  size_t under_way GUARDED_BY(mutex) = 0;     // Ops.
+  bool complained GUARDED_BY(mutex) = false;  // Until one succeeds.
+  std::vector<std::shared_ptr<Notify>> notifies GUARDED_BY(mutex);
 };
 
 void FenceLedger::State::write(const std::vector<LedgerPair>& pairs) {
@@ -141,7 +141,7 @@ void FenceLedger::State::write(const std::vector<LedgerPair>& pairs) {
       },
       [self = shared_from_this(), addresses](int result) {
         if (result >= 0) {
-          const std::lock_guard lock(self->mutex);
+          const MutexLock lock(self->mutex);
           for (const std::string& address : addresses) self->book.saved(address);
         }
         self->ended("written", result);
@@ -164,7 +164,7 @@ void FenceLedger::State::erase(const std::vector<std::string>& addresses) {
 void FenceLedger::State::read() {
   uint64_t number = 0;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     ++under_way;
     number = book.reading();
   }
@@ -183,7 +183,7 @@ void FenceLedger::State::read_ended(uint64_t number, const OmapRead& read, int r
   bool something = false;
   if (result >= 0 || result == -ENOENT) {
     const auto pairs = result >= 0 ? read.take() : std::vector<LedgerPair>{};
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     over = book.stored(number, pairs, wall_clock());
     something = !book.empty(wall_clock());
     if (!over.empty()) ++under_way;
@@ -197,7 +197,7 @@ void FenceLedger::State::read_ended(uint64_t number, const OmapRead& read, int r
 void FenceLedger::State::notify() {
   auto sent = std::make_shared<Notify>();
   if (Notify::send(sent, pool.get(), object, kChanged, kPatience) < 0) return;
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   std::erase_if(notifies, [](const auto& notify) { return notify->ended(); });
   notifies.push_back(std::move(sent));
 }
@@ -205,7 +205,7 @@ void FenceLedger::State::notify() {
 void FenceLedger::State::ended(const char* what, int result) {
   bool complains = false;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     complains = result < 0 && !std::exchange(complained, result < 0);
     if (result >= 0) complained = false;
     if (--under_way == 0) idle.notify_all();
@@ -218,8 +218,8 @@ void FenceLedger::State::ended(const char* what, int result) {
 }
 
 void FenceLedger::State::wait_until_idle() {
-  std::unique_lock lock(mutex);
-  idle.wait_for(lock, kEndMax, [this] { return under_way == 0; });
+  MutexLock lock(mutex);
+  idle.wait_for(lock, kEndMax, [this]() REQUIRES_LOCK(mutex) { return under_way == 0; });
   const auto last = std::exchange(notifies, {});
   lock.unlock();
   for (const auto& notify : last) notify->wait_for_end(kEndMax);
@@ -247,7 +247,7 @@ FenceLedger::~FenceLedger() { state_->wait_until_idle(); }
 
 void FenceLedger::add(const std::string& address) {
   {
-    const std::lock_guard lock(state_->mutex);
+    const MutexLock lock(state_->mutex);
     if (!state_->book.add(address, wall_clock())) return;
   }
   state_->on_change();
@@ -257,7 +257,7 @@ void FenceLedger::add(const std::string& address) {
 
 void FenceLedger::remove(const std::string& address) {
   {
-    const std::lock_guard lock(state_->mutex);
+    const MutexLock lock(state_->mutex);
     if (!state_->book.contains(address, wall_clock())) return;
     state_->book.remove(address);
     ++state_->under_way;
@@ -269,7 +269,7 @@ void FenceLedger::remove(const std::string& address) {
 void FenceLedger::save() {
   std::vector<LedgerPair> pairs;
   {
-    const std::lock_guard lock(state_->mutex);
+    const MutexLock lock(state_->mutex);
     pairs = state_->book.unsaved();
     if (pairs.empty()) return;
     ++state_->under_way;
@@ -283,17 +283,17 @@ void FenceLedger::refresh() {
 }
 
 bool FenceLedger::empty() const {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   return state_->book.empty(wall_clock());
 }
 
 bool FenceLedger::contains(const std::string& address) const {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   return state_->book.contains(address, wall_clock());
 }
 
 std::vector<std::string> FenceLedger::missing(const Blocklist& blocklist) const {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   return state_->book.missing(blocklist, wall_clock());
 }
 

@@ -160,18 +160,18 @@ ImageHandle::Step ImageHandle::watch_header() {
 
 void ImageHandle::on_header_change() {
   changes_.fetch_add(1, std::memory_order_release);
-  const std::lock_guard lock(listener_mutex_);
+  const MutexLock lock(listener_mutex_);
   if (listener_) listener_();
 }
 
 void ImageHandle::listen(std::function<void()> listener) {
-  const std::lock_guard lock(listener_mutex_);
+  const MutexLock lock(listener_mutex_);
   listener_ = std::move(listener);
 }
 
 std::expected<uint64_t, int> ImageHandle::fetch_size() {
   if (info_.read_only) return info_.bytes;
-  const std::lock_guard lock(fetching_);
+  const MutexLock lock(fetching_);
   const uint64_t changes = changes_.load(std::memory_order_acquire);  // A later one may be missed.
   char value = 0;
   size_t length = sizeof value;

@@ -10,9 +10,9 @@
 #include <expected>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "common/mutex.h"
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/client.h"
 #include "rbd_handler/ceph/data_objects.h"
@@ -98,13 +98,13 @@ class ImageHandle {
   ImageInfo info_;
 
   // Serialises fetches, so that the last stored value was also read last.
-  std::mutex fetching_;
+  Mutex fetching_;
   std::atomic<uint64_t> bytes_{0};
   std::atomic<bool> primary_{true};
   std::atomic<uint64_t> changes_{0};       // Changes of the header, counted by its watch.
   std::atomic<uint64_t> changes_seen_{0};  // The changes included in bytes_.
-  std::mutex listener_mutex_;
-  std::function<void()> listener_;  // Guarded by listener_mutex_.
+  Mutex listener_mutex_;
+  std::function<void()> listener_ GUARDED_BY(listener_mutex_);
 };
 
 }  // namespace tcmurbd::ceph

@@ -139,7 +139,7 @@ int LockChannel::watch() {
     r = rados_watch2(pool_.get(), object_.c_str(), &cookie, &LockChannel::on_notify,
                      &LockChannel::on_watch_error, this);
   if (r < 0) return r;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   cookie_ = cookie;
   alone_ = false;
   probe_at_ = std::chrono::steady_clock::now();
@@ -157,7 +157,7 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
   const bool here = take_prefix(words, kHerePrefix);
   std::string served;
   if (here) {
-    const std::lock_guard lock(channel->mutex_);
+    const MutexLock lock(channel->mutex_);
     served = channel->served_;
   }
   if (served.empty())
@@ -173,7 +173,7 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
 
 // Another gateway was heard of.
 void LockChannel::meet() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!std::exchange(alone_, false)) return;
   probe_at_ = std::chrono::steady_clock::now() + kSettles;
   changed_.notify_all();
@@ -191,21 +191,21 @@ void LockChannel::take_request(Request request, std::string_view words) {
 void LockChannel::take_answer(std::string_view words) {
   const std::optional<uint64_t> nonce = take_nonce(words);
   if (!nonce) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = waiting_.find(*nonce);
   if (found != waiting_.end()) found->second->hear(words.empty() ? kNotOwnerByte : words.front());
 }
 
 bool LockChannel::concerns_us(uint64_t nonce, std::string_view holder) {
   if ((nonce & ~kCountMask) == nonce_) return false;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (served_.empty() || holder != served_) return false;
   busy_until_ = std::chrono::steady_clock::now() + kBusy;
   return true;
 }
 
 void LockChannel::serve_as(const std::string& address) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   served_ = address;
 }
 
@@ -235,14 +235,14 @@ int LockChannel::send_here(const std::shared_ptr<Notify>& notify, uint64_t nonce
 }
 
 uint64_t LockChannel::new_nonce() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return nonce_ | (++notifies_ & kCountMask);
 }
 
 // Of a notify that goes with a change of the lock's owner.
 void LockChannel::keep(std::shared_ptr<Notify> notify, milliseconds patience) {
   const auto now = std::chrono::steady_clock::now();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   sent_.push_back({std::move(notify), now, patience});
   busy_until_ = now + kBusy;
   changed_.notify_all();
@@ -252,7 +252,7 @@ std::expected<Notify::Outcome, int> LockChannel::send(uint64_t nonce, const std:
                                                       milliseconds patience) {
   const auto notify = std::make_shared<Notify>();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     waiting_[nonce] = notify;
   }
   const int r = Notify::send(notify, pool_.get(), object_, payload, patience);
@@ -260,7 +260,7 @@ std::expected<Notify::Outcome, int> LockChannel::send(uint64_t nonce, const std:
     keep(notify, patience);
     notify->wait(patience + kTravel);
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   waiting_.erase(nonce);
   if (r < 0) return std::unexpected(r);
   return notify->outcome();
@@ -289,7 +289,7 @@ std::expected<Asked, std::string> LockChannel::ask(const std::string& holder,
 OwnWatch LockChannel::own_watch() {
   uint64_t cookie = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (cookie_ == 0 || watch_failed()) return OwnWatch::kGone;
     cookie = cookie_;
   }
@@ -310,7 +310,7 @@ OwnWatch LockChannel::own_watch() {
 void LockChannel::on_watch_error(void* self, uint64_t cookie, int error) {
   auto* channel = static_cast<LockChannel*>(self);
   {
-    const std::lock_guard lock(channel->mutex_);
+    const MutexLock lock(channel->mutex_);
     channel->failed_.push_back(cookie);
     channel->changed_.notify_all();
   }

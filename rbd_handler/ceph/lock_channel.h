@@ -23,12 +23,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "common/mutex.h"
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/control_client.h"
 #include "rbd_handler/ceph/lock_cluster.h"
@@ -110,16 +110,17 @@ class LockChannel {
   std::expected<Notify::Outcome, int> send(uint64_t nonce, const std::string& payload,
                                            std::chrono::milliseconds patience);
   void keep(std::shared_ptr<Notify> notify, std::chrono::milliseconds patience);
-  bool watch_failed() const;
+  bool watch_failed() const REQUIRES_LOCK(mutex_);
   int send_here(const std::shared_ptr<Notify>& notify, uint64_t nonce);
   void meet();
-  // The keeper's own (lock_channel_keeper.cc), which holds `lock` on mutex_ but while it waits.
+  // The keeper's own (lock_channel_keeper.cc). Those that are called with mutex_ held release it
+  // while they wait.
   void keep_watch(const std::stop_token& stop);
-  void repair_watch(std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
-  bool must_probe() const;
-  void probe(std::unique_lock<std::mutex>& lock);
-  void look_at_ended();
-  void look_for_dead(std::unique_lock<std::mutex>& lock);
+  void repair_watch(const std::stop_token& stop) REQUIRES_LOCK(mutex_);
+  bool must_probe() const REQUIRES_LOCK(mutex_);
+  void probe() REQUIRES_LOCK(mutex_);
+  void look_at_ended() REQUIRES_LOCK(mutex_);
+  void look_for_dead() REQUIRES_LOCK(mutex_);
 
   // Constant after construction.
   const std::shared_ptr<ControlClient> control_;
@@ -129,25 +130,28 @@ class LockChannel {
   const Handlers handlers_;
   const uint64_t nonce_;  // Identifies this channel's own notifies; the low bits count them.
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any changed_;
-  std::string served_;            // Guarded by mutex_, as all below.
-  uint64_t cookie_ = 0;           // Of the watch.
-  std::vector<uint64_t> failed_;  // Cookies of watches that the cluster removed.
-  uint64_t notifies_ = 0;
-  std::map<uint64_t, std::shared_ptr<Notify>> waiting_;  // By nonce.
+  std::string served_ GUARDED_BY(mutex_);
+  uint64_t cookie_ GUARDED_BY(mutex_) = 0;           // Of the watch.
+  std::vector<uint64_t> failed_ GUARDED_BY(mutex_);  // Cookies of watches that the cluster removed.
+  uint64_t notifies_ GUARDED_BY(mutex_) = 0;
+  std::map<uint64_t, std::shared_ptr<Notify>> waiting_ GUARDED_BY(mutex_);  // By nonce.
   struct Sent {
     std::shared_ptr<Notify> notify;
     PeerBook::Time at;
     std::chrono::milliseconds patience;
   };
-  std::vector<Sent> sent_;  // Those that may not have ended yet.
-  PeerBook peers_;
-  bool alone_ = false;           // Nobody else watches, as far as is known.
-  PeerBook::Time probe_at_{};    // When the others are looked for, if nothing else does so before.
-  PeerBook::Time again_at_{};    // And if somebody is silent.
-  PeerBook::Time busy_until_{};  // The lock changes hands, or has just done so.
-  std::jthread keeper_;          // Last: it uses all of the above.
+  std::vector<Sent> sent_ GUARDED_BY(mutex_);  // Those that may not have ended yet.
+  PeerBook peers_ GUARDED_BY(mutex_);
+  bool alone_ GUARDED_BY(mutex_) = false;  // No other gateway watches, as far as is known.
+  // When the next notify to the others is due, if none is sent before,
+  PeerBook::Time probe_at_ GUARDED_BY(mutex_){};
+  // and when one of them is silent.
+  PeerBook::Time again_at_ GUARDED_BY(mutex_){};
+  // The lock changes hands, or has just done so.
+  PeerBook::Time busy_until_ GUARDED_BY(mutex_){};
+  std::jthread keeper_;  // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph

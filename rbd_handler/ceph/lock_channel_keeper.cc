@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The channel's own thread: keeps the watch, and an eye on the other gateways.
+// The channel's own thread: maintains the watch and detects silent gateways.
 #include <rados/librados.h>
 
 #include <algorithm>
@@ -14,26 +14,26 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kRepairInterval{1};
-// Between notifies that nobody needs but who wants to know who is there. As rare as the pings of a
-// watch, which every client sends for each of its own.
+// Between notifies whose only purpose is to detect silent gateways: the interval of the pings that
+// each client sends for each of its watches.
 constexpr std::chrono::seconds kProbeInterval{10};
-// And while somebody is silent; they may fail at once.
+// While a gateway is silent. These notifies may fail at once.
 constexpr milliseconds kProbeAgain{500};
-// Within this long it is noticed that the lock is about to change hands.
+// The delay until the start of a hand-over is noticed.
 constexpr milliseconds kLook{100};
 
 }  // namespace
 
 void LockChannel::keep_watch(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  const auto to_do = [this] { return watch_failed() || !sent_.empty(); };
+  MutexLock lock(mutex_);
+  const auto to_do = [this]() REQUIRES_LOCK(mutex_) { return watch_failed() || !sent_.empty(); };
   while (!stop.stop_requested()) {
     if (watch_failed()) {
-      repair_watch(lock, stop);
+      repair_watch(stop);
       continue;
     }
     look_at_ended();
-    look_for_dead(lock);
+    look_for_dead();
     const bool due = must_probe();
     if (!due && !sent_.empty()) {
       const auto first = sent_.front().notify;
@@ -41,34 +41,35 @@ void LockChannel::keep_watch(const std::stop_token& stop) {
       first->wait_for_end(kLook);
       lock.lock();
     } else if (!due && (alone_ || cookie_ == 0)) {
-      changed_.wait(lock, stop, [&] { return to_do() || (!alone_ && cookie_ != 0); });
+      changed_.wait(lock, stop,
+                    [&]() REQUIRES_LOCK(mutex_) { return to_do() || (!alone_ && cookie_ != 0); });
     } else if (due ||
                (!changed_.wait_until(lock, stop, probe_at_, to_do) && !stop.stop_requested())) {
-      probe(lock);
+      probe();
     }
   }
 }
 
-// Somebody is silent, and nothing that is under way will tell for how long.
+// A gateway is silent, and no notify in flight will show for how long.
 bool LockChannel::must_probe() const {
   const auto from = peers_.suspected_until();
   if (!from || steady_clock::now() < again_at_) return false;
   return std::ranges::none_of(sent_, [&](const Sent& sent) { return sent.at >= *from; });
 }
 
-// Nobody waits for its end but the keeper.
-void LockChannel::probe(std::unique_lock<std::mutex>& lock) {
-  lock.unlock();
+// Only the keeper waits for the end of this notify.
+void LockChannel::probe() {
+  mutex_.unlock();
   const auto notify = std::make_shared<Notify>();
   const PeerBook::Time now = steady_clock::now();
   const bool sent = send_here(notify, new_nonce()) == 0;
-  lock.lock();
+  mutex_.lock();
   probe_at_ = now + kProbeInterval;
   again_at_ = now + kProbeAgain;
   if (sent) sent_.push_back({notify, now, kShortPatience});
 }
 
-// Takes in what the watchers said to notifies that have ended.
+// Records the replies of the watchers to notifies that have ended.
 void LockChannel::look_at_ended() {
   struct Ended {
     Sent sent;
@@ -99,31 +100,31 @@ void LockChannel::look_at_ended() {
   }
 }
 
-void LockChannel::look_for_dead(std::unique_lock<std::mutex>& lock) {
+void LockChannel::look_for_dead() {
   const bool busy = steady_clock::now() < busy_until_;
   auto dead = peers_.take_dead(busy ? PeerBook::kSilence : PeerBook::kSilenceInPeace);
   if (dead.empty() || !handlers_.on_silent) return;
-  lock.unlock();
+  mutex_.unlock();
   handlers_.on_silent(std::move(dead));
-  lock.lock();
+  mutex_.lock();
 }
 
 bool LockChannel::watch_failed() const {
   return std::ranges::find(failed_, cookie_) != failed_.end();
 }
 
-void LockChannel::repair_watch(std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
+void LockChannel::repair_watch(const std::stop_token& stop) {
   const uint64_t old = std::exchange(cookie_, 0);
   failed_.clear();  // Cookies are addresses: the next watch may get this one again.
-  lock.unlock();
+  mutex_.unlock();
   rados_unwatch2(pool_.get(), old);
   bool repaired = watch() == 0;
-  lock.lock();
+  mutex_.lock();
   while (!repaired && !stop.stop_requested()) {
-    changed_.wait_for(lock, stop, kRepairInterval, [] { return false; });
-    lock.unlock();
+    changed_.wait_for(mutex_, stop, kRepairInterval, [] { return false; });
+    mutex_.unlock();
     repaired = watch() == 0;
-    lock.lock();
+    mutex_.lock();
   }
 }
 

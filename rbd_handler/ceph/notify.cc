@@ -32,7 +32,7 @@ int Notify::send(const std::shared_ptr<Notify>& notify, void* pool, const std::s
 void Notify::on_done(void* completion, void* self) {
   const std::unique_ptr<std::shared_ptr<Notify>> notify(
       static_cast<std::shared_ptr<Notify>*>(self));
-  const std::lock_guard lock((*notify)->mutex_);
+  const MutexLock lock((*notify)->mutex_);
   (*notify)->ended_ = true;
   (*notify)->end_ = std::chrono::steady_clock::now();
   (*notify)->result_ = rados_aio_get_return_value(completion);
@@ -40,28 +40,28 @@ void Notify::on_done(void* completion, void* self) {
 }
 
 void Notify::hear(char byte) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   heard_ = byte;
   changed_.notify_all();
 }
 
 void Notify::wait(std::chrono::milliseconds limit) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, limit, [this] { return ended_ || heard_; });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, limit, [this]() REQUIRES_LOCK(mutex_) { return ended_ || heard_; });
 }
 
 void Notify::wait_for_end(std::chrono::milliseconds limit) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, limit, [this] { return ended_; });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, limit, [this]() REQUIRES_LOCK(mutex_) { return ended_; });
 }
 
 bool Notify::ended() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return ended_;
 }
 
 Notify::Outcome Notify::outcome() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Outcome outcome{.heard = heard_, .ended = ended_, .result = result_, .end = end_, .replies = {}};
   notify_ack_t* acks = nullptr;
   notify_timeout_t* timeouts = nullptr;

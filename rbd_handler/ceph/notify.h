@@ -8,10 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "common/mutex.h"
 
 namespace tcmurbd::ceph {
 
@@ -56,12 +57,12 @@ class Notify {
  private:
   static void on_done(void* completion, void* self);
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::optional<char> heard_;  // Guarded by mutex_, as all below.
-  bool ended_ = false;
-  int result_ = 0;
-  std::chrono::steady_clock::time_point end_{};
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  std::optional<char> heard_ GUARDED_BY(mutex_);
+  bool ended_ GUARDED_BY(mutex_) = false;
+  int result_ GUARDED_BY(mutex_) = 0;
+  std::chrono::steady_clock::time_point end_ GUARDED_BY(mutex_){};
   char* reply_ = nullptr;  // Written by librados before on_done.
   size_t reply_length_ = 0;
 };

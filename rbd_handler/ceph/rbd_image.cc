@@ -35,16 +35,16 @@ bool has_parts(const ImageOp& op) { return parts_of(op).front() != Part::kWhole;
 
 // librbd accepts up to IOV_MAX iovecs for reads and writes, and one buffer for all other data. Data
 // that is passed to librbd after submit() must not depend on the caller's memory, except for reads.
-bool needs_bounce(const ImageOp& op, bool late) {
+bool needs_bounce(const ImageOp& op, bool deferred) {
   if (has_parts(op)) return true;
   switch (op.kind) {
     case OpKind::kRead:
       return op.data.size() > IOV_MAX;
     case OpKind::kWrite:
-      return late || op.data.size() > IOV_MAX;
+      return deferred || op.data.size() > IOV_MAX;
     case OpKind::kWriteSame:
     case OpKind::kCompareAndWrite:
-      return late || op.data.size() != 1;
+      return deferred || op.data.size() != 1;
     default:
       return false;
   }
@@ -109,7 +109,7 @@ RbdImage::RbdImage(std::unique_ptr<ImageHandle> handle, std::string name, Comple
       news_(std::move(news)),
       slots_(std::make_unique<OpSlots>(this)),
       told_(handle_->opened()),
-      late_thread_([this](const std::stop_token& stop) { run_late_ops(stop); }) {}
+      deferred_thread_([this](const std::stop_token& stop) { run_deferred_ops(stop); }) {}
 
 RbdImage::~RbdImage() {
   // Polled, so that ops need no wake-up for this, and the last op's callback accesses nothing after
@@ -119,8 +119,8 @@ RbdImage::~RbdImage() {
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, kClosePollMax);
   }
-  late_thread_.request_stop();
-  late_thread_.join();
+  deferred_thread_.request_stop();
+  deferred_thread_.join();
   handle_->listen({});
 }
 
@@ -192,10 +192,10 @@ void RbdImage::submit(const ImageOp& op, OpToken token) {
   slot->given_up.store(false, std::memory_order_relaxed);
   // Otherwise, a change that starts after a shrink and ends after the image was enlarged again
   // could be truncated without a sign.
-  const bool late =
+  const bool deferred =
       (changes_image(op.kind) && handle_->header_changed()) || op.range.end() > handle_->bytes();
-  if (needs_bounce(op, late)) fill_bounce(*slot);
-  if (late)
+  if (needs_bounce(op, deferred)) fill_bounce(*slot);
+  if (deferred)
     defer({.slot = slot, .started = false, .result = 0});
   else
     start(*slot);
@@ -324,35 +324,35 @@ void RbdImage::finish(OpSlot& slot, int32_t result) {
   in_flight_.fetch_sub(1, std::memory_order_release);
 }
 
-void RbdImage::defer(DeferredOp late) {
-  const std::lock_guard lock(deferred_mutex_);
-  deferred_.push_back(late);
-  late_arrived_.notify_one();
+void RbdImage::defer(DeferredOp deferred) {
+  const MutexLock lock(deferred_mutex_);
+  deferred_.push_back(deferred);
+  deferred_arrived_.notify_one();
 }
 
-void RbdImage::run_late_ops(const std::stop_token& stop) {
+void RbdImage::run_deferred_ops(const std::stop_token& stop) {
   handle_->listen([this] {
-    const std::lock_guard lock(deferred_mutex_);
+    const MutexLock lock(deferred_mutex_);
     look_ = true;
-    late_arrived_.notify_one();
+    deferred_arrived_.notify_one();
   });
   std::vector<DeferredOp> batch;
   bool look = handle_->header_changed();  // For changes before the listener was set.
-  const auto due = [this] { return look_ || !deferred_.empty(); };
+  const auto due = [this]() REQUIRES_LOCK(deferred_mutex_) { return look_ || !deferred_.empty(); };
   for (;;) {
     {
-      std::unique_lock lock(deferred_mutex_);
+      MutexLock lock(deferred_mutex_);
       if (look || !primary())
-        late_arrived_.wait_for(lock, stop, kLookAgain, due);
+        deferred_arrived_.wait_for(lock, stop, kLookAgain, due);
       else
-        late_arrived_.wait(lock, stop, due);
+        deferred_arrived_.wait(lock, stop, due);
       if (stop.stop_requested() && deferred_.empty()) return;
       batch.swap(deferred_);
       look |= std::exchange(look_, false);
     }
     if (!primary()) handle_->look_for_promotion();
     const auto bytes = handle_->fetch_size();
-    for (const DeferredOp& late : batch) settle(late, bytes);
+    for (const DeferredOp& deferred : batch) settle(deferred, bytes);
     batch.clear();
     if (bytes)
       look = look && !look_again();
@@ -372,11 +372,11 @@ bool RbdImage::look_again() {
   return true;
 }
 
-void RbdImage::settle(const DeferredOp& late, const std::expected<uint64_t, int>& bytes) {
-  OpSlot& slot = *late.slot;
-  if (late.result == -EROFS) return finish(slot, handle_->primary() ? -EROFS : kNotPrimary);
-  const int32_t result = result_at_end(slot.op.range, late.result, bytes);
-  if (late.started || result < 0) return finish(slot, result);
+void RbdImage::settle(const DeferredOp& deferred, const std::expected<uint64_t, int>& bytes) {
+  OpSlot& slot = *deferred.slot;
+  if (deferred.result == -EROFS) return finish(slot, handle_->primary() ? -EROFS : kNotPrimary);
+  const int32_t result = result_at_end(slot.op.range, deferred.result, bytes);
+  if (deferred.started || result < 0) return finish(slot, result);
   start(slot);
 }
 

@@ -9,11 +9,11 @@
 #include <expected>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/mutex.h"
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/image_facts.h"
 #include "rbd_handler/ceph/op_parts.h"
@@ -81,9 +81,9 @@ class RbdImage final : public ServedImage {
   void part_ended(OpSlot& slot, uint64_t bytes_read);
   void finish(OpSlot& slot, int32_t result);
 
-  void defer(DeferredOp late);
-  void run_late_ops(const std::stop_token& stop);
-  void settle(const DeferredOp& late, const std::expected<uint64_t, int>& bytes);
+  void defer(DeferredOp deferred);
+  void run_deferred_ops(const std::stop_token& stop);
+  void settle(const DeferredOp& deferred, const std::expected<uint64_t, int>& bytes);
   bool look_again();
 
   // Constant after construction.
@@ -98,12 +98,13 @@ class RbdImage final : public ServedImage {
   std::atomic<uint32_t> in_flight_{0};
   std::atomic<bool> timed_out_{false};
 
-  std::mutex deferred_mutex_;
-  std::condition_variable_any late_arrived_;
-  std::vector<DeferredOp> deferred_;  // Guarded by deferred_mutex_, as is look_.
-  bool look_ = false;                 // The header may have changed since the last look.
-  ImageFacts told_;                   // Used by the late thread only.
-  std::jthread late_thread_;          // Last: it uses all of the above.
+  Mutex deferred_mutex_;
+  std::condition_variable_any deferred_arrived_;
+  std::vector<DeferredOp> deferred_ GUARDED_BY(deferred_mutex_);
+  // The header may have changed since the last look.
+  bool look_ GUARDED_BY(deferred_mutex_) = false;
+  ImageFacts told_;               // Used by the deferred ops' thread only.
+  std::jthread deferred_thread_;  // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph
