@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/ceph/op_slots.h"
 
+#include "common/check.h"
+
 namespace tcmurbd::ceph {
 
 OpSlots::OpSlots(RbdImage* image) {
@@ -11,20 +13,13 @@ OpSlots::OpSlots(RbdImage* image) {
 }
 
 OpSlot* OpSlots::take() {
-  OpSlot* head = free_.load(std::memory_order_acquire);
-  while (head != nullptr &&
-         !free_.compare_exchange_weak(head, head->next_free, std::memory_order_acquire)) {
-  }
-  return head;
+  OpSlot* slot = nullptr;
+  return free_.pop(slot) ? slot : nullptr;
 }
 
 void OpSlots::put_back(OpSlot& slot) {
   slot.bounce.reset();
-  OpSlot* head = free_.load(std::memory_order_relaxed);
-  do {
-    slot.next_free = head;
-  } while (!free_.compare_exchange_weak(head, &slot, std::memory_order_release,
-                                        std::memory_order_relaxed));
+  CHECK(free_.push(&slot));
 }
 
 void OpSlots::give_up(OpToken token) {

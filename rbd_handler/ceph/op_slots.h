@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <boost/lockfree/stack.hpp>
 #include <cstdint>
 #include <memory>
 
@@ -29,28 +30,25 @@ struct OpSlot {
   uint64_t read = 0;  // How much of the range was read and processed.
   // Set by the reactor; read by the thread that is about to start the next step.
   std::atomic<bool> given_up{false};
-
-  OpSlot* next_free = nullptr;  // OpSlots' own.
 };
 
-// A free list. One thread takes; any thread returns.
+// The free records. Any thread; no call blocks or allocates, except for put_back(), which frees a
+// bounce buffer.
 class OpSlots {
  public:
   explicit OpSlots(RbdImage* image);
 
-  // Nullptr: all are in use. Only called by one thread at a time: with a single taker, the head
-  // cannot leave the list and return in between (no ABA problem), so a plain compare-and-swap is
-  // sufficient.
+  // Nullptr: all are in use.
   OpSlot* take();
   void put_back(OpSlot& slot);
 
-  // Marks the op with this token, if there is one. Same thread as take(). A free slot may keep the
-  // mark of its previous op; take() clears it.
+  // Marks the op with this token, if there is one. A free slot may keep the mark of its previous
+  // op; the next op clears it. The thread that sets tokens, which is the one that calls take().
   void give_up(OpToken token);
 
  private:
   std::array<OpSlot, kImageOpsMax> slots_;
-  std::atomic<OpSlot*> free_{nullptr};
+  boost::lockfree::stack<OpSlot*, boost::lockfree::capacity<kImageOpsMax>> free_;
 };
 
 }  // namespace tcmurbd::ceph
