@@ -25,37 +25,10 @@ const char* state_name(Lun::State state) {
 }
 
 nlohmann::json counters_json(const DeviceCounters& counters) {
-  return {{"commands", counters.commands},
-          {"reads", counters.reads},
-          {"read_bytes", counters.read_bytes},
-          {"writes", counters.writes},
-          {"write_bytes", counters.write_bytes},
-          {"zeroings", counters.zeroings},
-          {"zeroed_bytes", counters.zeroed_bytes},
-          {"read_errors", counters.read_errors},
-          {"write_errors", counters.write_errors},
-          {"check_conditions", counters.check_conditions},
-          {"busy", counters.busy},
-          {"image_errors", counters.image_errors},
-          {"range_waits", counters.range_waits},
-          {"task_managements", counters.task_managements},
-          {"lock_waits", counters.lock_waits},
-          {"bad_entries", counters.bad_entries},
-          {"aborts", counters.aborts},
-          {"lun_resets", counters.lun_resets},
-          {"deadlines", counters.deadlines},
-          {"detaches", counters.detaches},
-          {"fences", counters.fences},
-          {"fence_failures", counters.fence_failures},
-          {"copies", counters.copies},
-          {"copied_bytes", counters.copied_bytes},
-          {"lock_acquired", counters.lock_acquired},
-          {"lock_released", counters.lock_released},
-          {"lock_lost", counters.lock_lost},
-          {"away", counters.away},
-          {"stale", counters.stale},
-          {"rate_waits", counters.rate_waits},
-          {"ring_resets", counters.ring_resets}};
+  nlohmann::json all;
+  for (const DeviceCounter& counter : kDeviceCounters)
+    all[std::string(counter.name)] = counters.*counter.value;
+  return all;
 }
 
 }  // namespace

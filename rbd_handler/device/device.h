@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rbd_handler/copy/copy_op.h"
+#include "rbd_handler/device/device_counters.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
 #include "rbd_handler/device/effect.h"

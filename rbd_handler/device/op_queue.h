@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "rbd_handler/device/device_counters.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
 #include "rbd_handler/device/outbox.h"
