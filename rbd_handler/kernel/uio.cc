@@ -69,20 +69,18 @@ std::expected<UioDevice, std::string> UioDevice::open(uint32_t minor, const std:
   const auto size = read_map_size(minor, root);
   if (!size) return std::unexpected(size.error());
   const std::string path = below(root, fmt::format("/dev/uio{}", minor));
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid()) {
     if (errno == EBUSY) {
       return std::unexpected(fmt::format("{} is in use: another process serves this device", path));
     }
     return std::unexpected(errno_text(path, errno));
   }
-  UioDevice device;
-  device.fd_ = UniqueFd(fd);
-  void* map = ::mmap(nullptr, *size, PROT_READ | PROT_WRITE, MAP_SHARED, device.fd_.get(), 0);
+  void* map = ::mmap(nullptr, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (map == MAP_FAILED) {
     return std::unexpected(errno_text(fmt::format("mapping {} bytes of {}", *size, path), errno));
   }
-  device.map_ = {static_cast<std::byte*>(map), *size};
+  UioDevice device(std::move(fd), {static_cast<std::byte*>(map), *size});
   // A child's copy would keep the device busy after this process closed it.
   if (::madvise(map, *size, MADV_DONTFORK) != 0) {
     return std::unexpected(errno_text(fmt::format("madvise for {}", path), errno));

@@ -9,6 +9,7 @@
 #include <expected>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/unique_fd.h"
@@ -46,6 +47,8 @@ class UioDevice {
   // wait.
   static std::expected<UioDevice, std::string> open(uint32_t minor, const std::string& root = "/");
 
+  // One that is open and mapped already: takes both over.
+  UioDevice(UniqueFd fd, std::span<std::byte> map) : fd_(std::move(fd)), map_(map) {}
   UioDevice(UioDevice&& other) noexcept;
   UioDevice& operator=(UioDevice&& other) noexcept;
   // Unmaps, then closes: the kernel frees kept buffers, and another process can open it, after
@@ -66,7 +69,6 @@ class UioDevice {
   UioState kick();
 
  private:
-  UioDevice() = default;
   UniqueFd fd_;
   std::span<std::byte> map_;
 };

@@ -54,8 +54,8 @@ void CopyManager::search(const std::shared_ptr<Waiting>& waiting) {
   auto answer = std::make_shared<NamedLunsResult>();
   ++searching_;
   waiting->own->walks().run(
-      [waiting, known = std::move(known), answer] {
-        if (!waiting->run->cancelled()) *answer = find_named_luns(waiting->request, known);
+      [waiting, known = std::move(known), root = root_, answer] {
+        if (!waiting->run->cancelled()) *answer = find_named_luns(waiting->request, known, root);
       },
       [self = shared_from_this(), waiting, answer] {
         --self->searching_;

@@ -10,6 +10,8 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "rbd_handler/lun/copy_session.h"
@@ -22,7 +24,9 @@ class Lun;
 
 class CopyManager : public std::enable_shared_from_this<CopyManager> {
  public:
-  explicit CopyManager(boost::asio::io_context& control) : control_(control) {}
+  // `root` is the prefix of /sys: "/" or a test tree.
+  explicit CopyManager(boost::asio::io_context& control, std::string root = "/")
+      : control_(control), root_(std::move(root)) {}
 
   // `lun` is served from now on, or not any more.
   void add(std::shared_ptr<Lun> lun);
@@ -49,6 +53,7 @@ class CopyManager : public std::enable_shared_from_this<CopyManager> {
   std::shared_ptr<void> take_share(const Lun& own);
 
   boost::asio::io_context& control_;
+  const std::string root_;
   std::vector<std::shared_ptr<Lun>> luns_;
   size_t searching_ = 0;  // The number of copies whose LUNs a job searches for.
   std::deque<Waiting> waiting_;

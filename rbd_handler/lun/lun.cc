@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <functional>
 #include <system_error>
 #include <utility>
 
@@ -24,11 +25,12 @@ constexpr seconds kHostPatience{30};
 }  // namespace
 
 Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
-         std::shared_ptr<CopyManager> copies)
+         std::shared_ptr<CopyManager> copies, LunPorts ports)
     : loops_(loops),
+      ports_(std::move(ports)),
       entry_(std::move(entry)),
       spec_(std::move(spec)),
-      configfs_(entry_.name),
+      configfs_(entry_.name, ports_.root),
       log_(std::make_shared<Log>(
           fmt::format("{}/{} {}", entry_.name.hba, entry_.name.device, spec_.to_string()))),
       poll_(config.reactor.poll),
@@ -65,7 +67,7 @@ void Lun::attach() {
     give_up({fmt::format("the process is out of resources: {}", error.what()), -ENOMEM});
     return;
   }
-  auto attached = attach_device(entry_, configfs_, origin_);
+  auto attached = attach_device(ports_, entry_, configfs_, origin_);
   if (!attached) {
     give_up(attached.error());  // Nothing to wait for: another handler has it, or it is going away.
     return;
@@ -73,7 +75,8 @@ void Lun::attach() {
   attached_ = std::make_shared<Attached>(std::move(*attached));
   lun_image_ = std::make_shared<LunImage>(
       loops_.control, spec_, InstanceRecord(state_dir_, entry_.name.hba, entry_.name.device), log_,
-      [inbox = inbox_](OpDone done) { inbox->push(done); });
+      [inbox = inbox_](OpDone done) { inbox->push(done); },
+      std::bind_front(open_instance, ports_.open_served_image));
   open_image_job();
 }
 
@@ -88,8 +91,9 @@ void Lun::open_image_job() {
   });
   auto opened = std::make_shared<std::optional<std::expected<OpenedImage, OpenError>>>();
   jobs_->run(
-      [lun_image = lun_image_, listeners = lun_image_->listeners(), configfs = configfs_, opened] {
-        *opened = open_image(lun_image->spec(), configfs, lun_image->record(), listeners,
+      [ports = ports_, lun_image = lun_image_, listeners = lun_image_->listeners(),
+       configfs = configfs_, opened] {
+        *opened = open_image(ports, lun_image->spec(), configfs, lun_image->record(), listeners,
                              lun_image->log());
       },
       [self = shared_from_this(), opened] {

@@ -41,7 +41,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   };
 
   Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& config,
-      std::shared_ptr<CopyManager> copies);
+      std::shared_ptr<CopyManager> copies, LunPorts ports = {});
 
   // Calls `done` when it serves, or can't: at the latest after device.open_timeout. A LUN that is
   // taken over reports its first failure too, and goes on trying.
@@ -131,6 +131,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void on_reactor(Fn fn);
 
   const Loops loops_;
+  const LunPorts ports_;
   const kernel::UioEntry entry_;
   const ImageSpec spec_;
   const kernel::ConfigfsDevice configfs_;

@@ -34,12 +34,12 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   using DeviceCall = std::function<void(Device&, TimePoint)>;
   using Tell = std::function<void(DeviceCall)>;
 
-  // Opens the instance that serves next; open_instance(), but for tests. On worker threads.
+  // Opens the instance that serves next: open_instance(). On worker threads.
   using OpenInstance = std::function<std::expected<std::unique_ptr<ceph::ServedImage>, OpenError>(
       const ImageSpec&, ceph::CompletionSink, ceph::NewsSink)>;
 
   LunImage(boost::asio::io_context& control, const ImageSpec& spec, InstanceRecord record,
-           std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open = open_instance);
+           std::shared_ptr<Log> log, ceph::CompletionSink sink, OpenInstance open);
 
   // What open_image() needs; valid before adopt().
   ImageListeners listeners();

@@ -64,12 +64,11 @@ struct Predecessor {
 // that reads included, it is ordered before all of it. If that is not permitted, reads are served
 // all the same: an operator mends the caps, and the data is wanted meanwhile.
 std::expected<Predecessor, OpenError> fence_predecessor(const InstanceRecord& record,
-                                                        const ceph::ControlClient& control,
-                                                        Log& log) {
+                                                        const ceph::Monitors& monitors, Log& log) {
   const auto address = record.read();
   if (!address) return failed(EIO, address.error());
   if (address->empty()) return {};
-  auto fenced = control.blocklist(*address);
+  auto fenced = monitors.blocklist(*address);
   if (fenced) {
     record.remove(*address);
     return Predecessor{.fenced = *address};
@@ -84,21 +83,22 @@ std::expected<Predecessor, OpenError> fence_predecessor(const InstanceRecord& re
 }
 
 // Told now, and not when it is needed.
-void look_at_permission(const ceph::ControlClient& control, Log& log) {
-  const auto may = control.may_blocklist();
+void look_at_permission(const ceph::Cluster& cluster, Log& log) {
+  const auto may = cluster.may_blocklist();
   if (may && !*may)
     log.warning(
         "{} may not blocklist: this gateway can fence neither itself nor another gateway, and "
         "serves only reads after a crash; grant it the caps mon 'profile rbd'",
-        control.client().name());
+        cluster.user());
 }
 
 }  // namespace
 
-std::expected<Attached, OpenError> attach_device(const kernel::UioEntry& entry,
+std::expected<Attached, OpenError> attach_device(const LunPorts& ports,
+                                                 const kernel::UioEntry& entry,
                                                  const kernel::ConfigfsDevice& configfs,
                                                  Origin origin) {
-  auto uio = kernel::UioDevice::open(entry.minor);
+  auto uio = ports.open_uio(entry.minor);
   if (!uio) return failed(ENODEV, uio.error());
   if (origin == Origin::kTakenOver) {
     if (auto reset = block_and_reset(configfs); !reset) return std::unexpected(reset.error());
@@ -117,10 +117,11 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
 }
 
 std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> open_instance(
-    const ImageSpec& spec, ceph::CompletionSink done, ceph::NewsSink news) {
+    const ceph::OpenServedImage& open, const ImageSpec& spec, ceph::CompletionSink done,
+    ceph::NewsSink news) {
   using Opened = std::expected<std::unique_ptr<ceph::ServedImage>, OpenError>;
   return guarded([&]() -> Opened {
-    auto image = ceph::RbdImage::open(spec, std::move(done), std::move(news));
+    auto image = open(spec, std::move(done), std::move(news));
     if (!image) return failed(EIO, image.error());
     if (auto newest = (*image)->wait_for_latest_map(); !newest)
       return failed(EIO, newest.error().text);
@@ -144,35 +145,35 @@ std::expected<void, OpenError> fit_to_image(scsi::DiskFacts& disk, const ceph::I
   return {};
 }
 
-std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
+std::expected<OpenedImage, OpenError> open_all(const LunPorts& ports, const ImageSpec& spec,
                                                const kernel::ConfigfsDevice& configfs,
                                                const InstanceRecord& record,
                                                ImageListeners& listeners,
                                                const std::shared_ptr<Log>& log) {
   auto disk = read_disk_facts(configfs);
   if (!disk) return std::unexpected(disk.error());
-  auto control = ceph::ControlClient::get(spec.conf_path, spec.user);
-  if (!control) return failed(EIO, control.error());
-  auto predecessor = fence_predecessor(record, **control, *log);
+  const auto cluster = ports.connect(spec);
+  if (!cluster) return failed(EIO, cluster.error());
+  OpenedImage opened;
+  opened.monitors = (*cluster)->monitors();
+  auto predecessor = fence_predecessor(record, *opened.monitors, *log);
   if (!predecessor) return std::unexpected(predecessor.error());
-  auto image = open_instance(spec, std::move(listeners.done), std::move(listeners.news));
+  auto image = open_instance(ports.open_served_image, spec, std::move(listeners.done),
+                             std::move(listeners.news));
   if (!image) return std::unexpected(image.error());
   const ceph::ImageInfo& info = (*image)->info();
   if (auto fits = fit_to_image(*disk, info); !fits) return std::unexpected(fits.error());
-  OpenedImage opened;
-  opened.monitors = *control;
   opened.disk = *disk;
   opened.kernel_limit = configfs.kernel_limit();
   if (!info.read_only) {
-    look_at_permission(**control, *log);
-    auto channel = ceph::LockChannel::open(*control, spec, info.id, std::move(listeners.channel));
+    look_at_permission(**cluster, *log);
+    auto channel = (*cluster)->open_channel(spec, info.id, std::move(listeners.channel));
     if (!channel) return failed(EIO, channel.error());
     opened.channel = std::move(*channel);
-    opened.guard = ceph::FenceGuard::of(*control);
-    auto ledger = opened.guard->open_ledger(spec, info.id, log);
+    auto ledger = (*cluster)->open_ledger(spec, info.id, log, predecessor->fenced);
     if (!ledger) return failed(EIO, ledger.error());
-    opened.ledger = std::move(*ledger);
-    if (!predecessor->fenced.empty()) opened.ledger->add(predecessor->fenced);
+    opened.guard = std::move(ledger->guard);
+    opened.ledger = std::move(ledger->ledger);
     opened.unfenced = std::move(predecessor->unfenced);
   }
   opened.image = std::move(*image);
@@ -182,16 +183,16 @@ std::expected<OpenedImage, OpenError> open_all(const ImageSpec& spec,
 
 }  // namespace
 
-std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+std::expected<OpenedImage, OpenError> open_image(const LunPorts& ports, const ImageSpec& spec,
                                                  const kernel::ConfigfsDevice& configfs,
                                                  const InstanceRecord& record,
                                                  ImageListeners listeners,
                                                  std::shared_ptr<Log> log) {
-  return guarded([&] { return open_all(spec, configfs, record, listeners, log); });
+  return guarded([&] { return open_all(ports, spec, configfs, record, listeners, log); });
 }
 
 std::expected<void, std::string> check_image(const ImageSpec& spec) {
-  const auto opened = open_instance(spec, [](const OpDone&) {}, {});
+  const auto opened = open_instance(ceph::RbdImage::open, spec, [](const OpDone&) {}, {});
   if (!opened) return std::unexpected(opened.error().text);
   return {};
 }

@@ -5,14 +5,16 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "common/log.h"
 #include "config/image_spec.h"
-#include "rbd_handler/ceph/control_client.h"
+#include "rbd_handler/ceph/cluster.h"
 #include "rbd_handler/ceph/fence_guard.h"
 #include "rbd_handler/ceph/lock_channel.h"
+#include "rbd_handler/ceph/rados_cluster.h"
 #include "rbd_handler/ceph/rados_lock_cluster.h"
 #include "rbd_handler/ceph/rbd_image.h"
 #include "rbd_handler/kernel/configfs.h"
@@ -41,11 +43,21 @@ struct Attached {
   ring::Ring ring;
 };
 
+// What a LUN has from outside of this process. Tests fill in their own.
+struct LunPorts {
+  std::string root = "/";  // The prefix of /sys.
+  std::function<std::expected<kernel::UioDevice, std::string>(uint32_t minor)> open_uio =
+      [](uint32_t minor) { return kernel::UioDevice::open(minor); };
+  ceph::ConnectCluster connect = ceph::RadosCluster::connect;
+  ceph::OpenServedImage open_served_image = ceph::RbdImage::open;
+};
+
 // Opens and maps the device. A device that is taken over is blocked (BUSY to initiators, who retry)
 // and its ring is reset before: what is in it can't be told from what the predecessor completed. It
 // stays blocked; the caller unblocks it once the image is open. The UIO device is opened first: it
 // has one opener, so a ring that somebody else serves is never reset.
-std::expected<Attached, OpenError> attach_device(const kernel::UioEntry& entry,
+std::expected<Attached, OpenError> attach_device(const LunPorts& ports,
+                                                 const kernel::UioEntry& entry,
                                                  const kernel::ConfigfsDevice& configfs,
                                                  Origin origin);
 
@@ -77,7 +89,7 @@ struct ImageListeners {
 
 // Fences the instance that a dead predecessor left behind, opens the image and holds it against the
 // device's attributes: dev_size beyond the image is refused. `log` is the LUN's.
-std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
+std::expected<OpenedImage, OpenError> open_image(const LunPorts& ports, const ImageSpec& spec,
                                                  const kernel::ConfigfsDevice& configfs,
                                                  const InstanceRecord& record,
                                                  ImageListeners listeners,
@@ -86,7 +98,8 @@ std::expected<OpenedImage, OpenError> open_image(const ImageSpec& spec,
 // A client instance with the image open, which has the newest map of now: whatever was blocklisted
 // before is ordered before its ops, or refused.
 std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> open_instance(
-    const ImageSpec& spec, ceph::CompletionSink done, ceph::NewsSink news);
+    const ceph::OpenServedImage& open, const ImageSpec& spec, ceph::CompletionSink done,
+    ceph::NewsSink news);
 
 // Whether a LUN could serve this image: opens an instance and closes it again. For a person who is
 // about to create the device.

@@ -4,6 +4,8 @@
 #include "tests/support/fake_kernel.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -31,15 +33,26 @@ uint32_t round_up(uint64_t value, uint32_t unit) {
 
 }  // namespace
 
-void FakeKernel::FreeMemory::operator()(std::byte* memory) const { std::free(memory); }
+void FakeKernel::FreeMemory::operator()(std::byte* memory) const {
+  if (mapped == 0)
+    std::free(memory);
+  else
+    ::munmap(memory, mapped);
+}
 
 FakeKernel::FakeKernel(const Options& options)
     : options_(options), block_used_(options.blocks, false) {
   CHECK(options.ring_bytes % 8 == 0 && options.block_bytes % 8 == 0);
   bytes_ = data_offset() + uint64_t{options.blocks} * options.block_bytes;
-  // At the end of an allocation of just this size ASan finds what reads beyond the map.
-  memory_.reset(static_cast<std::byte*>(std::malloc(bytes_)));
-  CHECK(memory_ != nullptr);
+  if (options.shared) {
+    file_ = UniqueFd(::memfd_create("fake_kernel", MFD_CLOEXEC));
+    CHECK(::ftruncate(file_.get(), static_cast<off_t>(bytes_)) == 0);
+    memory_ = std::unique_ptr<std::byte, FreeMemory>(map_again().data(), FreeMemory{bytes_});
+  } else {
+    // At the end of an allocation of just this size ASan finds what reads beyond the map.
+    memory_.reset(static_cast<std::byte*>(std::malloc(bytes_)));
+    CHECK(memory_ != nullptr);
+  }
   std::memset(memory_.get(), 0, data_offset());
   std::memset(memory_.get() + data_offset(), static_cast<int>(kFreedByte), bytes_ - data_offset());
   poke<uint16_t>(0, 2);
@@ -49,6 +62,12 @@ FakeKernel::FakeKernel(const Options& options)
 }
 
 // --- data area ---
+
+std::span<std::byte> FakeKernel::map_again() const {
+  void* map = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
+  CHECK(map != MAP_FAILED);
+  return {static_cast<std::byte*>(map), bytes_};
+}
 
 std::byte* FakeKernel::block(uint32_t index) {
   return memory_.get() + data_offset() + uint64_t{index} * options_.block_bytes;

@@ -44,6 +44,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/unique_fd.h"
+
 namespace tcmurbd::testing {
 
 // A command as a fabric submits it. At most one of data_out and data_in_bytes.
@@ -79,6 +81,7 @@ class FakeKernel {
     uint32_t blocks = 256;
     uint16_t flags = 0xf;          // Mailbox capabilities: OOOC 1, READ_LEN 2, TMR 4, KEEP_BUF 8.
     bool tmr_notification = true;  // The attribute; the kernel's default is off.
+    bool shared = false;           // Memory that map_again() maps once more.
   };
   static constexpr std::byte kStaleByte{0xa5};
   static constexpr std::byte kFreedByte{0xdd};
@@ -89,6 +92,9 @@ class FakeKernel {
 
   // Mailbox, ring, data area; the buffer's address never changes.
   std::span<std::byte> map() { return {memory_.get(), bytes_}; }
+  // A mapping of the same memory, as a process that opens the device has it; the caller unmaps it.
+  // REQUIRES: Options::shared.
+  std::span<std::byte> map_again() const;
 
   // --- the initiator ---
 
@@ -169,6 +175,7 @@ class FakeKernel {
     std::vector<uint16_t> ids;
   };
   struct FreeMemory {
+    size_t mapped;  // 0: allocated.
     void operator()(std::byte* memory) const;
   };
 
@@ -194,7 +201,8 @@ class FakeKernel {
 
   Options options_;
   size_t bytes_ = 0;
-  std::unique_ptr<std::byte, FreeMemory> memory_;
+  UniqueFd file_;  // Of shared memory.
+  std::unique_ptr<std::byte, FreeMemory> memory_{nullptr, FreeMemory{0}};
   std::vector<bool> block_used_;
   std::map<uint16_t, Command> commands_;  // By id: outstanding and kept.
   std::deque<Command> waiting_;

@@ -1,0 +1,1 @@
+unit_test(lun_open_test SOURCES lun_open_test.cc LIBS tcmurbd_fake_outside)
