@@ -39,6 +39,7 @@ std::expected<std::string, std::string> InstanceRecord::read() const {
   }
   std::string address;
   std::getline(file, address);
+  if (file.bad()) return std::unexpected(fmt::format("{}: cannot be read", path_));
   // Killed before it was complete: then nothing was written to the image either.
   if (!plausible(address)) return std::string{};
   return address;

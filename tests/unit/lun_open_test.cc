@@ -188,6 +188,9 @@ TEST_F(LunOpenTest, AnUnreadableRecordIsAnError) {
   const std::string path = root_.path() + "/state/user_0.disk1.instance";
   std::filesystem::create_symlink(path, path);
   refused(EIO, "symbolic links");
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);
+  refused(EIO, path);
   EXPECT_EQ(begun(CephStep::kOpenImage), 0U);
 }
 
