@@ -65,6 +65,7 @@ void FakeDevice::wake() {
 }
 
 uint64_t FakeDevice::queue(FakeCommand command) {
+  obey();
   const uint64_t tag = kernel_.queue(std::move(command));
   wake();
   return tag;

@@ -1,1 +1,2 @@
 unit_test(lun_open_test SOURCES lun_open_test.cc LIBS tcmurbd_fake_outside)
+unit_test(lun_test SOURCES lun_serving_test.cc lun_test.cc LIBS tcmurbd_fake_outside LABELS threaded)

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// A LUN that is taken over from a dead predecessor, and what happens to one that serves.
+#include <algorithm>
+#include <cerrno>
+
+#include "tests/unit/lun_fixture.h"
+
+namespace tcmurbd {
+namespace {
+
+using std::chrono::seconds;
+using testing::CephStep;
+using testing::FakeResult;
+using testing::FakeServed;
+using State = Lun::State;
+
+constexpr uint8_t kBusy = 0x08;
+
+class LunServingTest : public testing::LunFixture {
+ protected:
+  // The device refuses commands, as one does whose LUN is not served yet.
+  void initiators_get_busy() {
+    const FakeResult refused = result(device().write(1));
+    EXPECT_EQ(refused.how, FakeResult::How::kReset);
+    EXPECT_EQ(refused.status, kBusy);
+  }
+  void until_begun(CephStep step, size_t count) {
+    until([&] { return ceph_->begun(step) >= count; });
+  }
+};
+
+TEST_F(LunServingTest, TakenOverItIsBlockedUntilItServes) {
+  ceph_->hang(CephStep::kOpenImage);
+  const Status opened = open(Origin::kTakenOver);
+  EXPECT_TRUE(device().was_reset());
+  until_begun(CephStep::kOpenImage, 1);
+  initiators_get_busy();
+  EXPECT_FALSE(opened->has_value());
+  ceph_->release(CephStep::kOpenImage);
+  ends(opened, 0);
+  EXPECT_FALSE(device().blocked());
+  serves_a_write();
+}
+
+TEST_F(LunServingTest, ATakeOverThatFailsIsTriedAgainEverMoreSeldom) {
+  ceph_->refuse(CephStep::kOpenImage, "does not exist");
+  ends(open(Origin::kTakenOver), -EIO);
+  EXPECT_EQ(status().state, State::kOpening);
+  initiators_get_busy();
+  until_begun(CephStep::kOpenImage, 3);
+  const auto times = ceph_->times(CephStep::kOpenImage);
+  EXPECT_GE(times.at(1) - times.at(0), seconds(1));
+  EXPECT_GE(times.at(2) - times.at(1), seconds(2));
+  EXPECT_TRUE(device().blocked());
+}
+
+TEST_F(LunServingTest, ATakeOverThatFailedFirstServesInTheEnd) {
+  ceph_->refuse(CephStep::kConnect, "no monitor");
+  ends(open(Origin::kTakenOver), -EIO);
+  ceph_->allow(CephStep::kConnect);
+  until_state(State::kServing);
+  until([&] { return !device().blocked(); });
+  serves_a_write();
+}
+
+TEST_F(LunServingTest, ATakeOverThatHangsIsToldAndServesInTheEnd) {
+  config_.device.open_timeout = seconds(0);
+  ceph_->hang(CephStep::kOpenImage);
+  ends(open(Origin::kTakenOver), -ETIMEDOUT);
+  EXPECT_EQ(status().state, State::kOpening);
+  initiators_get_busy();
+  ceph_->release(CephStep::kOpenImage);
+  until_state(State::kServing);
+  until([&] { return !device().blocked(); });
+  EXPECT_EQ(ceph_->begun(CephStep::kOpenImage), 1U);
+}
+
+TEST_F(LunServingTest, RemovedBetweenTwoAttempts) {
+  ceph_->refuse(CephStep::kOpenImage, "does not exist");
+  ends(open(Origin::kTakenOver), -EIO);
+  ends(remove(), 0);
+  EXPECT_FALSE(device().is_open());
+  until_state(State::kClosed);
+}
+
+TEST_F(LunServingTest, LeftBetweenTwoAttemptsItStaysBlocked) {
+  ceph_->refuse(CephStep::kOpenImage, "does not exist");
+  ends(open(Origin::kTakenOver), -EIO);
+  ends(leave(), 0);
+  until_state(State::kClosed);
+  EXPECT_TRUE(device().blocked());
+  EXPECT_FALSE(device().is_open());
+}
+
+TEST_F(LunServingTest, ANewSizeIsServedAtOnce) {
+  ceph_->hang(CephStep::kRefreshSize);
+  FakeServed& image = serve();
+  ends(resize(1U << 19U), 0);
+  EXPECT_EQ(status().bytes, 1U << 19U);
+  const FakeResult told = result(device().read(1));
+  EXPECT_EQ(told.status, 2);
+  EXPECT_EQ(told.sense[2] & 0xfU, 6) << "UNIT ATTENTION";
+  EXPECT_EQ(told.sense[12], 0x2a);
+  EXPECT_EQ(told.sense[13], 0x09);
+  const uint64_t beyond =
+      device().queue({.cdb = {0x28, 0, 0, 0, 0x04, 0x00, 0, 0, 1, 0}, .data_in_bytes = 512});
+  EXPECT_EQ(result(beyond).sense[12], 0x21) << "the first block behind the new end";
+  EXPECT_TRUE(image.pending.empty());
+  until_begun(CephStep::kRefreshSize, 1);
+}
+
+TEST_F(LunServingTest, ASizeThatCameWhileItOpensIsServed) {
+  ceph_->hang(CephStep::kConnect);
+  const Status opened = open();
+  until_begun(CephStep::kConnect, 1);
+  ends(resize(1U << 19U), 0);
+  ceph_->release(CephStep::kConnect);
+  ends(opened, 0);
+  EXPECT_EQ(status().bytes, 1U << 19U);
+}
+
+TEST_F(LunServingTest, ABrokenRingIsResetWhenNothingWritesToItsDataAnyMore) {
+  FakeServed& image = serve();
+  serves_a_write();
+  device().read(3);
+  until([&] { return !image.pending.empty(); });
+  // By an operator.
+  device().kernel().reset_ring();
+  device().write(4);
+  until([&] { return device().blocked(); });
+  initiators_get_busy();
+  settle();
+  EXPECT_FALSE(device().was_reset()) << "a read may still write to it";
+  EXPECT_EQ(image.pending.size(), 1U) << "of a ring that was reset nothing may begin";
+  device().kernel().reset_ring();
+  image.finish();
+  until([&] { return !device().blocked(); });
+  EXPECT_TRUE(device().was_reset());
+  EXPECT_EQ(status().state, State::kServing);
+  serves_a_write();
+  EXPECT_FALSE(device().kernel().broken()) << device().kernel().broken_reason();
+}
+
+TEST_F(LunServingTest, ARingThatCannotBeResetStaysBlocked) {
+  FakeServed& image = serve();
+  serves_a_write();
+  device().read(3);
+  until([&] { return !image.pending.empty(); });
+  device().remove_file("action/reset_ring");
+  device().kernel().reset_ring();
+  device().write(4);
+  until([&] { return device().blocked(); });
+  image.finish();
+  ends(remove(), 0);
+  EXPECT_TRUE(device().blocked());
+  EXPECT_EQ(ceph_->images_open(), 0U);
+}
+
+TEST_F(LunServingTest, RemovedWithABrokenRing) {
+  FakeServed& image = serve();
+  serves_a_write();
+  device().read(3);
+  until([&] { return !image.pending.empty(); });
+  device().kernel().reset_ring();
+  device().write(4);
+  until([&] { return device().blocked(); });
+  const Status removed = remove();
+  settle();
+  EXPECT_FALSE(removed->has_value()) << "a read may still write to its data area";
+  image.finish();
+  ends(removed, 0);
+  EXPECT_FALSE(device().is_open());
+}
+
+TEST_F(LunServingTest, AfterTheDaemonWasAwayChangesGetBusyAndReadsAreServed) {
+  FakeServed& image = serve();
+  lun().on_away(seconds(3));
+  EXPECT_EQ(result(device().write(1)).status, kBusy);
+  EXPECT_TRUE(image.pending.empty());
+  const uint64_t read = device().read(1);
+  until([&] { return !image.pending.empty(); });
+  image.finish();
+  EXPECT_EQ(result(read).status, 0);
+}
+
+TEST_F(LunServingTest, AwayWhileNothingIsServedIsNobodysBusiness) {
+  ceph_->hang(CephStep::kOpenImage);
+  const Status opened = open();
+  lun().on_away(seconds(3));
+  ceph_->release(CephStep::kOpenImage);
+  ends(opened, 0);
+  ends(remove(), 0);
+  lun().on_away(seconds(3));
+  EXPECT_EQ(status().state, State::kClosed);
+}
+
+TEST_F(LunServingTest, TheIdentityIsReadAnewForEachThatAsks) {
+  serve();
+  const auto serial = [this] {
+    const uint64_t tag = device().queue({.cdb = {0x12, 1, 0x80, 0, 64, 0}, .data_in_bytes = 64});
+    const FakeResult told = result(tag);
+    EXPECT_EQ(told.status, 0);
+    return told.data_in.size() < 5 ? ' ' : static_cast<char>(told.data_in[4]);
+  };
+  EXPECT_EQ(serial(), '1');
+  device().set_file("wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: 7777777777777\n");
+  EXPECT_EQ(serial(), '7');
+  EXPECT_EQ(lun().known().identity.unit_serial, "7777777777777");
+}
+
+TEST_F(LunServingTest, AnIdentityThatCannotBeReadIsAnsweredAllTheSame) {
+  serve();
+  device().set_file("wwn/vpd_unit_serial", "something else\n");
+  const uint64_t tag = device().queue({.cdb = {0x12, 0, 0, 0, 64, 0}, .data_in_bytes = 64});
+  EXPECT_EQ(result(tag).status, 0);
+}
+
+TEST_F(LunServingTest, ALunThatDoesNotServeIsNoDiskForCopies) {
+  ceph_->hang(CephStep::kOpenImage);
+  const Status opened = open();
+  EXPECT_FALSE(lun().copy_disk());
+  EXPECT_FALSE(lun().known().disk);
+  ceph_->release(CephStep::kOpenImage);
+  ends(opened, 0);
+  ASSERT_TRUE(lun().copy_disk());
+  EXPECT_EQ(lun().known().disk->blocks, 2048U);
+  ends(remove(), 0);
+  EXPECT_FALSE(lun().copy_disk());
+  EXPECT_FALSE(lun().known().disk);
+}
+
+}  // namespace
+}  // namespace tcmurbd
