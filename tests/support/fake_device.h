@@ -55,7 +55,7 @@ class FakeDevice {
   kernel::FakeRoot& root_;
   const kernel::UioEntry entry_;
   const std::string path_;
-  FakeKernel kernel_{{.shared = true}};
+  FakeKernel kernel_{{.ring_bytes = 65536 - 128, .shared = true}};
   boost::asio::posix::stream_descriptor end_;  // The kernel's of the socket pair.
   uint32_t told_ = 0;                          // Events that the daemon was woken for.
 };
