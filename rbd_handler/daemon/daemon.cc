@@ -28,9 +28,16 @@ void apply_log_settings(const Config::Log& settings) {
   Log::set_limits({settings.burst, settings.per_minute});
 }
 
-Daemon::Daemon(Config config, ReadConfig read_config)
+std::expected<std::unique_ptr<kernel::EventChannel>, std::string> DaemonPorts::open_netlink() {
+  auto channel = kernel::NetlinkChannel::open();
+  if (!channel) return std::unexpected(channel.error());
+  return std::make_unique<kernel::NetlinkChannel>(std::move(*channel));
+}
+
+Daemon::Daemon(Config config, ReadConfig read_config, DaemonPorts ports)
     : config_(std::move(config)),
       read_config_(std::move(read_config)),
+      ports_(std::move(ports)),
       signals_(control_, SIGTERM, SIGINT, SIGHUP),
       beat_timer_(control_),
       heartbeat_(boot_now()),
@@ -72,15 +79,15 @@ void Daemon::run_reactor(Reactor& reactor) {
 }
 
 bool Daemon::start() {
-  auto channel = kernel::NetlinkChannel::open();
+  auto channel = ports_.open_events();
   if (!channel) {
     log_.error("{}", channel.error());
     return false;
   }
-  netlink_ = std::make_unique<kernel::NetlinkChannel>(std::move(*channel));
+  netlink_ = std::move(*channel);
   // This process handles events from here on. Writers that still wait for a reply of a dead
   // predecessor get an error and may retry.
-  if (auto released = kernel::release_netlink_waiters(); !released)
+  if (auto released = kernel::release_netlink_waiters(root_); !released)
     log_.warning("{}", released.error());
   if (auto wanted = netlink_->request_replies(true); !wanted) {
     log_.error("{}", wanted.error());
@@ -118,14 +125,14 @@ bool Daemon::start() {
 std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec spec) {
   Reactor& reactor = *reactors_[next_reactor_++ % reactors_.size()];
   auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor.loop, reactor.heartbeat}, entry,
-                                   std::move(spec), config_, copies_);
+                                   std::move(spec), config_, copies_, ports_.lun);
   luns_[entry.minor] = lun;
   return lun;
 }
 
 void Daemon::take_over() {
   starting_ = 1;  // This function itself.
-  auto entries = kernel::scan_uio();
+  auto entries = kernel::scan_uio(root_);
   std::erase_if(entries, [](const kernel::UioEntry& entry) { return !entry.name.is_rbd(); });
   if (auto room = ceph::Headroom::of_process().check(entries.size() + ceph::kInstancesForNewLun);
       !room) {
@@ -152,7 +159,7 @@ void Daemon::take_over_one(const kernel::UioEntry& entry) {
 
 // No daemon serves its ring: initiators get BUSY at once instead of a timeout for each command.
 void Daemon::block(const kernel::UioEntry& entry) {
-  const auto blocked = kernel::ConfigfsDevice(entry.name).block(true);
+  const auto blocked = kernel::ConfigfsDevice(entry.name, root_).block(true);
   if (blocked) {
     log_.error("{}/{}: blocked, initiators get BUSY until it is removed, or a daemon serves it",
                entry.name.hba, entry.name.device);
@@ -185,7 +192,7 @@ void Daemon::read_netlink() {
     shut_down();
     return;
   }
-  if (*read == kernel::NetlinkChannel::Read::kOverrun) rescan();
+  if (*read == kernel::EventChannel::Read::kOverrun) rescan();
   wait_for_netlink();
 }
 
@@ -193,9 +200,9 @@ void Daemon::read_netlink() {
 // are rescanned.
 void Daemon::rescan() {
   log_.warning("netlink events were lost, rescanning all devices");
-  if (auto released = kernel::release_netlink_waiters(); !released)
+  if (auto released = kernel::release_netlink_waiters(root_); !released)
     log_.warning("{}", released.error());
-  const auto present = kernel::scan_uio();
+  const auto present = kernel::scan_uio(root_);
   std::erase_if(luns_, [&](const auto& item) {
     const bool there = std::ranges::any_of(present, [&](const kernel::UioEntry& entry) {
       return entry.minor == item.first && entry.name.device == item.second->entry().name.device;
@@ -368,7 +375,8 @@ void Daemon::check_config(const std::string& dev_config, BusService::Reply answe
   if (!spec) return answer(std::unexpected(spec.error()));
   auto jobs = std::make_shared<reactor::Jobs>(control_);
   auto verdict = std::make_shared<BusService::Verdict>();
-  jobs->run([spec = std::move(*spec), verdict] { *verdict = check_image(spec); },
+  jobs->run([open = ports_.lun.open_served_image, spec = std::move(*spec),
+             verdict] { *verdict = check_image(open, spec); },
             [verdict, answer = std::move(answer)] { answer(*verdict); });
 }
 

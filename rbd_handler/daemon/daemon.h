@@ -26,6 +26,14 @@
 
 namespace tcmurbd {
 
+// What the daemon has from outside of this process. Tests fill in their own.
+struct DaemonPorts {
+  LunPorts lun;  // Its `root` is that of all files in /sys.
+  std::function<std::expected<std::unique_ptr<kernel::EventChannel>, std::string>()> open_events =
+      open_netlink;
+  static std::expected<std::unique_ptr<kernel::EventChannel>, std::string> open_netlink();
+};
+
 // Applies the log section of the configuration to all Logs.
 void apply_log_settings(const Config::Log& settings);
 
@@ -33,7 +41,7 @@ class Daemon {
  public:
   // `read_config` is called at SIGHUP, on the control thread.
   using ReadConfig = std::function<std::expected<Config, std::string>()>;
-  Daemon(Config config, ReadConfig read_config);
+  Daemon(Config config, ReadConfig read_config, DaemonPorts ports = {});
   ~Daemon();
 
   // Serves until SIGTERM or SIGINT. Returns the process's exit code; the caller must then end it
@@ -72,9 +80,11 @@ class Daemon {
 
   Config config_;
   const ReadConfig read_config_;
+  const DaemonPorts ports_;
+  const std::string& root_ = ports_.lun.root;
   Log log_;
   boost::asio::io_context control_;
-  const std::shared_ptr<CopyManager> copies_ = std::make_shared<CopyManager>(control_);
+  const std::shared_ptr<CopyManager> copies_ = std::make_shared<CopyManager>(control_, root_);
   std::vector<std::unique_ptr<Reactor>> reactors_;
   std::vector<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> busy_;
   std::vector<std::jthread> threads_;
@@ -82,7 +92,7 @@ class Daemon {
   boost::asio::signal_set signals_;
   boost::asio::steady_timer beat_timer_;
   Heartbeat heartbeat_;
-  std::unique_ptr<kernel::NetlinkChannel> netlink_;
+  std::unique_ptr<kernel::EventChannel> netlink_;
   boost::asio::posix::stream_descriptor netlink_wait_;
   std::unique_ptr<admin::ControlSocket> socket_;
   std::unique_ptr<BusService> bus_;

@@ -191,8 +191,9 @@ std::expected<OpenedImage, OpenError> open_image(const LunPorts& ports, const Im
   return guarded([&] { return open_all(ports, spec, configfs, record, listeners, log); });
 }
 
-std::expected<void, std::string> check_image(const ImageSpec& spec) {
-  const auto opened = open_instance(ceph::RbdImage::open, spec, [](const OpDone&) {}, {});
+std::expected<void, std::string> check_image(const ceph::OpenServedImage& open,
+                                             const ImageSpec& spec) {
+  const auto opened = open_instance(open, spec, [](const OpDone&) {}, {});
   if (!opened) return std::unexpected(opened.error().text);
   return {};
 }

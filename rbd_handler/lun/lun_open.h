@@ -103,6 +103,7 @@ std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> open_instance(
 
 // Whether a LUN could serve this image: opens an instance and closes it again. For a person who is
 // about to create the device.
-std::expected<void, std::string> check_image(const ImageSpec& spec);
+std::expected<void, std::string> check_image(const ceph::OpenServedImage& open,
+                                             const ImageSpec& spec);
 
 }  // namespace tcmurbd

@@ -202,6 +202,17 @@ TEST_F(LunOpenTest, TheLookAtThePermissionDecidesNothing) {
   EXPECT_TRUE(open());
 }
 
+TEST_F(LunOpenTest, AnImageThatIsOnlyCheckedIsClosedAgain) {
+  const auto check = [this] {
+    return check_image(ports_.open_served_image, {.pool = "pool", .image = "disk1"});
+  };
+  EXPECT_TRUE(check());
+  ceph_->refuse(CephStep::kOpenImage, "does not exist");
+  EXPECT_EQ(check(), std::unexpected(std::string("does not exist")));
+  EXPECT_EQ(begun(CephStep::kCloseImage), 1U);
+  EXPECT_EQ(begun(CephStep::kConnect), 0U);
+}
+
 TEST_F(LunOpenTest, AnExceptionIsThisLunsError) {
   ports_.open_served_image =
       [](const auto&, const auto&,

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon as the kernel sees it: each event has one reply, and a daemon that ends leaves its
+// devices blocked. It runs on a thread of its own.
+#include "rbd_handler/daemon/daemon.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <future>
+#include <stdexcept>
+
+#include "tests/support/fake_ceph.h"
+#include "tests/support/fake_device.h"
+#include "tests/support/fake_events.h"
+
+namespace tcmurbd {
+namespace {
+
+using kernel::DeviceEvent;
+using kernel::EventChannel;
+using testing::CephStep;
+using testing::FakeDevice;
+using Kind = DeviceEvent::Kind;
+
+// A daemon is never destroyed: its process ends instead, since its threads may hang.
+std::vector<std::unique_ptr<Daemon>>& daemons() {
+  static auto* const all = new std::vector<std::unique_ptr<Daemon>>;
+  return *all;
+}
+
+class DaemonTest : public ::testing::Test {
+ protected:
+  DaemonTest() {
+    setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent", 1);
+    config_.paths.state_dir = root_.path() + "/state";
+    config_.paths.control_socket = root_.path() + "/socket";
+    for (const char* name : {"block_netlink", "reset_netlink"}) root_.write(parameter(name), "0\n");
+  }
+  ~DaemonTest() override {
+    if (running_.valid()) end();
+    EXPECT_EQ(events_->left_over(), 0U) << "replies to nothing";
+  }
+
+  static std::string parameter(const std::string& name) {
+    return "/sys/module/target_core_user/parameters/" + name;
+  }
+  // A device with this minor.
+  FakeDevice& device(uint32_t minor) {
+    const std::lock_guard lock(mutex_);
+    auto& device = devices_[minor];
+    if (!device)
+      device = std::make_unique<FakeDevice>(loop_, root_, minor, fmt::format("disk{}", minor));
+    return *device;
+  }
+  // One that is there when the daemon looks.
+  FakeDevice& present(uint32_t minor, const std::string& dev_config) {
+    root_.write(fmt::format("/sys/class/uio/uio{}/name", minor),
+                fmt::format("tcm-user/0/disk{}/{}\n", minor, dev_config));
+    return device(minor);
+  }
+  void start() {
+    DaemonPorts ports;
+    ports.lun.root = root_.path();
+    ports.lun.open_uio = [this](uint32_t minor) {
+      if (open_throws_) throw std::system_error(EMFILE, std::generic_category());
+      return device(minor).open();
+    };
+    ports.lun.connect = ceph_->connect();
+    ports.lun.open_served_image = ceph_->open_served_image();
+    ports.open_events = [this] { return open_events_(); };
+    const auto same = [config = config_] { return std::expected<Config, std::string>(config); };
+    daemons().push_back(std::make_unique<Daemon>(config_, same, std::move(ports)));
+    running_ =
+        std::async(std::launch::async, [daemon = daemons().back().get()] { return daemon->run(); });
+  }
+  // Its exit code.
+  int wait() {
+    if (running_.wait_for(std::chrono::seconds(30)) != std::future_status::ready) std::abort();
+    return running_.get();
+  }
+  int end() {
+    kill(getpid(), SIGTERM);
+    return wait();
+  }
+  // Its id is 100 more than its minor.
+  void send(Kind kind, uint32_t minor, decltype(DeviceEvent::change) change = {}) {
+    events_->send(
+        {kind, minor, minor + 100, device_name(minor, "rbd/pool/image"), std::move(change)});
+  }
+  static std::string device_name(uint32_t minor, const std::string& dev_config) {
+    return fmt::format("tcm-user/0/disk{}/{}", minor, dev_config);
+  }
+  int reply(uint32_t minor) { return events_->reply_to(minor + 100).value_or(1); }
+  int added(uint32_t minor) {
+    device(minor);
+    send(Kind::kAdded, minor);
+    return reply(minor);
+  }
+  int removed(uint32_t minor) {
+    send(Kind::kRemoved, minor);
+    return reply(minor);
+  }
+  int reconfigured(uint32_t minor, decltype(DeviceEvent::change) change) {
+    send(Kind::kReconfigured, minor, std::move(change));
+    return reply(minor);
+  }
+  void until(const std::function<bool()>& so) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!so()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end) << "it did not come about";
+      loop_.run_one_for(std::chrono::milliseconds(10));
+    }
+  }
+
+  Config config_;
+  kernel::FakeRoot root_;
+  boost::asio::io_context loop_;
+  const boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
+      loop_.get_executor()};
+  const std::shared_ptr<testing::FakeCeph> ceph_ = std::make_shared<testing::FakeCeph>();
+  const std::shared_ptr<testing::FakeEvents> events_ = std::make_shared<testing::FakeEvents>();
+  std::function<std::expected<std::unique_ptr<EventChannel>, std::string>()> open_events_ = [this] {
+    return events_->channel();
+  };
+  std::atomic<bool> open_throws_ = false;
+  std::mutex mutex_;
+  std::map<uint32_t, std::unique_ptr<FakeDevice>> devices_;
+  std::future<int> running_;
+};
+
+TEST_F(DaemonTest, EachEventHasItsReply) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  EXPECT_EQ(added(2), 0);
+  EXPECT_EQ(events_->wants_replies(), true);
+  EXPECT_EQ(reconfigured(1, kernel::NewDevSize{1U << 19U}), 0);
+  EXPECT_EQ(reconfigured(1, kernel::NewWriteCache{false}), 0);
+  EXPECT_EQ(reconfigured(1, kernel::NewWriteCache{true}), -EOPNOTSUPP);
+  EXPECT_EQ(reconfigured(1, kernel::NewDevConfig{"rbd/pool/other"}), -EOPNOTSUPP);
+  EXPECT_EQ(reconfigured(7, kernel::NewDevSize{512}), -ENODEV);
+  EXPECT_EQ(removed(1), 0);
+  EXPECT_EQ(removed(7), 0);
+  EXPECT_EQ(ceph_->images_open(), 1U);
+  EXPECT_EQ(end(), 0);
+}
+
+TEST_F(DaemonTest, WhatCannotBeServedIsRefused) {
+  start();
+  for (const auto& [name, error] :
+       std::map<std::string, int>{{device_name(1, "rbd/pool"), -EINVAL},
+                                  {device_name(1, "rbd/pool/image;size=7"), -EINVAL},
+                                  {device_name(1, "file//tmp/x"), -ENOENT},
+                                  {"tcm-user/0/../rbd/pool/image", -ENOENT},
+                                  {"", -ENOENT}}) {
+    events_->send({Kind::kAdded, 1, 101, name, {}});
+    EXPECT_EQ(reply(1), error) << name;
+  }
+  EXPECT_EQ(ceph_->begun(CephStep::kConnect), 0U);
+  EXPECT_EQ(added(1), 0) << "the daemon goes on";
+}
+
+TEST_F(DaemonTest, AFailureOfOneLunLeavesTheOthers) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  ceph_->refuse(CephStep::kOpenImage, "does not exist");
+  EXPECT_EQ(added(2), -EIO);
+  ceph_->allow(CephStep::kOpenImage);
+  open_throws_ = true;
+  EXPECT_EQ(added(3), -ENOMEM);
+  open_throws_ = false;
+  EXPECT_EQ(reconfigured(1, kernel::NewDevSize{1U << 19U}), 0);
+  EXPECT_EQ(reconfigured(2, kernel::NewDevSize{1U << 19U}), -ENODEV);
+  EXPECT_EQ(reconfigured(3, kernel::NewDevSize{1U << 19U}), -ENODEV);
+  EXPECT_EQ(added(2), 0);
+  EXPECT_EQ(added(3), 0);
+}
+
+TEST_F(DaemonTest, AnOpenThatHangsKeepsNobodyElse) {
+  start();
+  ceph_->hang(CephStep::kConnect);
+  device(1);
+  send(Kind::kAdded, 1);
+  EXPECT_EQ(removed(7), 0);
+  send(Kind::kRemoved, 1);
+  // Of both: the enable, and the removal.
+  EXPECT_EQ(std::multiset<int>({reply(1), reply(1)}), std::multiset<int>({-ESHUTDOWN, 0}));
+  ceph_->release(CephStep::kConnect);
+  until([&] { return ceph_->begun(CephStep::kCloseImage) == 1; });
+}
+
+TEST_F(DaemonTest, AnExceptionLeavesTheDevicesBlocked) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  EXPECT_EQ(added(2), 0);
+  events_->fail([]() -> testing::FakeEvents::Read { throw std::runtime_error("no threads"); });
+  EXPECT_EQ(wait(), 1);
+  EXPECT_TRUE(device(1).blocked());
+  EXPECT_TRUE(device(2).blocked());
+  EXPECT_EQ(events_->wants_replies(), false) << "writers would wait for nobody";
+}
+
+TEST_F(DaemonTest, WithoutEventsItEndsAndLeavesTheDevicesBlocked) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  events_->fail([]() -> testing::FakeEvents::Read { return std::unexpected("socket"); });
+  EXPECT_EQ(wait(), 1);
+  EXPECT_TRUE(device(1).blocked());
+  EXPECT_EQ(events_->wants_replies(), false);
+  EXPECT_EQ(ceph_->images_open(), 0U);
+}
+
+TEST_F(DaemonTest, EndedByASignalItLeavesTheDevicesBlocked) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  EXPECT_EQ(end(), 0);
+  EXPECT_TRUE(device(1).blocked());
+  EXPECT_EQ(events_->wants_replies(), false);
+  EXPECT_EQ(ceph_->images_open(), 0U);
+}
+
+TEST_F(DaemonTest, TakesOverWhatIsThere) {
+  FakeDevice& good = present(1, "rbd/pool/image");
+  FakeDevice& unknown = present(2, "rbd/pool");
+  FakeDevice& foreign = present(3, "file//tmp/x");
+  start();
+  until([&] { return good.file("attrib/tmr_notification") == "1\n" && !good.blocked(); });
+  EXPECT_TRUE(good.was_reset());
+  until([&] { return unknown.blocked(); });
+  EXPECT_FALSE(unknown.was_reset()) << "it is not ours to serve";
+  EXPECT_EQ(reconfigured(2, kernel::NewDevSize{512}), -ENODEV);
+  EXPECT_EQ(removed(1), 0);
+  EXPECT_FALSE(foreign.blocked());
+  EXPECT_FALSE(foreign.was_reset());
+  EXPECT_EQ(root_.read(parameter("reset_netlink")), "1\n") << "writers of a predecessor";
+  EXPECT_EQ(root_.read(parameter("block_netlink")), "0\n");
+}
+
+TEST_F(DaemonTest, AfterLostEventsTheDevicesAreLookedAtAgain) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  EXPECT_EQ(added(2), 0);
+  root_.write(parameter("reset_netlink"), "0\n");
+  present(2, "rbd/pool/image");
+  FakeDevice& fresh = present(3, "rbd/pool/image");
+  events_->fail([]() -> testing::FakeEvents::Read { return EventChannel::Read::kOverrun; });
+  until([&] { return fresh.file("attrib/tmr_notification") == "1\n"; });
+  EXPECT_EQ(root_.read(parameter("reset_netlink")), "1\n");
+  EXPECT_EQ(reconfigured(1, kernel::NewDevSize{1U << 19U}), -ENODEV) << "it is gone";
+  EXPECT_EQ(reconfigured(2, kernel::NewDevSize{1U << 19U}), 0);
+  EXPECT_EQ(reconfigured(3, kernel::NewDevSize{1U << 19U}), 0);
+}
+
+TEST_F(DaemonTest, WithoutTheKernelsEventsItDoesNotStart) {
+  open_events_ = [] { return std::unexpected<std::string>("modprobe target_core_user"); };
+  start();
+  EXPECT_EQ(wait(), 1);
+}
+
+TEST_F(DaemonTest, WithoutItsControlSocketItDoesNotStart) {
+  config_.paths.control_socket = root_.path() + "/missing/socket";
+  FakeDevice& there = present(1, "rbd/pool/image");
+  start();
+  EXPECT_EQ(wait(), 1);
+  EXPECT_FALSE(there.was_reset());
+}
+
+}  // namespace
+}  // namespace tcmurbd
