@@ -49,7 +49,10 @@ Daemon::~Daemon() {
 
 int Daemon::run() {
   try {
-    if (!start()) return 1;
+    if (!start()) {
+      leave_all_blocked();
+      return 1;
+    }
     control_.run();
   } catch (const std::exception& error) {
     log_.error(

@@ -267,6 +267,7 @@ TEST_F(DaemonTest, WithoutItsControlSocketItDoesNotStart) {
   start();
   EXPECT_EQ(wait(), 1);
   EXPECT_FALSE(there.was_reset());
+  EXPECT_EQ(events_->wants_replies(), false) << "writers would wait for nobody";
 }
 
 }  // namespace
