@@ -178,6 +178,16 @@ TEST_F(CopyManagerTest, WhoWaitsFindsThatItsTargetWentAway) {
   EXPECT_THAT(image.pending, SizeIs(3)) << "read for nothing";
 }
 
+TEST_F(CopyManagerTest, WhoRunsFindsThatItsTargetWentAway) {
+  FakeServed& source = serve_disk('1');
+  serve_disk('2');
+  const uint64_t tag = copy('1', '2', 16);
+  until([&] { return !source.pending.empty(); });
+  ends(remove(name('2')), 0);
+  source.finish();
+  not_reachable(result(tag));
+}
+
 TEST_F(CopyManagerTest, WhoWaitsFindsThatItsTargetIsSmallerNow) {
   FakeServed& image = serve_disk('1');
   serve_disk('2');
@@ -239,13 +249,16 @@ TEST_F(CopyManagerTest, MoreThanMayWaitGetBusy) {
   std::latch held(1);
   lun(name('1')).walks().run([&] { held.wait(); }, [] {});
   constexpr size_t kMayWait = 128;
-  const auto tags = copies('1', kMayWait);
+  auto tags = copies('1', kMayWait);
   until([&] { return status(name('1')).counters->copies == kMayWait; });
   EXPECT_THAT(device(name('1')).kernel().take_results(), IsEmpty());
   EXPECT_EQ(result(copy('1', '1', 0)).status, kBusy);
-  // Those that were aborted make room, though the search of the first is still under way.
   held.count_down();
   until_found('1');
+  for (const uint64_t tag : copies('1', 4)) tags.push_back(tag);
+  until_found('1');
+  EXPECT_EQ(result(copy('1', '1', 0)).status, kBusy) << "four run, as many as may wait do";
+  // The places of those that were aborted.
   for (const uint64_t tag : tags) device(name('1')).kernel().abort(tag);
   device(name('1')).wake();
   until([&] { return device(name('1')).kernel().take_result(tags.back()).has_value(); });

@@ -43,7 +43,8 @@ class LunFixture : public ::testing::Test {
     for (size_t step = 0; step < kCephSteps; ++step) ceph_->release(static_cast<CephStep>(step));
     for (const auto& [name, lun] : luns_) lun->remove([](int) {});
     until([&] { return finish_all(), ceph_->images_open() == 0; });
-    until([&] { return loop_.poll() == 0 && threads() == threads_; });
+    // In this order: a thread's last act is a post.
+    until([&] { return threads() == threads_ && loop_.poll() == 0; });
     luns_.clear();
   }
 
