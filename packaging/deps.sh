@@ -21,7 +21,7 @@ lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3
   tcmu-runner targetcli-fb libglib2.0-bin"
 
 # The lab's host with multipath. Not part of the above: on the machine of somebody who tries the quickstart it may take disks.
-hosts="multipath-tools udev"
+hosts="multipath-tools udev cephadm"
 
 # For another release of Debian in a chroot.
 chroot="debootstrap debian-archive-keyring git rsync"
