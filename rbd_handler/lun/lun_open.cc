@@ -65,21 +65,24 @@ struct Predecessor {
 // all the same: an operator mends the caps, and the data is wanted meanwhile.
 std::expected<Predecessor, OpenError> fence_predecessor(const InstanceRecord& record,
                                                         const ceph::Monitors& monitors, Log& log) {
-  const auto address = record.read();
-  if (!address) return failed(EIO, address.error());
-  if (address->empty()) return {};
-  auto fenced = monitors.blocklist(*address);
+  const auto recorded = record.read();
+  if (!recorded) return failed(EIO, recorded.error());
+  const std::string& address = recorded->address;
+  if (address.empty()) return {};
+  if (recorded->earlier_boot)
+    log.info("the instance {} was recorded before the last boot of this machine", address);
+  auto fenced = monitors.blocklist(address);
   if (fenced) {
-    record.remove(*address);
-    return Predecessor{.fenced = *address};
+    record.remove(address);
+    return Predecessor{.fenced = address};
   }
   const std::string reason = fmt::format(
       "the instance {} of the dead predecessor may have writes in flight and cannot be fenced: {}",
-      *address, fenced.error().text);
+      address, fenced.error().text);
   const int error = fenced.error().error;
   if (error != -EPERM && error != -EACCES) return failed(EIO, reason);
   log.error("{}; until it is permitted, reads are served and writes get BUSY", reason);
-  return Predecessor{.unfenced = *address};
+  return Predecessor{.unfenced = address};
 }
 
 // Told now, and not when it is needed.

@@ -33,29 +33,61 @@ class InstanceRecordTest : public ::testing::Test {
 };
 
 TEST_F(InstanceRecordTest, OutlivesItsWriter) {
-  EXPECT_EQ(record().read(), "") << "a first start has no predecessor";
+  EXPECT_EQ(record().read().value().address, "") << "a first start has no predecessor";
   ASSERT_TRUE(record().write(kAddress));
-  EXPECT_EQ(record().read(), kAddress);
+  EXPECT_EQ(record().read().value().address, kAddress);
   ASSERT_TRUE(record().write(kOther));
-  EXPECT_EQ(record().read(), kOther);
-  EXPECT_EQ(InstanceRecord(directory_ + "/state", "user_0", "other").read(), "");
+  EXPECT_EQ(record().read().value().address, kOther);
+  EXPECT_EQ(InstanceRecord(directory_ + "/state", "user_0", "other").read().value().address, "");
+}
+
+// A folder of the host that a container mounts outlives a boot.
+TEST_F(InstanceRecordTest, KnowsTheRecordOfAnEarlierBoot) {
+  const auto at_boot = [&](const char* boot) {
+    return InstanceRecord(directory_ + "/state", "user_0", "disk", boot);
+  };
+  ASSERT_TRUE(at_boot("25ab0d68-6d9a-4f3c-8c4b-2f7f3c1f0d11").write(kAddress));
+  EXPECT_EQ(at_boot("25ab0d68-6d9a-4f3c-8c4b-2f7f3c1f0d11").read(),
+            (InstanceRecord::Recorded{kAddress, false}));
+  EXPECT_EQ(at_boot("0c1d4d19-20c1-44b2-9d55-3f0f1c7c5a02").read(),
+            (InstanceRecord::Recorded{kAddress, true}));
+  at_boot("0c1d4d19-20c1-44b2-9d55-3f0f1c7c5a02").remove(kAddress);
+  EXPECT_EQ(record().read(), InstanceRecord::Recorded{});
+  // Of a version that did not write the boot.
+  scribble(std::string(kAddress) + "\n");
+  EXPECT_EQ(record().read(), (InstanceRecord::Recorded{kAddress, false}));
+}
+
+TEST_F(InstanceRecordTest, NamesTheBootOfThisMachine) {
+  ASSERT_TRUE(record().write(kAddress));
+  std::ifstream file(directory_ + "/state/user_0.disk.instance");
+  std::ifstream kernel("/proc/sys/kernel/random/boot_id");
+  std::string address;
+  std::string boot;
+  std::string expected;
+  std::getline(file, address);
+  std::getline(file, boot);
+  std::getline(kernel, expected);
+  EXPECT_EQ(address, kAddress);
+  EXPECT_EQ(boot, expected);
+  EXPECT_FALSE(boot.empty());
 }
 
 TEST_F(InstanceRecordTest, IsForgottenByItsOwnInstanceAlone) {
   ASSERT_TRUE(record().write(kOther));
   record().remove(kAddress);
-  EXPECT_EQ(record().read(), kOther);
+  EXPECT_EQ(record().read().value().address, kOther);
   record().remove(kOther);
-  EXPECT_EQ(record().read(), "");
+  EXPECT_EQ(record().read().value().address, "");
 }
 
 TEST_F(InstanceRecordTest, WhatIsNoAddressOfAnInstanceIsNotBlocklisted) {
   for (const char* content : {"", "\n", "10.0.0.1\n", "10.0.0.1:0/1 x\n", "10.0.0.\x01/1\n"}) {
     scribble(content);
-    EXPECT_EQ(record().read(), "") << content;
+    EXPECT_EQ(record().read().value().address, "") << content;
   }
   scribble(std::string(4096, 'x') + "/1\n");
-  EXPECT_EQ(record().read(), "");
+  EXPECT_EQ(record().read().value().address, "");
 }
 
 TEST_F(InstanceRecordTest, ADirectoryThatCantBeMadeIsAnError) {

@@ -233,7 +233,7 @@ TEST_F(LunImageTest, AnAbandonedInstanceIsForgottenOnlyIfItIsFenced) {
     bool done = false;
     lun_image_->abandon([&] { done = true; });
     until([&] { return done; });
-    EXPECT_EQ(lun_image_->record().read(), refuse ? address : "");
+    EXPECT_EQ(lun_image_->record().read().value().address, refuse ? address : "");
   }
 }
 

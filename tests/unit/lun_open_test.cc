@@ -153,7 +153,7 @@ TEST_F(LunOpenTest, ThePredecessorIsFencedBeforeTheImageIsOpened) {
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre(kPredecessor));
   EXPECT_THAT(ceph_->in_ledger(), ElementsAre(kPredecessor));
   EXPECT_LE(ceph_->times(CephStep::kBlocklist).at(0), ceph_->times(CephStep::kOpenImage).at(0));
-  EXPECT_EQ(record().read(), "");
+  EXPECT_EQ(record().read().value().address, "");
 }
 
 TEST_F(LunOpenTest, WithoutAPredecessorNobodyIsFenced) {
@@ -166,7 +166,7 @@ TEST_F(LunOpenTest, APredecessorThatCannotBeFencedIsNotForgotten) {
   ASSERT_TRUE(record().write(kPredecessor));
   ceph_->refuse(CephStep::kBlocklist, "no quorum", -ETIMEDOUT);
   refused(EIO, "cannot be fenced: no quorum");
-  EXPECT_EQ(record().read(), kPredecessor);
+  EXPECT_EQ(record().read().value().address, kPredecessor);
   EXPECT_EQ(begun(CephStep::kOpenImage), 0U);
 }
 
@@ -178,7 +178,7 @@ TEST_F(LunOpenTest, WithoutThePermissionToFenceChangesAreNotSafe) {
     ASSERT_TRUE(opened);
     EXPECT_EQ(opened->unfenced, kPredecessor);
     EXPECT_EQ(opened->predecessor, "");
-    EXPECT_EQ(record().read(), kPredecessor);
+    EXPECT_EQ(record().read().value().address, kPredecessor);
   }
   EXPECT_THAT(ceph_->in_ledger(), IsEmpty());
 }

@@ -121,7 +121,7 @@ TEST_F(LunTest, RemovedItClosesAllAndForgetsItsInstance) {
   EXPECT_EQ(ceph_->images_open(), 0U);
   EXPECT_EQ(ceph_->others_open(), 0U);
   EXPECT_FALSE(device().is_open());
-  EXPECT_EQ(record().read(), "");
+  EXPECT_EQ(record().read().value().address, "");
   EXPECT_THAT(ceph_->blocklisted(), IsEmpty());
 }
 
@@ -134,7 +134,7 @@ TEST_F(LunTest, ARemovalDoesNotWaitForAHungOpAndFencesTheInstance) {
   until([&] { return !image.pending.empty(); });
   ends(remove(), 0);
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre(address));
-  EXPECT_EQ(record().read(), "") << "a successor needs not fence it";
+  EXPECT_EQ(record().read().value().address, "") << "a successor needs not fence it";
   EXPECT_EQ(ceph_->images_open(), 1U) << "an op has it";
   EXPECT_TRUE(device().is_open()) << "a read may still write into its data area";
   // Late: whose device is gone.
@@ -166,7 +166,7 @@ TEST_F(LunTest, LeavingBlocksTheDeviceAndKeepsTheInstancesRecord) {
   EXPECT_TRUE(device().blocked());
   EXPECT_EQ(device().file("attrib/tmr_notification"), "0\n");
   EXPECT_THAT(ceph_->blocklisted(), IsEmpty()) << "that is for the successor";
-  EXPECT_EQ(record().read(), address);
+  EXPECT_EQ(record().read().value().address, address);
   const uint64_t tag = device().write(2);
   EXPECT_EQ(result(tag).how, FakeResult::How::kReset) << "BUSY";
 }
