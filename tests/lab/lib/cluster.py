@@ -246,6 +246,13 @@ class Cluster(Images):
         with self._rados.open_ioctx(pool) as ioctx:
             ioctx.write_full(name, data)
 
+    def remove_object(self, name, pool="rbd"):
+        with self._rados.open_ioctx(pool) as ioctx:
+            try:
+                ioctx.remove_object(name)
+            except self._no_object:
+                pass
+
     def data_objects(self, image, pool="rbd"):
         """How many objects hold the image's data: what it costs."""
         prefix = json.loads(self.rbd("info", f"{pool}/{image}", "--format", "json").stdout)["block_name_prefix"]

@@ -17,12 +17,15 @@ def tool(*argv, timeout=60, check=True):
 
 
 class OpenIscsi:
-    """The kernel's own initiator in a gateway, logged in to a target (of the same gateway or another)."""
+    """The kernel's own initiator in a gateway, logged in to a target (of the same gateway or another). `chap`: (user, password)."""
 
-    def __init__(self, gateway, target, replacement_timeout=120):
+    def __init__(self, gateway, target, replacement_timeout=120, chap=None):
         self.gateway = gateway
         self.target = target
-        self.replacement_timeout = replacement_timeout
+        self.settings = {"node.session.timeo.replacement_timeout": replacement_timeout, "node.startup": "manual"}
+        if chap:
+            self.settings |= {"node.session.auth.authmethod": "CHAP", "node.session.auth.username": chap[0],
+                              "node.session.auth.password": chap[1]}
 
     def _admin(self, words, timeout=60, check=True):
         return self.gateway.run(f"iscsiadm -m node -T {self.target.iqn} -p {self.target.portal} {words}", timeout, check)
@@ -31,7 +34,7 @@ class OpenIscsi:
         # Without systemd, iscsid must be started for iscsiadm.
         self.gateway.run("pgrep -x iscsid > /dev/null || iscsid")
         self._admin("-o new")
-        for name, value in (("node.session.timeo.replacement_timeout", self.replacement_timeout), ("node.startup", "manual")):
+        for name, value in self.settings.items():
             self._admin(f"-o update -n {name} -v {value}")
         self._admin("--login")
         return self
