@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the required Debian packages that are missing.
 #   deps.sh [build|check|lab|all]   for the daemon and its tests; style checks and fuzzing; lab and quickstart; all
-#   deps.sh hosts|chroot|package   for the lab's multipath host; for tests/debian.sh; to build and test packages
+#   deps.sh hosts|chroot|package   for the lab's multipath host and ceph-iscsi; for tests/debian.sh; to build and test packages
 #   deps.sh --list [SECTION]  only print the package names
 set -eu
 
@@ -20,8 +20,9 @@ lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
   tcmu-runner targetcli-fb libglib2.0-bin"
 
-# The lab's host with multipath. Not part of the above: on the machine of somebody who tries the quickstart it may take disks.
-hosts="multipath-tools udev cephadm"
+# The lab's host with multipath, ceph-iscsi, cephadm. Not part of the above: on the machine of somebody who tries the quickstart, multipath
+# may take disks, and rbd-target-api, started at the next boot, removes this host's entries of a cluster's blocklist.
+hosts="multipath-tools udev ceph-iscsi cephadm"
 
 # For another release of Debian in a chroot.
 chroot="debootstrap debian-archive-keyring git rsync"
