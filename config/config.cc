@@ -34,6 +34,7 @@ struct Refused {
 class Reader final : public YAML::EventHandler {
  public:
   const Config& config() const { return config_; }
+  const std::set<std::string>& seen() const { return seen_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0)
@@ -179,9 +180,9 @@ std::string too_large(std::string_view name) {
   return fmt::format("{}: larger than {} bytes", name, kConfigBytesMax);
 }
 
-}  // namespace
-
-std::expected<Config, std::string> parse_config(std::string_view text, std::string_view name) {
+// Gives all of the text to `reader`.
+std::expected<void, std::string> read_with(Reader& reader, std::string_view text,
+                                           std::string_view name) {
   if (text.size() > kConfigBytesMax) return std::unexpected(too_large(name));
   if (const int line = line_of_control_character(text); line != 0)
     return std::unexpected(
@@ -189,10 +190,9 @@ std::expected<Config, std::string> parse_config(std::string_view text, std::stri
   try {
     std::ispanstream stream{std::span<const char>(text)};
     YAML::Parser parser(stream);
-    Reader reader;
     while (parser.HandleNextDocument(reader)) {
     }
-    return reader.config();
+    return {};
   } catch (const Refused& refused) {
     return std::unexpected(fmt::format("{}:{}: {}", name, refused.line, refused.reason));
   } catch (const YAML::Exception& error) {
@@ -204,7 +204,22 @@ std::expected<Config, std::string> parse_config(std::string_view text, std::stri
   }
 }
 
-std::expected<Config, std::string> load_config(const std::string& path) {
+}  // namespace
+
+std::expected<Config, std::string> parse_config(std::string_view text, std::string_view name) {
+  Reader reader;
+  if (auto done = read_with(reader, text, name); !done) return std::unexpected(done.error());
+  return reader.config();
+}
+
+std::expected<std::set<std::string>, std::string> config_keys_in(std::string_view text,
+                                                                 std::string_view name) {
+  Reader reader;
+  if (auto done = read_with(reader, text, name); !done) return std::unexpected(done.error());
+  return reader.seen();
+}
+
+std::expected<std::string, std::string> read_config_text(const std::string& path) {
   const auto failed = [&path](int error) {
     return std::unexpected(fmt::format("{}: {}", path, std::strerror(error)));
   };
@@ -227,7 +242,14 @@ std::expected<Config, std::string> load_config(const std::string& path) {
     if (got == 0) break;
     bytes += static_cast<size_t>(got);
   }
-  return parse_config(std::string_view(text).substr(0, bytes), path);
+  text.resize(bytes);
+  return text;
+}
+
+std::expected<Config, std::string> load_config(const std::string& path) {
+  const auto text = read_config_text(path);
+  if (!text) return std::unexpected(text.error());
+  return parse_config(*text, path);
 }
 
 }  // namespace tcmurbd

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -56,6 +57,17 @@ inline constexpr size_t kConfigBytesMax = size_t{64} * 1024;
 // level, burst, per_minute". An empty document is all defaults. Never throws; any YAML error, alias
 // bomb or bad value is a message.
 std::expected<Config, std::string> parse_config(std::string_view text, std::string_view name);
+
+// The sections ("log") and keys ("log.level") that the text names. Errors as above.
+std::expected<std::set<std::string>, std::string> config_keys_in(std::string_view text,
+                                                                 std::string_view name);
+
+// Where the daemon looks without --config.
+inline constexpr const char* kConfigPathDefault = "/etc/tcmu-rbd/tcmu-rbd.yaml";
+
+// The content of a settings file, unparsed: a regular file of at most kConfigBytesMax. Errors begin
+// with the path.
+std::expected<std::string, std::string> read_config_text(const std::string& path);
 
 // Reads a file. A missing file is an error here; the caller decides whether that means defaults.
 std::expected<Config, std::string> load_config(const std::string& path);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tcmu-rbdctl: asks the daemon over its control socket. Prints a table for people, --json for
-// programs.
+// tcmu-rbdctl: asks the daemon over its control socket; its other subcommands have files of their
+// own. Prints a table for people, --json for programs.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,6 +15,7 @@
 
 #include "common/unique_fd.h"
 #include "config/config.h"
+#include "rbd_handler/ctl/import_config.h"
 
 namespace tcmurbd {
 namespace {
@@ -66,18 +67,7 @@ void print_table(const nlohmann::json& status) {
   }
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("Queries a running tcmu-rbd daemon.", "tcmu-rbdctl");
-  app.set_version_flag("--version", TCMU_RBD_VERSION);
-  std::string socket_path = Config{}.paths.control_socket;
-  bool as_json = false;
-  app.add_option("--socket", socket_path, "the daemon's control socket")->capture_default_str();
-  CLI::App* status =
-      app.add_subcommand("status", "print the devices with their state, lock and counters");
-  status->add_flag("--json", as_json, "print JSON");
-  app.require_subcommand(1);
-  CLI11_PARSE(app, argc, argv);
-
+int print_status(const std::string& socket_path, bool as_json) {
   const auto answer = ask(socket_path, "status");
   if (!answer) return 1;
   const auto parsed = nlohmann::json::parse(*answer, nullptr, false);
@@ -91,6 +81,29 @@ int run(int argc, char** argv) {
     print_table(parsed);
   }
   return 0;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Queries a running tcmu-rbd daemon, and prepares a gateway for it.", "tcmu-rbdctl");
+  app.set_version_flag("--version", TCMU_RBD_VERSION);
+  std::string socket_path = Config{}.paths.control_socket;
+  bool as_json = false;
+  app.add_option("--socket", socket_path, "the daemon's control socket")->capture_default_str();
+  CLI::App* status =
+      app.add_subcommand("status", "print the devices with their state, lock and counters");
+  status->add_flag("--json", as_json, "print JSON");
+  std::string from = "/etc/tcmu/tcmu.conf";
+  std::string to = kConfigPathDefault;
+  CLI::App* import =
+      app.add_subcommand("import-config", "take over the settings of tcmu-runner, once");
+  import->add_option("--from", from, "the settings of tcmu-runner")->capture_default_str();
+  import->add_option("--to", to, "the settings of tcmu-rbd; what they set stays")
+      ->capture_default_str();
+  app.require_subcommand(1);
+  CLI11_PARSE(app, argc, argv);
+
+  if (*import) return import_config(from, to);
+  return print_status(socket_path, as_json);
 }
 
 }  // namespace

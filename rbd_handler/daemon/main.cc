@@ -19,7 +19,6 @@
 namespace tcmurbd {
 namespace {
 
-constexpr const char* kDefaultConfig = "/etc/tcmu-rbd/tcmu-rbd.yaml";
 // Time to write the last lines; a log without a reader must not block the exit.
 constexpr std::chrono::seconds kLogPatience{1};
 
@@ -61,7 +60,7 @@ int run(int argc, char** argv) {
   CLI::App app("Serves LIO's TCMU devices of subtype rbd from Ceph RBD images.",
                as_runner ? "tcmu-runner" : "tcmu-rbd");
   app.set_version_flag(as_runner ? "-V,--version" : "--version", version(as_runner));
-  std::string path = kDefaultConfig;
+  std::string path = kConfigPathDefault;
   bool check_only = false;
   const CLI::Option* named =
       app.add_option("--config", path, "the YAML config file")->capture_default_str();

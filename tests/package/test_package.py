@@ -50,7 +50,6 @@ class PackageTest(unittest.TestCase):
         self.chroot.apt("remove tcmu-rbd")
         self.assertEqual(self.chroot.read(f"{DEVICE}/attrib/tmr_notification"), "0\n")
         self.assert_status(tcmu_rbd="config-files")
-        self.assertTrue(os.path.exists(self.chroot.path("etc/tcmu-rbd/tcmu-rbd.yaml")))
         self.assertFalse(os.path.lexists(self.chroot.path("lib/systemd/system/tcmu-runner.service")))
         self.chroot.apt("purge tcmu-rbd")
         self.chroot.apt("autoremove")
@@ -75,8 +74,13 @@ class PackageTest(unittest.TestCase):
         self.assertEqual(self.chroot.run("systemctl is-enabled tcmu-runner").strip(), "enabled")
 
     def test_5_over_tcmu_runner(self):
+        self.chroot.apt("purge tcmu-rbd")
+        with open(self.chroot.path("etc/tcmu/tcmu.conf"), "a", encoding="utf-8") as file:
+            file.write("log_level = 4\nlog_dir = '/var/log'\n")
         output = self.chroot.apt("install /root/tcmu-rbd.deb")
         self.assertIn("Removing tcmu-runner", output)
+        self.assertIn("tcmu.conf:20: log_dir has no effect", output)
+        self.assertEqual(self.chroot.read("etc/tcmu-rbd/tcmu-rbd.yaml"), "log:\n  level: debug\n")
         self.assert_status(tcmu_rbd="installed", ceph_iscsi="installed", tcmu_runner="config-files")
         self.assert_ours()
         # The init script stays until the purge: not executable, and the unit of its name is ours.

@@ -139,5 +139,75 @@ class RunnerNameTest(unittest.TestCase):
                 process.kill()
 
 
+class ImportConfigTest(unittest.TestCase):
+    """tcmu-rbdctl import-config."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.old = f"{directory.name}/tcmu.conf"
+        self.etc = f"{directory.name}/tcmu-rbd"
+        self.new = f"{self.etc}/tcmu-rbd.yaml"
+
+    def write(self, path, text):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def read(self):
+        with open(self.new, encoding="utf-8") as file:
+            return file.read()
+
+    def imported(self, text):
+        self.write(self.old, text)
+        return run("tcmu-rbdctl", "import-config", "--from", self.old, "--to", self.new)
+
+    def assert_ends(self, done, status, stdout, stderr=""):
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (status, stdout, stderr))
+
+    def test_writes_a_file_that_the_daemon_reads(self):
+        done = self.imported("log_level = 4\nlog_dir = '/var/log'\n")
+        self.assertEqual((done.returncode, done.stdout), (0, f"{self.new}: log.level: debug\n"))
+        self.assertRegex(done.stderr, rf"^{self.old}:2: log_dir has no effect: [^\n]*journal[^\n]*\n$")
+        self.assertEqual(self.read(), "log:\n  level: debug\n")
+        self.assertEqual(os.stat(self.new).st_mode & 0o7777, 0o644)
+        self.assertEqual(os.listdir(self.etc), ["tcmu-rbd.yaml"])
+        self.assertEqual(run("tcmu-rbd", "--check-config", "--config", self.new).returncode, 0)
+
+    def test_keeps_what_is_set_and_everything_else(self):
+        self.write(self.new, "# mine\nlog:\n  burst: 7\n")
+        os.chmod(self.new, 0o600)
+        self.assert_ends(self.imported("log_level = 2\n"), 0, f"{self.new}: log.level: warning\n")
+        self.assertEqual(self.read(), "# mine\nlog:\n  level: warning\n  burst: 7\n")
+        self.assertEqual(os.stat(self.new).st_mode & 0o7777, 0o600)
+        self.assert_ends(self.imported("log_level = 5\n"), 0,
+                         f"{self.new}: sets log.level already, which stays; {self.old} asks for debug\n")
+        self.assertIn("level: warning", self.read())
+
+    def test_follows_a_symbolic_link(self):
+        self.write(f"{self.etc}/real.yaml", "")
+        os.symlink("real.yaml", self.new)
+        self.assertEqual(self.imported("log_level = 2\n").returncode, 0)
+        self.assertTrue(os.path.islink(self.new))
+        self.assertIn("warning", self.read())
+
+    def test_without_a_level_nothing_is_written(self):
+        self.assert_ends(self.imported("# log_level = 3\n"), 0, f"{self.old}: nothing to import\n")
+        self.assertFalse(os.path.exists(self.etc))
+
+    def test_errors_change_nothing(self):
+        done = run("tcmu-rbdctl", "import-config", "--from", "/nonexistent", "--to", self.new)
+        self.assert_ends(done, 1, "", "tcmu-rbdctl: /nonexistent: No such file or directory\n")
+        done = self.imported("log_level = loud\n")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, rf"^tcmu-rbdctl: {self.old}:1: log_level: 'loud' is not allowed; expected [^\n]*\n$")
+        self.assertFalse(os.path.exists(self.etc))
+        self.write(self.new, "log:\n  colour: blue\n")
+        done = self.imported("log_level = 2\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{self.new}:2: unknown key", done.stderr)
+        self.assertEqual(self.read(), "log:\n  colour: blue\n")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -25,7 +25,7 @@ def content(path):
 def flags(*command):
     """The long flags, and the subcommands, that --help tells of."""
     text = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
-    subcommands = re.findall(r"^  (\w+) ", text.partition("Subcommands:")[2], re.MULTILINE)
+    subcommands = re.findall(r"^  ([\w-]+) ", text.partition("Subcommands:")[2], re.MULTILINE)
     found = set(re.findall(r"--[a-z][a-z-]+", text.partition("Options:")[2])) | set(subcommands)
     for subcommand in subcommands:
         found |= flags(*command, subcommand)
