@@ -35,8 +35,7 @@ std::shared_ptr<Entry> entry_of(const std::string& conf_path, const std::string&
 }
 
 // The monitors' reply to `request`, or a negative errno.
-std::expected<std::string, int> ask_monitors(rados_t cluster, const json& request) {
-  const std::string text = request.dump();
+std::expected<std::string, int> ask_with_text(rados_t cluster, const std::string& text) {
   std::array<const char*, 1> commands{text.c_str()};
   char* answer = nullptr;
   size_t length = 0;
@@ -46,6 +45,10 @@ std::expected<std::string, int> ask_monitors(rados_t cluster, const json& reques
   rados_buffer_free(answer);
   if (r < 0) return std::unexpected(r);
   return all;
+}
+
+std::expected<std::string, int> ask_monitors(rados_t cluster, const json& request) {
+  return ask_with_text(cluster, request.dump());
 }
 
 std::string blocklist_failure(int error) {
@@ -135,6 +138,10 @@ std::expected<std::string, std::string> ControlClient::locate(const std::string&
       osds += fmt::format("{}osd.{}", osds.empty() ? "" : ", ", osd.get<int64_t>());
   return fmt::format("{} is in pg {}, acting {}", what, pgid->get<std::string>(),
                      osds.empty() ? "none" : osds);
+}
+
+std::expected<std::string, int> ControlClient::ask(const std::string& command) const {
+  return ask_with_text(client_->handle(), command);
 }
 
 std::expected<PoolHandle, std::string> ControlClient::open_pool(

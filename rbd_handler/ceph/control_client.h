@@ -33,6 +33,9 @@ class ControlClient final : public Monitors {
   // timeout of a command. Not cached, since an operator may change the caps.
   std::expected<bool, LockFailure> may_blocklist() const;
 
+  // The monitors' reply to a command in JSON, or a negative errno.
+  std::expected<std::string, int> ask(const std::string& command) const;
+
   // REQUIRES: destroyed before this.
   std::expected<PoolHandle, std::string> open_pool(const std::string& pool,
                                                    const std::string& name_space) const;

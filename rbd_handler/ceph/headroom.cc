@@ -86,8 +86,9 @@ uint64_t missing(uint64_t wanted, uint64_t there) { return wanted > there ? want
 
 }  // namespace
 
-Headroom::Headroom(std::string root)
+Headroom::Headroom(std::string root, const std::string& process)
     : root_(root.ends_with('/') ? root.substr(0, root.size() - 1) : std::move(root)),
+      proc_(fmt::format("{}/proc/{}", root_, process)),
       base_(used_by_us()) {}
 
 Headroom& Headroom::of_process() {
@@ -149,20 +150,20 @@ std::expected<void, std::string> Headroom::compare(size_t there, size_t instance
 }
 
 Amounts Headroom::used_by_us() const {
-  const std::string status = content(root_ + "/proc/self/status");
+  const std::string status = content(proc_ + "/status");
   Amounts used;
   used.threads = number(field(status, "Threads:")).value_or(0);
   used.bytes = number(field(status, "VmRSS:")).value_or(0) * kKiB;
-  used.descriptors = names_in(root_ + "/proc/self/fd").size();
+  used.descriptors = names_in(proc_ + "/fd").size();
   return used;
 }
 
 std::vector<Headroom::Limit> Headroom::thread_limits() const {
   std::vector<Limit> limits;
-  const std::string status = content(root_ + "/proc/self/status");
+  const std::string status = content(proc_ + "/status");
   const uint64_t user = number(field(status, "Uid:")).value_or(0);
   const uint64_t capabilities = number(field(status, "CapEff:"), 16).value_or(0);
-  const auto most = number(field(content(root_ + "/proc/self/limits"), "Max processes"));
+  const auto most = number(field(content(proc_ + "/limits"), "Max processes"));
   if (most && user != 0 && (capabilities & kExempt) == 0)
     limits.push_back({"threads", threads_of_user(user), *most,
                       fmt::format("RLIMIT_NPROC of user {} (LimitNPROC)", user)});
@@ -193,7 +194,7 @@ uint64_t Headroom::threads_of_user(uint64_t user) const {
 }
 
 std::vector<Headroom::Limit> Headroom::descriptor_limits(const Amounts& ours) const {
-  const auto most = number(field(content(root_ + "/proc/self/limits"), "Max open files"));
+  const auto most = number(field(content(proc_ + "/limits"), "Max open files"));
   if (!most) return {};
   return {{"descriptors", ours.descriptors, *most, "RLIMIT_NOFILE (LimitNOFILE)"}};
 }
@@ -224,7 +225,7 @@ std::vector<Headroom::Limit> Headroom::memory_limits() const {
 std::vector<std::pair<std::string, std::string>> Headroom::cgroups(
     const std::string& controller) const {
   std::vector<std::pair<std::string, std::string>> found;
-  std::istringstream lines(content(root_ + "/proc/self/cgroup"));
+  std::istringstream lines(content(proc_ + "/cgroup"));
   for (std::string line; std::getline(lines, line);) {
     // "HIERARCHY:CONTROLLERS:PATH"; version 2 has no controllers here.
     const size_t first = line.find(':');

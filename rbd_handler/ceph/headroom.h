@@ -38,8 +38,8 @@ inline constexpr size_t kInstancesForNewLun = 3;
 class Headroom {
  public:
   // `root` is the prefix of /proc and /sys: "/" or a test tree. The current usage is not counted
-  // for instances.
-  explicit Headroom(std::string root = "/");
+  // for instances. `process`: "self", or the pid of another process, for check() alone.
+  explicit Headroom(std::string root = "/", const std::string& process = "self");
   // The instance of this process, created at the first call.
   static Headroom& of_process();
 
@@ -82,6 +82,7 @@ class Headroom {
   uint64_t threads_of_user(uint64_t user) const;
 
   const std::string root_;
+  const std::string proc_;  // The directory of the process.
   const Amounts base_;
   std::atomic<size_t> instances_{0};
 };

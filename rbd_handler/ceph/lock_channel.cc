@@ -115,11 +115,17 @@ LockChannel::LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool
                          const std::string& image_id, Handlers handlers)
     : control_(std::move(control)),
       pool_(std::move(pool)),
-      object_("tcmu-rbd.lock." + image_id),
+      object_(object_of(image_id)),
       record_(pool_.get(), image_id),
       handlers_(std::move(handlers)),
       nonce_(random_nonce()),
       keeper_([this](const std::stop_token& stop) { keep_watch(stop); }) {}
+
+std::string LockChannel::object_of(const std::string& image_id) {
+  return "tcmu-rbd.lock." + image_id;
+}
+
+std::string LockChannel::probe_words() { return here_words(random_nonce()); }
 
 LockChannel::~LockChannel() {
   keeper_.request_stop();

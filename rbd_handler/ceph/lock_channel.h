@@ -90,6 +90,11 @@ class LockChannel {
 
   const LockRecord& record() const { return record_; }
 
+  // For observers: the channel's object, and a notify that each gateway acknowledges with the
+  // address of the instance that it serves as.
+  static std::string object_of(const std::string& image_id);
+  static std::string probe_words();
+
  private:
   // Of notifies whose end nobody waits for. RADOS counts it in seconds.
   static constexpr std::chrono::milliseconds kShortPatience{1000};

@@ -1,50 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // tcmu-rbdctl: asks the daemon over its control socket; its other subcommands have files of their
 // own. Prints a table for people, --json for programs.
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <cerrno>
-#include <cstring>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 
-#include "common/unique_fd.h"
 #include "config/config.h"
+#include "rbd_handler/ctl/ask.h"
+#include "rbd_handler/ctl/check_command.h"
 #include "rbd_handler/ctl/import_config.h"
 
 namespace tcmurbd {
 namespace {
-
-// The daemon's whole answer, or nothing after saying why on stderr.
-std::optional<std::string> ask(const std::string& path, const std::string& request) {
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  if (path.size() >= sizeof address.sun_path) {
-    std::cerr << "tcmu-rbdctl: socket path too long: " << path << "\n";
-    return std::nullopt;
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid() ||
-      connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    std::cerr << "tcmu-rbdctl: no daemon at " << path << ": " << std::strerror(errno) << "\n";
-    return std::nullopt;
-  }
-  const std::string line = request + "\n";
-  if (send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) {
-    std::cerr << "tcmu-rbdctl: sending to " << path << ": " << std::strerror(errno) << "\n";
-    return std::nullopt;
-  }
-  std::string answer;
-  char buffer[4096];
-  for (ssize_t n; (n = read(fd.get(), buffer, sizeof buffer)) > 0;)
-    answer.append(buffer, static_cast<size_t>(n));
-  return answer;
-}
 
 void print_table(const nlohmann::json& status) {
   std::cout << "tcmu-rbd " << status.at("version").get<std::string>() << ", pid "
@@ -69,7 +37,10 @@ void print_table(const nlohmann::json& status) {
 
 int print_status(const std::string& socket_path, bool as_json) {
   const auto answer = ask(socket_path, "status");
-  if (!answer) return 1;
+  if (!answer) {
+    std::cerr << "tcmu-rbdctl: " << answer.error() << "\n";
+    return 1;
+  }
   const auto parsed = nlohmann::json::parse(*answer, nullptr, false);
   if (parsed.is_discarded()) {
     std::cerr << "tcmu-rbdctl: the daemon's reply is not JSON (did it exit meanwhile?)\n";
@@ -99,9 +70,23 @@ int run(int argc, char** argv) {
   import->add_option("--from", from, "the settings of tcmu-runner")->capture_default_str();
   import->add_option("--to", to, "the settings of tcmu-rbd; what they set stays")
       ->capture_default_str();
+  CheckOptions options;
+  CLI::App* check = app.add_subcommand(
+      "check", "look for what keeps this gateway from serving, without changing anything");
+  check->add_flag("--json", options.as_json, "print JSON");
+  const CLI::Option* named =
+      check->add_option("--config", options.config, "the daemon's settings")->capture_default_str();
+  check->add_option("--image", options.images,
+                    "check an image that has no device yet: 'rbd/POOL/IMAGE;id=USER'");
+  check->add_option("--timeout", options.timeout_s, "seconds to wait for the cluster")
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
   app.require_subcommand(1);
   CLI11_PARSE(app, argc, argv);
 
+  options.config_named = named->count() != 0;
+  if (app.count("--socket") != 0) options.socket = socket_path;
+  if (*check) return check_gateway(options);
   if (*import) return import_config(from, to);
   return print_status(socket_path, as_json);
 }

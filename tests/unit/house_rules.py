@@ -43,7 +43,8 @@ ALLOWED = {
                         "rbd_handler/task/rate_limits.h"),
     "rbd_handler/daemon": ("common", "config", "rbd_handler/ceph", "rbd_handler/kernel", "rbd_handler/reactor",
                            "rbd_handler/lun"),
-    "rbd_handler/ctl": ("common", "config"),
+    "rbd_handler/preflight": ("common", "config", "rbd_handler/kernel", "rbd_handler/ceph"),
+    "rbd_handler/ctl": ("common", "config", "rbd_handler/preflight"),
 }
 # One file sees yaml-cpp.
 YAML_ONLY = "config/config.cc"

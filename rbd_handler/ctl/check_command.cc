@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rbd_handler/ctl/check_command.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "config/image_spec.h"
+#include "rbd_handler/ctl/ask.h"
+#include "rbd_handler/preflight/checks.h"
+#include "rbd_handler/preflight/probes.h"
+
+namespace tcmurbd {
+namespace {
+
+using namespace preflight;
+
+// The settings in force, the defaults if they are missing or wrong.
+Config read_settings(const CheckOptions& options, SettingsFacts& facts) {
+  facts.path = options.config;
+  facts.exists = access(options.config.c_str(), F_OK) == 0 || errno != ENOENT;
+  if (!facts.exists && !options.config_named) return {};
+  const auto config = load_config(options.config);
+  if (!config) facts.error = config.error();
+  return config.value_or(Config{});
+}
+
+std::optional<DaemonFacts> read_daemon(const std::string& socket, std::string& error) {
+  const auto answer = ask(socket, "status");
+  if (!answer) {
+    error = answer.error();
+    return std::nullopt;
+  }
+  try {
+    const auto status = nlohmann::json::parse(*answer);
+    DaemonFacts facts{.pid = status.at("pid"), .version = status.at("version")};
+    for (const auto& device : status.at("devices"))
+      facts.luns.push_back({.name = device.at("name"),
+                            .state = device.at("state"),
+                            .warnings = device.value("warnings", std::vector<std::string>{})});
+    return facts;
+  } catch (const nlohmann::json::exception&) {
+    error = "the reply of the daemon at " + socket + " is not complete";
+    return std::nullopt;
+  }
+}
+
+// The images of the devices, then those of --image.
+std::expected<std::vector<Wanted>, std::string> wanted_images(
+    const CheckOptions& options, const std::vector<DeviceFacts>& devices) {
+  std::vector<Wanted> wanted;
+  for (const DeviceFacts& device : devices) {
+    if (device.subtype != "rbd" || !device.spec_error.empty()) continue;
+    auto spec = parse_dev_config(device.dev_config);
+    if (spec)
+      wanted.push_back(
+          {.spec = std::move(*spec), .device = device.name, .device_bytes = device.bytes});
+  }
+  for (const std::string& image : options.images) {
+    auto spec = parse_dev_config(image);
+    if (!spec) return std::unexpected("--image: " + spec.error());
+    wanted.push_back({.spec = std::move(*spec)});
+  }
+  return wanted;
+}
+
+// What the daemon creates for them: an instance for each image, one for each user, and the reserve
+// for another LUN. A running daemon has its own already.
+uint64_t instances_of(const std::vector<Wanted>& wanted, bool running) {
+  constexpr uint64_t kReserve = 3;
+  if (running) return kReserve;
+  std::set<std::pair<std::string, std::string>> users;
+  for (const Wanted& each : wanted) users.insert({each.spec.conf_path, each.spec.user});
+  return wanted.size() + users.size() + kReserve;
+}
+
+}  // namespace
+
+int check_gateway(const CheckOptions& options) {
+  Facts facts;
+  const Config config = read_settings(options, facts.settings);
+  facts.kernel = probe_kernel();
+  facts.other_daemons = probe_other_daemons();
+  facts.daemon =
+      read_daemon(options.socket.value_or(config.paths.control_socket), facts.daemon_error);
+  facts.devices = probe_devices();
+  const auto wanted = wanted_images(options, facts.devices);
+  if (!wanted) {
+    std::cerr << "tcmu-rbdctl: " << wanted.error() << "\n";
+    return 1;
+  }
+  facts.limits = probe_limits(facts.daemon ? facts.daemon->pid : 0,
+                              instances_of(*wanted, facts.daemon.has_value()));
+  ClusterFacts cluster = probe_clusters(*wanted, std::chrono::seconds(options.timeout_s));
+  facts.clients = std::move(cluster.clients);
+  facts.images = std::move(cluster.images);
+  facts.services = std::move(cluster.services);
+
+  const std::vector<Finding> found = findings(facts);
+  std::cout << (options.as_json ? as_json(found) : as_text(found)) << std::flush;
+  _exit(worst(found) == Level::kFail ? 1 : 0);
+}
+
+}  // namespace tcmurbd

@@ -1,0 +1,3 @@
+find_package(nlohmann_json REQUIRED)
+unit_test(preflight_checks_test SOURCES preflight_checks_test.cc LIBS tcmurbd_preflight_checks nlohmann_json::nlohmann_json)
+unit_test(preflight_probe_test SOURCES preflight_probe_test.cc LIBS tcmurbd_preflight)
