@@ -51,7 +51,8 @@ std::string write_error(rados_ioctx_t pool) {
   rados_write_op_create(op, LIBRADOS_CREATE_EXCLUSIVE, nullptr);
   const int r = rados_write_op_operate(op, pool, "tcmu-rbd.check", nullptr, 0);
   rados_release_write_op(op);
-  return r >= 0 || r == -ENOENT || r == -EEXIST ? "" : failure_text(r);
+  if (r >= 0 || r == -ENOENT || r == -EEXIST) return "";
+  return r == -EPERM || r == -EACCES ? "permission denied" : failure_text(r);
 }
 
 std::expected<std::vector<std::string>, int> watchers(rbd_image_t image) {

@@ -84,6 +84,7 @@ uint64_t instances_of(const std::vector<Wanted>& wanted, bool running) {
 int check_gateway(const CheckOptions& options) {
   Facts facts;
   const Config config = read_settings(options, facts.settings);
+  facts.host = probe_host_name();
   facts.kernel = probe_kernel();
   facts.other_daemons = probe_other_daemons();
   facts.daemon =

@@ -56,6 +56,18 @@ void check_image(const ImageFacts& image, Findings& all) {
   check_lock(image, all);
 }
 
+// "10.0.0.1" of "10.0.0.1:0/37", "[fe80::1]" of "[fe80::1]:0/37".
+std::string_view machine_of(std::string_view address) {
+  return address.substr(0, address.rfind(':'));
+}
+
+// Whether it is on this host; its own tcmu-runner is what check_handlers reports.
+bool is_here(const Facts& facts, std::string_view address) {
+  return std::ranges::any_of(facts.clients, [&](const ClientFacts& client) {
+    return !client.address.empty() && machine_of(client.address) == machine_of(address);
+  });
+}
+
 }  // namespace
 
 Findings check_clients(const Facts& facts) {
@@ -97,18 +109,20 @@ Findings check_gateways(const Facts& facts) {
   const std::string convert =
       "convert that gateway next: while it is mixed, each hand-over of the lock between the two "
       "breaks it, which costs seconds (see MIGRATION.md)";
+  const bool converts = !facts.other_daemons.empty();
   Findings all;
   if (facts.services)
     for (const ServiceFacts& service : *facts.services)
-      if (!service.ours)
+      if (!service.ours && !(converts && service.id.starts_with(facts.host + ":")))
         all.push_back(
             warn(fmt::format("{} in the service map is served by tcmu-runner", quoted(service.id)),
                  convert));
   for (const ImageFacts& image : facts.images)
     for (const std::string& address : image.strangers)
-      all.push_back(warn(
-          fmt::format("{} is open at {}, by a client that is not tcmu-rbd", named(image), address),
-          "if it is tcmu-runner, " + convert));
+      if (!converts || !is_here(facts, address))
+        all.push_back(warn(fmt::format("{} is open at {}, by a client that is not tcmu-rbd",
+                                       named(image), address),
+                           "if it is tcmu-runner, " + convert));
   if (all.empty() && facts.images.empty() && !facts.services) return {ok("none to check")};
   if (all.empty())
     all.push_back(ok(fmt::format("no client but tcmu-rbd has these images open{}",

@@ -78,6 +78,7 @@ void look(const Job& job, Board& board) {
   write_down(board, [&](ClusterFacts& facts) {
     ClientFacts& client = facts.clients[job.client];
     client.error.clear();
+    client.address = (*control)->client().address();
     if (may)
       client.may_blocklist = *may;
     else

@@ -69,9 +69,10 @@ struct DeviceFacts {
 
 // A Ceph user as one ceph.conf has it.
 struct ClientFacts {
-  std::string name{};    // "client.iscsi"
-  bool assumed = false;  // No device uses it: it is what a device without id= would use.
-  std::string error{};   // Empty: connected.
+  std::string name{};     // "client.iscsi"
+  std::string address{};  // Of this command's own instance: "10.0.0.1:0/37".
+  bool assumed = false;   // No device uses it: it is what a device without id= would use.
+  std::string error{};    // Empty: connected.
   std::optional<bool> may_blocklist{};
   std::string blocklist_error{};  // Why that is not known.
 };
@@ -100,6 +101,7 @@ struct ImageFacts {
 };
 
 struct Facts {
+  std::string host{};  // As in the service map.
   SettingsFacts settings{};
   KernelFacts kernel{};
   std::vector<OtherDaemon> other_daemons{};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <sys/utsname.h>
 
 #include <charconv>
 #include <filesystem>
@@ -9,6 +8,7 @@
 #include <system_error>
 
 #include "rbd_handler/ceph/headroom.h"
+#include "rbd_handler/ceph/service_entry.h"
 #include "rbd_handler/kernel/small_file.h"
 #include "rbd_handler/preflight/probes.h"
 
@@ -38,6 +38,8 @@ ModuleState module_state(const std::string& root, const std::string& release) {
 }
 
 }  // namespace
+
+std::string probe_host_name() { return ceph::host_name(); }
 
 KernelFacts probe_kernel(const std::string& root) {
   KernelFacts facts;

@@ -12,6 +12,9 @@
 
 namespace tcmurbd::preflight {
 
+// As the service map names it.
+std::string probe_host_name();
+
 KernelFacts probe_kernel(const std::string& root = "/");
 
 // tcmu-runner, also in a container. tcmu-rbd under that name is none.

@@ -4,16 +4,10 @@
 
 import re
 
-from lib import recovery, testing
+from lib import alua, testing
+from lib.alua import GROUPS, STATES
 
 SIZE = 16 << 20
-IQN = "iqn.2003-01.com.redhat.iscsi-gw:alua"
-# ALUA states as alua_access_state has them, and as sg_rtpg tells them.
-OPTIMIZED, NON_OPTIMIZED = 0, 1
-STATES = {OPTIMIZED: "active/optimized", NON_OPTIMIZED: "active/non optimized"}
-# By the tag of a portal group, which is that of its gateway: the first one owns the image.
-GROUPS = {1: ("ao", OPTIMIZED), 2: ("ano2", NON_OPTIMIZED)}
-
 # What the Ceph documentation gives to Linux hosts; one group of paths for each priority.
 MULTIPATH_CONF = """\
 defaults {
@@ -37,22 +31,7 @@ devices {
 """
 
 
-class AluaTest(recovery.RecoveryTestCase):
-    def serve(self, number, **options):
-        """The image at a gateway: a portal group for each gateway, its own enabled; as ceph-iscsi's alua.py and target.py do it."""
-        gateway = self.healthy_gateway(number)
-        device = self.device(SIZE, gateway, **options)
-        for tag, (name, state) in GROUPS.items():
-            group = f"{device.path}/alua/{name}"
-            settings = {"tg_pt_gp_id": tag, "alua_access_type": 1, "alua_support_offline": 0, "alua_support_unavailable": 0,
-                        "alua_support_standby": 0, "alua_access_state": state}
-            gateway.files(["mkdir", group], *(["write", f"{group}/{key}", str(value)] for key, value in settings.items()))
-            self._remove_later(gateway, gateway.files, ["rmdir", group])
-        targets = {tag: self.iscsi(device, gateway=gateway, iqn=IQN, tag=tag, enabled=tag == number + 1) for tag in GROUPS}
-        for tag, target in targets.items():
-            gateway.files(["write", f"{target.path}/lun/lun_0/alua_tg_pt_gp", GROUPS[tag][0]])
-        return device, targets[number + 1]
-
+class AluaTest(alua.AluaTestCase):
     def relative_port(self, target):
         """As the kernel numbers it: from 6.4 on each gateway begins with 1."""
         return int(target.gateway.files(["read", f"{target.path}/lun/lun_0/statistics/scsi_port/indx"])[0])
@@ -80,8 +59,8 @@ class AluaTest(recovery.RecoveryTestCase):
         return groups
 
     def test_each_path_names_its_port_and_its_group(self):
-        device, own = self.serve(0)
-        _, others = self.serve(1, image=device.name, create=False)
+        device, own = self.serve(0, SIZE)
+        _, others = self.serve(1, SIZE, image=device.name, create=False)
         for target, tag in ((own, 1), (others, 2)):
             with self.subTest(gateway=target.gateway.name):
                 disk = self.login(target, target.gateway).disk()
@@ -96,8 +75,8 @@ class AluaTest(recovery.RecoveryTestCase):
     def test_multipath_prefers_the_optimized_path(self):
         # Without designators both paths would be used alike, and the lock would change hands with each command. User-mode Linux has
         # no scsi_dh_alua: the priorities are multipath's own reading of the designators and of REPORT TARGET PORT GROUPS.
-        device, own = self.serve(0)
-        _, others = self.serve(1, image=device.name, create=False)
+        device, own = self.serve(0, SIZE)
+        _, others = self.serve(1, SIZE, image=device.name, create=False)
         paths = {self.path(target): priority for target, priority in ((own, 50), (others, 10))}
         with open(f"{self.gateway.directory}/multipath.conf", "w", encoding="utf-8") as conf:
             conf.write(MULTIPATH_CONF)

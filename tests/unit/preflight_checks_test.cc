@@ -235,6 +235,15 @@ TEST(Preflight, MixedGateways) {
   facts.images[0].strangers = {"10.0.0.2:0/77"};
   EXPECT_THAT(told(facts, "gateways"),
               ElementsAre(is(Level::kWarn, "'gw1:rbd/disk'"), is(Level::kWarn, "10.0.0.2:0/77")));
+  // Those of a tcmu-runner on this host are reported once, by "handlers".
+  facts.host = "gw1";
+  facts.clients[0].address = "10.0.0.2:0/99";
+  EXPECT_EQ(told(facts, "gateways").size(), 2u);
+  facts.other_daemons = {{.pid = 5, .name = "tcmu-runner"}};
+  EXPECT_THAT(told(facts, "gateways"), ElementsAre(is(Level::kOk, "")));
+  facts.host = "gw";
+  facts.clients[0].address = "10.0.0.21:0/99";
+  EXPECT_EQ(told(facts, "gateways").size(), 2u);
   facts = healthy();
   facts.services.reset();
   EXPECT_THAT(told(facts, "gateways"), ElementsAre(is(Level::kOk, "map is not readable")));

@@ -253,6 +253,10 @@ class Cluster(Images):
             except self._no_object:
                 pass
 
+    def object_names(self, pool="rbd"):
+        with self._rados.open_ioctx(pool) as ioctx:
+            return {thing.key for thing in ioctx.list_objects()}
+
     def data_objects(self, image, pool="rbd"):
         """How many objects hold the image's data: what it costs."""
         prefix = json.loads(self.rbd("info", f"{pool}/{image}", "--format", "json").stdout)["block_name_prefix"]

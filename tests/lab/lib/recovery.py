@@ -107,15 +107,20 @@ class RecoveryTestCase(testing.LabTestCase):
         gateway.kill()
         self.lab.daemons.pop(gateway.number, None)
 
+    @staticmethod
+    def client(gateway):
+        """The path of tcmu-rbdctl there."""
+        tool = f"{gateway.directory}/tcmu-rbdctl"  # The gateway has a /tmp of its own, where the build may be.
+        if not os.path.exists(tool):
+            shutil.copy(os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl"), tool)
+        return f"{gateway.shared}/tcmu-rbdctl"
+
     def status(self, device, gateway=None):
         """The daemon's status of a device; None for tcmu-runner, which has no such tool."""
         if daemon_under_test() == "tcmu-runner":
             return None
         gateway = gateway or self.gateway
-        tool = f"{gateway.directory}/tcmu-rbdctl"  # The gateway has a /tmp of its own, where the build may be.
-        if not os.path.exists(tool):
-            shutil.copy(os.path.join(os.path.dirname(daemon_under_test()), "tcmu-rbdctl"), tool)
-        output = gateway.output(f"{gateway.shared}/tcmu-rbdctl status --json")
+        output = gateway.output(f"{self.client(gateway)} status --json")
         return next(each for each in json.loads(output)["devices"] if each["name"].endswith(f"/{device.name}"))
 
     def _report_status(self, device):
