@@ -40,17 +40,13 @@ std::string_view trimmed(std::string_view text) {
   return end == text.npos ? std::string_view{} : text.substr(begin, end - begin + 1);
 }
 
-// Calls `each(line, number)` for each line, without its end; stops at the first error.
-template <typename Each>
-std::expected<void, std::string> for_lines(std::string_view text, const Each& each) {
-  for (int number = 1; !text.empty(); ++number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (auto done = each(line, number); !done) return done;
-  }
-  return {};
+// Cuts the first line off, and its end.
+std::string_view take_line(std::string_view& text) {
+  const size_t end = std::min(text.find('\n'), text.size());
+  std::string_view line = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
 }
 
 bool is_key(std::string_view key) {
@@ -77,28 +73,49 @@ std::string_view reason_of(std::string_view key) {
 
 // The indentation of the keys of a section: that of the first line after its name that has a key.
 std::string indentation(std::string_view rest) {
-  std::string found = "  ";
-  (void)for_lines(rest, [&](std::string_view line, int) -> std::expected<void, std::string> {
+  while (!rest.empty()) {
+    const std::string_view line = take_line(rest);
     const size_t begin = line.find_first_not_of(kBlanks);
-    if (begin == line.npos || line[begin] == '#') return {};
-    if (begin > 0) found = line.substr(0, begin);
-    return std::unexpected("");  // Found.
-  });
-  return found;
+    if (begin == line.npos || line[begin] == '#') continue;
+    if (begin > 0) return std::string(line.substr(0, begin));
+    break;
+  }
+  return "  ";
 }
 
 // The offset after the line "log:" of the text, 0: there is none in this form.
 size_t after_section_line(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = text.substr(at, end - at);
-    at = std::min(end + 1, text.size());
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view line = take_line(rest);
     if (!line.starts_with("log:")) continue;
-    const std::string_view rest = trimmed(line.substr(4));
-    if (rest.empty() || rest.starts_with('#') || rest == "\r") return at;
+    const std::string_view after = trimmed(line.substr(4));
+    if (after.empty() || after.starts_with('#')) return text.size() - rest.size();
   }
   return 0;
+}
+
+// One line of the file. The error is without file and line.
+std::expected<void, std::string> take_setting(std::string_view line, std::string_view place,
+                                              std::set<std::string_view>& named, TcmuConf& conf) {
+  const std::string_view content = trimmed(line);
+  if (content.empty() || content.starts_with('#')) return {};
+  const size_t equals = content.find('=');
+  const std::string_view key = trimmed(content.substr(0, equals));
+  if (!is_key(key))
+    return std::unexpected(
+        fmt::format("{} is no setting of tcmu-runner; expected KEY = VALUE", quoted(content)));
+  if (key != "log_level") {
+    if (named.insert(key).second)
+      conf.without_effect.push_back(
+          fmt::format("{}: {} has no effect: {}", place, key, reason_of(key)));
+    return {};
+  }
+  const auto level =
+      level_of(equals == content.npos ? std::string_view{} : trimmed(content.substr(equals + 1)));
+  if (!level) return std::unexpected(level.error());
+  conf.level = *level;
+  return {};
 }
 
 }  // namespace
@@ -108,28 +125,11 @@ std::expected<TcmuConf, std::string> parse_tcmu_conf(std::string_view text, std:
     return std::unexpected(fmt::format("{}: larger than {} bytes", name, kConfigBytesMax));
   TcmuConf conf;
   std::set<std::string_view> named;
-  const auto take = [&](std::string_view line, int number) -> std::expected<void, std::string> {
-    const std::string_view content = trimmed(line);
-    if (content.empty() || content.starts_with('#')) return {};
-    const size_t equals = content.find('=');
-    const std::string_view key = trimmed(content.substr(0, equals));
-    if (!is_key(key))
-      return std::unexpected(
-          fmt::format("{}:{}: {} is no setting of tcmu-runner; expected KEY = VALUE", name, number,
-                      quoted(content)));
-    if (key != "log_level") {
-      if (named.insert(key).second)
-        conf.without_effect.push_back(
-            fmt::format("{}:{}: {} has no effect: {}", name, number, key, reason_of(key)));
-      return {};
-    }
-    const auto level =
-        level_of(equals == content.npos ? std::string_view{} : trimmed(content.substr(equals + 1)));
-    if (!level) return std::unexpected(fmt::format("{}:{}: {}", name, number, level.error()));
-    conf.level = *level;
-    return {};
-  };
-  if (auto done = for_lines(text, take); !done) return std::unexpected(done.error());
+  for (int number = 1; !text.empty(); ++number) {
+    const std::string place = fmt::format("{}:{}", name, number);
+    if (auto taken = take_setting(take_line(text), place, named, conf); !taken)
+      return std::unexpected(fmt::format("{}: {}", place, taken.error()));
+  }
   return conf;
 }
 

@@ -12,6 +12,7 @@
 #include <expected>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "common/unique_fd.h"
 #include "config/tcmu_conf.h"
@@ -88,13 +89,15 @@ std::expected<std::string, std::string> import(const std::string& from, const st
     if (!text) return std::unexpected(text.error());
     yaml = std::move(*text);
   }
-  const auto changed = add_log_level(yaml, to, *conf->level);
+  const LogLevel level = conf->level.value_or(LogLevel::kInfo);
+  const auto changed = add_log_level(yaml, to, level);
   if (!changed) return std::unexpected(changed.error());
-  const std::string_view level = log_level_name(*conf->level);
-  if (!*changed)
-    return fmt::format("{}: sets log.level already, which stays; {} asks for {}", to, from, level);
-  if (auto done = replace(to, **changed); !done) return std::unexpected(done.error());
-  return fmt::format("{}: log.level: {}", to, level);
+  const std::optional<std::string>& text = *changed;
+  if (!text)
+    return fmt::format("{}: sets log.level already, which stays; {} asks for {}", to, from,
+                       log_level_name(level));
+  if (auto done = replace(to, *text); !done) return std::unexpected(done.error());
+  return fmt::format("{}: log.level: {}", to, log_level_name(level));
 }
 
 }  // namespace

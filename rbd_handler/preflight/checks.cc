@@ -39,6 +39,7 @@ std::vector<Finding> findings(const Facts& facts) {
 
 std::vector<std::string_view> check_names() {
   std::vector<std::string_view> names;
+  names.reserve(kChecks.size());
   for (const Check& check : kChecks) names.push_back(check.name);
   return names;
 }

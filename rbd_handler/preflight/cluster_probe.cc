@@ -136,6 +136,7 @@ std::vector<Job> plan(const std::vector<Wanted>& wanted, seconds patience, Clust
     facts.clients.front().assumed = true;
   }
   std::vector<Job> list;
+  list.reserve(jobs.size());
   for (auto& [key, job] : jobs) list.push_back(std::move(job));
   return list;
 }

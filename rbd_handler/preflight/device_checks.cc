@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "common/quote.h"
 #include "common/units.h"
 #include "rbd_handler/preflight/check_parts.h"
@@ -8,16 +10,25 @@
 namespace tcmurbd::preflight {
 namespace {
 
-// Bytes that one session's largest commands may need at once; no value: not known.
-std::optional<uint64_t> bytes_wanted(const DeviceFacts& device) {
-  for (const auto& value : {device.block_bytes, device.max_blocks, device.depth})
-    if (!value || *value <= 0 || *value > UINT32_MAX) return std::nullopt;
-  const auto bytes = static_cast<uint64_t>(*device.block_bytes);
-  uint64_t all = 0;
-  if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(*device.max_blocks), &all) ||
-      __builtin_mul_overflow(all, static_cast<uint64_t>(*device.depth), &all))
-    return UINT64_MAX;
-  return all;
+// What one session's largest commands may need at once.
+struct Demand {
+  uint64_t commands = 0;
+  uint64_t command_bytes = 0;
+  uint64_t bytes() const {
+    uint64_t all = 0;
+    return __builtin_mul_overflow(commands, command_bytes, &all) ? UINT64_MAX : all;
+  }
+};
+
+// 0: absent, or no number that makes sense.
+uint64_t sane(const std::optional<int64_t>& value) {
+  const int64_t number = value.value_or(0);
+  return number > 0 && number <= UINT32_MAX ? static_cast<uint64_t>(number) : 0;
+}
+
+Demand demand_of(const DeviceFacts& device) {
+  return {.commands = sane(device.depth),
+          .command_bytes = sane(device.block_bytes) * sane(device.max_blocks)};
 }
 
 }  // namespace
@@ -62,17 +73,14 @@ Findings check_reservations(const Facts& facts) {
 Findings check_data_area(const Facts& facts) {
   Findings all;
   for (const DeviceFacts& device : facts.devices) {
-    const auto wanted = bytes_wanted(device);
-    if (!wanted || !device.data_area_mb || *device.data_area_mb < 0) continue;
-    const uint64_t there = static_cast<uint64_t>(*device.data_area_mb) * kMiB;
-    if (*wanted <= there) continue;
+    const Demand demand = demand_of(device);
+    const uint64_t there_mb = sane(device.data_area_mb);
+    if (there_mb == 0 || demand.bytes() <= there_mb * kMiB) continue;
+    const uint64_t wanted_mb = demand.bytes() / kMiB + (demand.bytes() % kMiB != 0 ? 1 : 0);
     all.push_back(warn(
         fmt::format("{}: {} commands of {} KiB need {} MiB, max_data_area_mb is {}: with fewer, "
                     "commands wait in the kernel",
-                    device.name, *device.depth,
-                    static_cast<uint64_t>(*device.max_blocks) *
-                        static_cast<uint64_t>(*device.block_bytes) / kKiB,
-                    *wanted / kMiB + (*wanted % kMiB != 0), *device.data_area_mb),
+                    device.name, demand.commands, demand.command_bytes / kKiB, wanted_mb, there_mb),
         "raise max_data_area_mb, or lower hw_max_sectors"));
   }
   if (all.empty()) all.push_back(ok("large enough for the queue depths of the targets"));
