@@ -155,9 +155,17 @@ void Daemon::take_over_one(const kernel::UioEntry& entry) {
     return;
   }
   ++starting_;
-  make_lun(entry, std::move(*spec))->open(Origin::kTakenOver, [this](int) {
-    if (--starting_ == 0) ready();
-  });
+  try {
+    make_lun(entry, std::move(*spec))->open(Origin::kTakenOver, [this](int) {
+      if (--starting_ == 0) ready();
+    });
+  } catch (const std::system_error& error) {
+    // As for one that is added: only this device fails.
+    log_.error("{}/{}: not taken over: {}", entry.name.hba, entry.name.device, error.what());
+    --starting_;
+    luns_.erase(entry.minor);
+    block(entry);
+  }
 }
 
 // No daemon serves its ring: initiators get BUSY at once instead of a timeout for each command.

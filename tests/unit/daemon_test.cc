@@ -240,6 +240,16 @@ TEST_F(DaemonTest, TakesOverWhatIsThere) {
   EXPECT_EQ(root_.read(parameter("block_netlink")), "0\n");
 }
 
+TEST_F(DaemonTest, ATakeOverThatThrowsIsThatDevicesFailure) {
+  open_throws_ = true;
+  FakeDevice& there = present(1, "rbd/pool/image");
+  start();
+  EXPECT_EQ(reconfigured(1, kernel::NewDevSize{512}), -ENODEV);
+  EXPECT_TRUE(there.blocked());
+  open_throws_ = false;
+  EXPECT_EQ(added(2), 0);
+}
+
 TEST_F(DaemonTest, AfterLostEventsTheDevicesAreLookedAtAgain) {
   start();
   EXPECT_EQ(added(1), 0);
