@@ -14,7 +14,7 @@ constexpr size_t kAddressBytesMax = 512;
 }  // namespace
 
 std::expected<Blocklist, std::string> parse_blocklist(std::string_view json) {
-  // Only the first value: Pacific's monitors append the list of ranges, "[...][]".
+  // Only the first value (ceph_quirks.h 8).
   std::istringstream answer{std::string(json)};
   nlohmann::json list;
   try {

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "common/quote.h"
+#include "rbd_handler/ceph/ceph_quirks.h"
 #include "rbd_handler/ceph/client.h"
 
 namespace tcmurbd::ceph {
@@ -52,7 +53,7 @@ void take_option(const rbd_config_option_t& option, ImageFacts& facts) {
 }
 
 int read_options(rbd_image_t image, ImageFacts& facts) {
-  int count = 256;  // Pacific has 77 options; with -ERANGE the call returns the number of options.
+  int count = kImageOptions;  // ceph_quirks.h 7.
   std::vector<rbd_config_option_t> options(static_cast<size_t>(count));
   int r = rbd_config_image_list(image, options.data(), &count);
   if (r == -ERANGE) {

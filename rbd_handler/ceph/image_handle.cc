@@ -204,8 +204,7 @@ void ImageHandle::look_for_promotion() {
 
 std::expected<void, int> ImageHandle::take_free_lock() {
   const int r = rbd_lock_acquire(image_, RBD_LOCK_MODE_EXCLUSIVE);
-  // For a non-primary image, a handle from before the demotion would get the lock (16.2), which is
-  // useless and blocks a promotion; a handle from after it gets -EINVAL.
+  // Of a demoted image, it may be acquired all the same (ceph_quirks.h 4).
   uint64_t features = 0;
   if (rbd_get_features(image_, &features) == 0 && !primary_by(features)) {
     primary_.store(false, std::memory_order_release);

@@ -64,8 +64,7 @@ class ImageHandle {
   std::expected<ImageFacts, int> facts_now() { return read_facts(image_); }
 
   // For a handle that is not primary: makes librbd read the header again if the image is primary
-  // now. Ceph 16.2 notifies watchers of the snapshot that a promotion creates, but not of the
-  // feature that it removes afterwards; a handle that reads in between is never notified.
+  // now (ceph_quirks.h 3).
   void look_for_promotion();
 
   // Calls `listener` when the header changed, on a thread of librbd: it must only post. After this

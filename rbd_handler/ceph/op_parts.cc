@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <functional>
 
+#include "rbd_handler/ceph/ceph_quirks.h"
+
 namespace tcmurbd::ceph {
 namespace {
 
@@ -12,9 +14,6 @@ constexpr Part kWhole[] = {Part::kWhole};
 constexpr Part kReadOnly[] = {Part::kRead};
 constexpr Part kReadFirst[] = {Part::kRead, Part::kWrite};
 constexpr Part kWriteFirst[] = {Part::kWrite, Part::kRead};
-
-// The maximum for Pacific's librbd; more is -EINVAL.
-constexpr uint64_t kCompareBytesMax = 512;
 
 // Compares with `expected`, repeated.
 int32_t compare(std::span<const uint8_t> expected, std::span<const uint8_t> found,

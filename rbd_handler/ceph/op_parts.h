@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops without a librbd call: VERIFY, WRITE AND VERIFY, ORWRITE, and COMPARE AND WRITE of blocks
-// larger than 512 bytes (which Pacific does not support). The daemon reads, compares and writes;
+// larger than 512 bytes (ceph_quirks.h 1). The daemon reads, compares and writes;
 // only the range order and the exclusive lock make this atomic, also if the op is aborted, detached
 // or fenced between its parts. Here: the sequence of calls, and the processing in between. Pure,
 // any thread.

@@ -313,8 +313,7 @@ void RbdImage::part_ended(OpSlot& slot, uint64_t bytes_read) {
 
 void RbdImage::finish(OpSlot& slot, int32_t result) {
   OpDone done{.token = slot.token, .result = result};
-  // Pacific's librbd returns the offset from the object's begin, later versions from the image's
-  // begin. Objects are whole blocks, so the offset within the block is the same.
+  // ceph_quirks.h 2. Objects are whole blocks, so the offset within the block is the same.
   if (result == kMiscompare)
     done.mismatch_at = static_cast<uint32_t>(
         has_parts(slot.op) ? slot.mismatch : slot.mismatch % slot.op.range.length);

@@ -23,8 +23,7 @@ inline uint32_t max_zeroing_blocks(const DiskFacts& disk) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, UINT32_MAX));
 }
 
-// Blocks of one COMPARE AND WRITE. Pacific's librbd compares one sector of 512 bytes, and hosts
-// need no more: ESXi's on-disk locks are one block.
+// Blocks of one COMPARE AND WRITE. Hosts need no more: ESXi's on-disk locks are one block.
 inline constexpr uint8_t kCompareAndWriteBlocksMax = 1;
 
 // Maximum length of a command that needs a separate buffer: the largest transfer of common hosts,
