@@ -2,42 +2,36 @@
 #include "rbd_handler/ctl/ask.h"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
-
-#include "common/unique_fd.h"
+#include <boost/asio/error.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <chrono>
+#include <iterator>
 
 namespace tcmurbd {
+namespace {
+
+using boost::asio::local::stream_protocol;
+
+constexpr std::chrono::seconds kPatience{10};
+
+}  // namespace
 
 std::expected<std::string, std::string> ask(const std::string& path, const std::string& request) {
+  if (path.size() >= sizeof(sockaddr_un::sun_path))
+    return std::unexpected("the path of the control socket is too long: " + path);
+  stream_protocol::iostream daemon;
   const auto failed = [&](const char* what) {
-    return std::unexpected(fmt::format("{} {}: {}", what, path, std::strerror(errno)));
+    return std::unexpected(fmt::format("{} {}: {}", what, path, daemon.error().message()));
   };
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  if (path.size() >= sizeof address.sun_path)
-    return std::unexpected("socket path too long: " + path);
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  constexpr timeval kPatience{.tv_sec = 10, .tv_usec = 0};
-  if (!fd.valid() ||
-      setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience) != 0 ||
-      setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience) != 0 ||
-      connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return failed("no daemon at");
-  const std::string line = request + "\n";
-  if (send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size()))
-    return failed("sending to");
-  std::string answer;
-  char buffer[4096];
-  ssize_t n = 0;
-  while ((n = read(fd.get(), buffer, sizeof buffer)) > 0)
-    answer.append(buffer, static_cast<size_t>(n));
-  if (n < 0) return failed("reading from");
+  daemon.expires_after(kPatience);
+  daemon.connect(stream_protocol::endpoint(path));
+  if (!daemon) return failed("no daemon at");
+  daemon << request + '\n' << std::flush;
+  if (!daemon) return failed("sending to");
+  std::string answer{std::istreambuf_iterator<char>(daemon), {}};
+  if (daemon.error() && daemon.error() != boost::asio::error::eof) return failed("reading from");
   return answer;
 }
 

@@ -7,8 +7,7 @@
 
 namespace tcmurbd {
 
-// The daemon's whole answer. The error is one line with the path. Waits at most 10 s for each part
-// of the answer.
+// The daemon's whole answer. The error is one line with the path. Waits at most 10 s in all.
 std::expected<std::string, std::string> ask(const std::string& path, const std::string& request);
 
 }  // namespace tcmurbd

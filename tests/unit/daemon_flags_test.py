@@ -7,6 +7,7 @@
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,32 @@ class FlagsTest(unittest.TestCase):
     def test_a_client_without_a_daemon_says_so(self):
         done = run("tcmu-rbdctl", "--socket", "/nosuch.sock", "status")
         self.assert_ends(done, 1, "", "tcmu-rbdctl: no daemon at /nosuch.sock: No such file or directory\n")
+
+    def asked(self, answer):
+        """What a client does with the answer of a daemon; None: it hangs up instead. And what it asked."""
+        path = f"{self.directory.name}/socket"
+        with socket.socket(socket.AF_UNIX) as daemon:
+            daemon.bind(path)
+            daemon.listen()
+            client = subprocess.Popen([f"{BUILD}/tcmu-rbdctl", "--socket", path, "status"], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True)
+            connection = daemon.accept()[0]
+            with connection, connection.makefile("rb") as lines:
+                question = lines.readline() if answer is not None else None
+                connection.sendall(answer or b"")
+        out, err = client.communicate(timeout=60)
+        return question, subprocess.CompletedProcess((), client.returncode, out, err)
+
+    def test_a_client_asks_for_the_status_and_shows_it(self):
+        question, done = self.asked(b'{"devices": [], "pid": 7, "version": "1.2"}\n')
+        self.assertEqual(question, b"status\n")
+        self.assert_ends(done, 0, "tcmu-rbd 1.2, pid 7\n", "")
+
+    def test_a_daemon_that_ends_while_it_is_asked(self):
+        self.assertEqual(self.asked(None)[1].returncode, 1)
+        os.unlink(f"{self.directory.name}/socket")
+        _, done = self.asked(b'{"devices": [')
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
 
 
 class RunnerNameTest(unittest.TestCase):
