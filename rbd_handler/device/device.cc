@@ -148,8 +148,8 @@ void Device::start_image_ops(TaskId id) {
 void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint now) {
   begin_event(now);
   target_ = facts;
-  // Commands that came after the fetch began wait for the next one: what they must tell, say a
-  // serial that was written just before them, may not be in these facts.
+  // Commands that came after the fetch began wait for the next one: what they must report, such as
+  // a serial that was written just before them, may not be in these facts.
   const size_t served = std::exchange(facts_asked_for_, 0);
   const std::vector<TaskId> parked = std::exchange(awaiting_facts_, {});
   CHECK(served <= parked.size());
@@ -238,7 +238,8 @@ void Device::on_instance_closed(uint32_t instance, TimePoint now) {
   event(now, [&] { queue_.on_instance_closed(instance); });
 }
 
-// Of a ring that somebody else has reset nothing may begin: its memory is other commands' by now.
+// No command of a ring that another process has reset may begin: its memory belongs to other
+// commands by now.
 void Device::begin_event(TimePoint now) {
   now_ = now;
   queue_.set_time(now);
@@ -246,8 +247,8 @@ void Device::begin_event(TimePoint now) {
   if (auto intact = ring_.look(); !intact) break_ring(std::move(intact.error()));
 }
 
-// Whoever reset the ring, or is going to: the kernel answers what was open. Nothing of it may begin
-// now, and a change that runs has to be ordered before whatever comes next.
+// When the ring is reset, by any process, the kernel answers the open commands. None of them may
+// begin now, and a change that runs has to be ordered before whatever comes next.
 void Device::break_ring(std::string reason) {
   broken_ = std::move(reason);
   ++counters_.ring_resets;

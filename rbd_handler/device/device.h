@@ -70,16 +70,16 @@ class Device : private QueueOwner {
   // What the image's settings, or its role in mirroring, are now.
   void on_rate_limits(const task::RateLimits& limits, TimePoint now);
   void on_primary(bool primary, TimePoint now);
-  // Whether changes are safe: else they are answered BUSY, and reads are served. Whoever calls this
-  // tells the operator why.
+  // Whether changes are safe: else they are answered BUSY, and reads are served. The caller logs
+  // the reason.
   void on_safe(bool safe, TimePoint now);
   // Another gateway wants the lock. `request` comes back with a lock::PeerReply.
   void on_peer_asks(uint64_t request, TimePoint now);
   // Fresh facts, as asked for with FetchTargetFacts.
   void on_target_facts(const scsi::TargetFacts& facts, TimePoint now);
   // attrib/dev_size was written. Served at once; each later command is held against the new size,
-  // and the next one that may tell is answered with unit attention 2A/09 CAPACITY DATA HAS CHANGED.
-  // (One per device: the kernel tells a handler nothing of initiators.)
+  // and the next one that may report it is answered with unit attention 2A/09 CAPACITY DATA HAS
+  // CHANGED. (One per device: TCMU does not report initiators.)
   void on_resized(uint64_t bytes);
 
   // --- events of copies (device_copy.cc) ---
@@ -110,7 +110,7 @@ class Device : private QueueOwner {
   // Appends what is to be done, in the order in which it came about. Only after the doorbell for
   // what publish() showed: see FreeKeptBuffer.
   void take_effects(std::vector<Effect>& effects);
-  // Set when the ring can't be followed any more, or was reset by somebody else: the reason.
+  // Set when the ring is invalid, or was reset by another process: the reason.
   // Nothing is read from it or written to it then. What waited was dropped; ops in flight still
   // end, and changes hold their ranges until then. The kernel answers the commands when the ring is
   // reset.
@@ -150,7 +150,7 @@ class Device : private QueueOwner {
   bool take_entries();
   // A command that was just taken.
   void start(TaskId id);
-  // True: there was a condition to tell, and the command is answered.
+  // True: a condition was pending, and the command is answered with it.
   bool answer_unit_attention(TaskId id);
   // Answers it, begins its copy or queues its ops, as its plan says.
   void plan_and_run(TaskId id);
@@ -158,7 +158,7 @@ class Device : private QueueOwner {
   void start_image_ops(TaskId id);
   // A task management: sends what it names down the ladder.
   void on_tmr(const ring::TmrEntry& tmr);
-  // What the log pages tell.
+  // The values of the log pages.
   scsi::AccessCounters access_counters() const;
   // The ring can't be followed, or was reset: drops what waits, detaches what runs.
   void break_ring(std::string reason);
@@ -168,7 +168,8 @@ class Device : private QueueOwner {
   void answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
   // Fills the data area, then respond().
   void respond_with(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in);
-  // Tells the kernel, or whose copy it is of. The task stays: its ops may not have ended.
+  // Answers the kernel, or the copy that it is a piece of. The task stays: its ops may not have
+  // ended.
   void respond(TaskId id, const scsi::Result& result, uint32_t read_length,
                bool keep_buffer = false);
   // How much of the data area a GOOD image op gives the initiator; 0: all of it.

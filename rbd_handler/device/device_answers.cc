@@ -18,7 +18,7 @@ void Device::answer(TaskId id, const scsi::Result& result, std::span<const uint8
 void Device::respond_with(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in) {
   const IovSpan iov = tasks_[id].entry.iov;
   uint32_t read_length = 0;
-  const bool told = !tasks_[id].abandoned;  // Else its memory may be another command's by now.
+  const bool told = !tasks_[id].abandoned;  // Else its memory may belong to another command.
   if (result.status == scsi::ScsiStatus::kGood && !iov.empty() && told) {
     // The kernel returns the whole expected length with GOOD, and read_len 0 means just that: what
     // the answer does not fill is zeroed, else bytes of an earlier command would leave with it.
@@ -42,7 +42,7 @@ void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length
                           .scsi_status = static_cast<uint8_t>(result.status),
                           .keep_buffer = keep_buffer};
   // With another status READ_LEN would have the kernel send that much of the data area beside the
-  // sense, and nobody has filled it (tcmu_handle_completion, SCF_TREAT_READ_AS_NORMAL).
+  // sense, and it is not filled (tcmu_handle_completion, SCF_TREAT_READ_AS_NORMAL).
   if (ring_.supports_read_length() && result.status == scsi::ScsiStatus::kGood)
     response.read_length = read_length;
   scsi::WholeSense sense;
@@ -78,9 +78,9 @@ void Device::respond_ended(TaskId id) {
   respond(id, task.result, length_to_tell(id));
 }
 
-// The ring does not tell which way data goes. A write whose initiator said that it reads would get
-// its data area back, with what earlier commands left there: it gets one byte, a zero, since less
-// can't be told. For a real write the kernel looks at neither (tcmu_handle_completion).
+// The ring does not have the direction of the data. A write whose initiator said that it reads
+// would get its data area back, with what earlier commands left there: it gets one byte, a zero,
+// since less can't be told. For a real write the kernel looks at neither (tcmu_handle_completion).
 uint32_t Device::length_to_tell(TaskId id) {
   const Task& task = tasks_[id];
   const auto& op = task.plan.ops.front();

@@ -49,7 +49,7 @@ void Device::on_copy_ended(TaskId task, const scsi::Result& result, TimePoint no
   CHECK(state == TaskState::kCopying || state == TaskState::kCopyCancelled);
   // A cancel that has not been taken has nothing to end any more.
   outbox_.forget_cancel(task);
-  // Whether a copy that was cut off can be sent again, only `result` tells.
+  // Only `result` says whether a copy that was cut off can be sent again.
   const scsi::Result& wanted = tasks_[task].result;
   const bool cancelled = state == TaskState::kCopyCancelled && wanted != scsi::Result::busy();
   const scsi::Result outcome = cancelled ? wanted : result;

@@ -28,9 +28,9 @@ struct Report {
     kEnded,     // A detached one has really ended, with `result`.
     // Of the LUN, not of a command:
     kAway,         // This gateway was away (`away`, `gap`); `refused` changes waited.
-    kPoolFull,     // A change was refused for want of space; told once,
+    kPoolFull,     // A change was refused for want of space; reported once,
     kPoolHasRoom,  // and once when one has succeeded again.
-    kDemoted,      // The image can't be written here any more; told once,
+    kDemoted,      // The image cannot be written here any more; reported once,
     kPromoted,     // and once when it can again.
   };
   Kind kind = Kind::kAborted;

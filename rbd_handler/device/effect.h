@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// What a Device wants done by others, as one type: in the order in which it came about. Plain
-// values.
+// SPDX-License-Identifier: Apache-2.0 The effects of a Device's events, in their order: what the
+// reactor and the control thread must do. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -17,38 +16,37 @@ namespace tcmurbd {
 // Commands are parked for facts: fetch them, then call Device::on_target_facts(). One at a time.
 struct FetchTargetFacts {};
 
-// An action of the exclusive lock; its outcome comes back as an event. One at a time, but for a
-// release that is overtaken.
+// An action of the exclusive lock; its outcome comes back as an event. One at a time, except for a
+// release that was superseded.
 struct StartLockAction {
   lock::Action action = lock::Action::kNone;
 };
 
-// The buffer that was kept for this command id. The kernel knows it when it has taken the
-// completion, so only after the doorbell for all that publish() showed.
+// Free the buffer that was kept for this command id (KEEP_BUF). The kernel knows it only once it
+// has processed the completion: after the doorbell for everything that publish() made visible.
 struct FreeKeptBuffer {
   uint16_t cmd_id = 0;
 };
 
-// An EXTENDED COPY that came to this LUN; `task` names it. Some time later Device::on_copy_ended()
-// follows.
+// Start the EXTENDED COPY that this LUN received; `task` names it. Device::on_copy_ended() follows.
 struct CopyStart {
   task::TaskId task{};
   scsi::CopyRequest request;
 };
 
-// A copy that is to end now: see Device::on_copy_ended().
+// End this copy now: see Device::on_copy_ended().
 struct CopyCancel {
   task::TaskId task{};
 };
 
-// A read or write of a copy has ended, or was answered before its end as a command would be.
+// A read or write of a copy has ended, or was answered early, like a command.
 struct CopyOpDone {
   uint64_t copy = 0;
   uint32_t token = 0;
   scsi::Result result;
 };
 
-// lock::PeerReply: a peer's request is answered. Report: what an operator wants to know.
+// lock::PeerReply: a peer's request is answered. Report: for the log.
 using Effect = std::variant<FetchTargetFacts, StartLockAction, FreeKeptBuffer, lock::PeerReply,
                             Report, CopyStart, CopyCancel, CopyOpDone>;
 

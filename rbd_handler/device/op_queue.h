@@ -24,11 +24,10 @@
 
 namespace tcmurbd {
 
-// What a task is answered with that a task management has ended.
+// The answer of a task that a task management function has ended.
 inline constexpr scsi::Result kTaskAborted{scsi::ScsiStatus::kTaskAborted, {}};
 
-// What an OpQueue asks of the Device around it. None of these comes back into the queue, or
-// releases the task.
+// What an OpQueue requests from its Device. None of these calls the queue, or releases the task.
 class QueueOwner {
  public:
   virtual ~QueueOwner() = default;
@@ -37,13 +36,13 @@ class QueueOwner {
   virtual IovSpan op_data(task::TaskId id, const scsi::ImageOps::Op& op) = 0;
   // Whether the end of its read will still write to the command's data area.
   virtual bool reads_into_ring(task::TaskId id) = 0;
-  // Answers it without its ops; `result` is not GOOD.
+  // Answers the task before its ops have ended; `result` is not GOOD.
   virtual void respond_early(task::TaskId id, const scsi::Result& result, bool keep_buffer) = 0;
-  // Answers it with what its ops came to; a flush has none.
+  // Answers the task with the result of its ops; a flush has none.
   virtual void respond_ended(task::TaskId id) = 0;
-  // It waits for target facts no more.
+  // The task does not wait for target facts any more.
   virtual void leave_facts(task::TaskId id) = 0;
-  // The copy is to end now, with `result`.
+  // Ends the copy now, with `result`.
   virtual void cancel_copy(task::TaskId id, const scsi::Result& result) = 0;
 };
 
@@ -51,28 +50,28 @@ class OpQueue {
  public:
   using TaskId = task::TaskId;
 
-  // All must outlive it; `image` also every op that it was given, after on_reopened() too.
+  // All must outlive the queue; `image` also each op submitted to it, after on_reopened() too.
   OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox, DeviceCounters& counters,
           Image& image, const DeviceSettings& settings);
 
   // --- events: set_time() comes before each, settle() after it ---
   void set_time(TimePoint now) { now_ = now; }
-  // The time, peers, and what is under way have their effect on the lock's gate, and the gate on
-  // who waits.
+  // Updates the lock's gate with the time, peers and ops in flight, and the waiting tasks with the
+  // gate's state.
   void settle();
 
-  // A task that was planned: it runs, or waits for what it has to wait for, or is answered.
+  // A planned task: it is submitted, waits, or is answered.
   // REQUIRES: it is in kParsed.
   void enter(TaskId id);
   void on_done(const OpDone& done);
   // Deadlines and QoS limits.
   void on_time();
-  // Something happened to a task, wherever it is: see task/ladder.h. `result`: its answer, if that
-  // ends it early.
+  // An event of a task in any state: see task/ladder.h. `result`: its answer, if the event ends it
+  // early.
   void climb(TaskId id, task::LadderEvent event, const scsi::Result& result);
   void on_lun_reset() { gate_.on_lun_reset(now_); }
   void on_away(AwayCause cause, Duration gap);
-  // What follows: see the Device's events of the same names.
+  // The following: see the Device's events of the same names.
   void on_kernel_limit(Duration cmd_time_out);
   void on_rate_limits(const task::RateLimits& limits);
   void on_primary(bool primary);
@@ -93,85 +92,85 @@ class OpQueue {
   uint32_t instance() const { return instance_; }
 
  private:
-  // After having been away, changes that arrive are answered BUSY for so long: the kernel delivers
-  // what a session that is gone had sent before, a live host sends again.
+  // How long changes are answered BUSY after this gateway was away: the kernel still delivers
+  // commands of sessions that are gone; a live host retries.
   static constexpr Duration kQuarantine = std::chrono::seconds(5);
-  // A change that has waited for longer than this while the lock changed hands does not begin: its
-  // host may have gone to the other gateway meanwhile, where newer data was written.
+  // A change that waited longer than this for a hand-over of the lock does not begin: its host may
+  // have written newer data through the other gateway meanwhile.
   static constexpr Duration kHandOverAge = std::chrono::seconds(2);
-  // A reactor that does not run for so long was away. A healthy one runs many times a second.
+  // A reactor that did not run for this long was away. A healthy one runs many times a second.
   static constexpr Duration kAwayLimit = std::chrono::seconds(2);
 
   // --- to the image (op_queue.cc) ---
   // Whether `later` must not pass `earlier`.
   bool conflict(TaskId earlier, TaskId later);
-  // Whether one of `queue` came before it that it must not pass.
+  // Whether `queue` has an earlier task that it must not pass.
   bool waits_behind(TaskId id, const std::deque<TaskId>& queue);
-  // Whether its ops fit in, and the QoS limits let them.
+  // Whether there are free op slots for its ops, and the QoS limits admit them.
   bool has_room(TaskId id);
-  // Takes its claim: it runs now, or when the ops it must not pass have ended.
+  // Claims its ranges: it is submitted now, or when the earlier overlapping ops have ended.
   // REQUIRES: has_room().
   void order(TaskId id);
-  // Its turn has come: its ops go to the image, unless it is refused.
+  // Submits its ops to the image, unless refusal() forbids it.
   void submit(TaskId id);
-  // Gives its ops to the image.
+  // Submits its ops to the image.
   void begin(TaskId id);
-  // Submits those whose turn has come, and whose turn comes by that.
+  // Submits the tasks that are ready, and those that become ready by that.
   void submit_ready();
-  // Orders those in the backlog that have room now.
+  // Calls order() for the tasks in the backlog that have room now.
   void start_backlog();
-  // Its answer, and its end: no op of it is with the image.
+  // Answers it and releases it. REQUIRES: it has no op in flight.
   void finish(TaskId id, const scsi::Result& result);
 
-  // --- what must not begin (op_queue_away.cc) ---
-  // The answer for a task that must not begin any more, if it is one.
+  // --- changes that must not begin (op_queue_away.cc) ---
+  // The answer for a task that must not begin any more; no value: it may begin.
   std::optional<scsi::Result> refusal(TaskId id);
-  // Answers all changes that wait.
+  // Answers all waiting changes.
   void refuse_waiting_changes(const scsi::Result& result);
-  // Begins the quarantine, and tells of it.
+  // Begins the quarantine, and reports it.
   void note_away(AwayCause cause, Duration gap);
-  // The lock or the instance was taken from us.
+  // Another gateway took the lock or fenced the instance.
   void note_lost();
-  // Tells when the pool is full, and when it has room again. Of an op of a change.
+  // Reports when the pool is full, and when it has room again. For an op of a change.
   void note_space(OpKind kind, int32_t result);
-  // Whether its time to be answered is over.
+  // Whether its deadline has passed.
   bool past_deadline(const task::Task& task) const;
 
-  // --- what does not end in time (op_queue_ladder.cc): the steps of task/ladder.h ---
-  // R0: out of whatever it waits in, and answered.
+  // --- commands that do not end in time (op_queue_ladder.cc): the steps of task/ladder.h ---
+  // R0: removes it from the queue that it waits in, and answers it.
   void drop(TaskId id, const scsi::Result& result);
-  // R1, R2: answered; what its ops may still do is dealt with.
+  // R1, R2: answers it while its ops continue.
   void detach(TaskId id, const scsi::Result& result);
-  // R3: its instance is given up.
+  // R3: the instance of its ops is fenced.
   void orphan(TaskId id);
   // The normal end.
   void end_ops(TaskId id);
-  // The end of what was answered long ago: its range and memory are free, unless nobody knows yet
-  // that it has ended.
+  // The ops of a task that was answered before have ended: releases its range and memory, unless
+  // their outcome is still unknown.
   void forget(TaskId id);
-  // Answers a change whose ops have ended without anybody knowing how; it holds its range.
+  // Answers a change whose ops ended with an unknown outcome; its range stays locked.
   void hold_unknown(TaskId id);
-  // Answers it while its ops go on, or nobody knows their end.
+  // Answers it while its ops continue, or their outcome is unknown.
   void become_detached(TaskId id, const scsi::Result& result);
-  // What an op's result says of its command, the lock and the instance.
+  // Updates the command, the lock and the instance by the result of an op.
   void note_result(const OpDone& done);
-  // Tells of detached ops that hang, and answers what is past its deadline.
+  // Reports detached ops that hang, and answers commands past their deadline.
   void look_at_clocks();
 
   // --- the lock's gate (op_queue_gate.cc) ---
-  // What the gate wants done.
+  // Forwards the effects of the gate.
   void take_gates_effects();
-  // Whether the gate lets it through now.
+  // Whether the gate admits it now.
   bool gate_open(TaskId id);
-  // Waits at the gate, or is answered if the wait has no end.
+  // Parks it at the gate, or answers it BUSY if the gate refuses waiters.
   void park(TaskId id);
-  // The gate has closed: what is not with the image waits at it again.
+  // The gate has closed: parks all tasks that are not in the image yet.
   void pull_back();
-  // The gate has opened: who waits at it goes through the queue anew.
+  // The gate has opened: parked tasks enter the queue again.
   void run_parked();
-  // The wait has no end: BUSY to all who wait at the gate.
+  // The gate refuses waiters: answers all parked tasks BUSY.
   void refuse_parked();
-  // The instance is fenced: nothing of its ops matters any more, but for the ranges of changes.
+  // The instance is fenced: orphans its tasks; only the ranges of changes stay locked.
   void give_up_instance();
 
   task::TaskTable& tasks_;
@@ -187,7 +186,7 @@ class OpQueue {
   TimePoint now_{};  // Of the event under way.
   uint32_t instance_ = 1;
   Duration deadline_{};     // That in force: below the kernel's limit.
-  Duration begin_limit_{};  // How old a change may be when it begins; zero: as old as it likes.
+  Duration begin_limit_{};  // How old a change may be when it begins; zero: any age.
   Duration away_limit_{};
   TimePoint away_until_{};   // The quarantine's end.
   TimePoint owned_since_{};  // Of the lock.

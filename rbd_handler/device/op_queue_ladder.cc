@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands that do not end in time: aborted, past their deadline, of an outcome that nobody knows,
+// Commands that do not end in time: aborted, past their deadline, of unknown outcome,
 // or with an instance that is given up. What is to be done with a task stands in task/ladder.h;
 // here it is done.
 #include <algorithm>
@@ -68,7 +68,7 @@ void OpQueue::detach(TaskId id, const scsi::Result& result) {
   if (writes) {
     order_.hold(id, ready_);
   } else {
-    // Whatever it reads now, nobody gets it: nothing has to wait for it.
+    // Its data goes nowhere: nothing has to wait for it.
     order_.leave(id, ready_);
     task.buffer_kept = owner_.reads_into_ring(id) && !task.abandoned;
   }
@@ -90,8 +90,8 @@ void OpQueue::become_detached(TaskId id, const scsi::Result& result) {
   submit_ready();
 }
 
-// The fence orders a change before whatever comes next, or has it refused. But somebody may take
-// the fence away, so its range stays held until it has ended.
+// The fence orders a change before whatever comes next, or has it refused. But another program may
+// take the fence away, so its range stays held until it has ended.
 void OpQueue::orphan(TaskId id) {
   Task& task = tasks_[id];
   const bool writes = task.changes();
@@ -142,7 +142,7 @@ void OpQueue::note_result(const OpDone& done) {
       task.outcome_unknown = true;
       gate_.must_fence();
     } else if (result == -EROFS && writes) {
-      // Refused before it was sent: somebody has broken the lock and not blocklisted us.
+      // Refused before it was sent: the lock was broken without blocklisting this instance.
       note_lost();
       outcome = scsi::Result::busy();
       gate_.on_lock_gone();
@@ -160,7 +160,7 @@ void OpQueue::look_at_clocks() {
     Task& task = tasks_[id];
     if (task.state() == TaskState::kDetached) {
       const Duration age = now_ - task.answered;
-      // Reads that hang harm nobody until they use up the instance.
+      // Hung reads do no harm until they use up the instance.
       if (task.changes() || !backlog_.empty()) oldest_detached_ = std::max(oldest_detached_, age);
       if (age >= kHangToldAfter && !task.hang_told && task.ops_pending != 0) {
         task.hang_told = true;

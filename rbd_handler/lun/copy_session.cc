@@ -65,8 +65,8 @@ void CopySession::go_on() {
 void CopySession::send(copy::Op op) {
   const CopyTarget& disk = disks_[op.disk];
   asio::post(*disk.reactor,
-             [self = shared_from_this(), serving = disk.serving, op = std::move(op)] {
-               if (const auto there = serving.lock()) {
+             [self = shared_from_this(), lun_reactor = disk.lun_reactor, op = std::move(op)] {
+               if (const auto there = lun_reactor.lock()) {
                  there->copy_op(self, op);
                } else {
                  self->op_done(op.token, scsi::Result::check(scsi::kCopyTargetNotReachable));
@@ -76,8 +76,8 @@ void CopySession::send(copy::Op op) {
 
 void CopySession::leave_disks(bool tell) {
   for (const CopyTarget& disk : disks_) {
-    asio::post(*disk.reactor, [self = shared_from_this(), serving = disk.serving, tell] {
-      if (const auto there = serving.lock()) there->copy_leaves(*self);
+    asio::post(*disk.reactor, [self = shared_from_this(), lun_reactor = disk.lun_reactor, tell] {
+      if (const auto there = lun_reactor.lock()) there->copy_leaves(*self);
       if (tell) self->left();
     });
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One EXTENDED COPY on its way: carries what its CopyPipeline wants to the reactors of the disks,
-// and back what became of it. It lives on the reactor of the LUN that the command came to.
+// One EXTENDED COPY that runs: passes the ops of its CopyPipeline to the reactors of the disks, and
+// their results back. It lives on the reactor of the LUN that received the command.
 //
 //     Device: copy to start -> CopySession -> the control thread finds the disks -> begin
-//     CopyPipeline: op -> the disk's reactor -> its Device, as every command -> op_done ->
-//     CopyPipeline ... finished -> Device answers cancel -> each disk's Device aborts what it has
-//     of it -> left -> Device answers
+//     CopyPipeline: op -> the disk's reactor -> its Device -> op_done -> CopyPipeline ...
+//     finished -> Device answers
+//     cancel -> each disk's Device aborts the ops of the copy -> left -> Device answers
 //
 // The answer to an abort waits for these messages and for nothing else.
 #pragma once
@@ -28,7 +28,7 @@ class LunReactor;
 // Where a disk is served. It may go away at any time.
 struct CopyTarget {
   boost::asio::io_context* reactor = nullptr;
-  std::weak_ptr<LunReactor> serving;
+  std::weak_ptr<LunReactor> lun_reactor;
 };
 
 struct CopyPlan {
@@ -45,16 +45,16 @@ class CopySession : public std::enable_shared_from_this<CopySession> {
 
   // Of all copies of this process; not 0. Any thread.
   uint64_t id() const { return id_; }
-  // Nobody waits for it any more. Any thread.
+  // It was cancelled: its command is answered or will be. Any thread.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   // The disks are found, or the answer is known without. Any thread, once.
   void begin(std::expected<CopyPlan, scsi::Result> plan);
   // An op of it ended. Any thread.
   void op_done(uint32_t token, const scsi::Result& result);
-  // A disk has nothing of it any more that could begin. Any thread.
+  // A disk has no op of it any more that could begin. Any thread.
   void left();
 
-  // Home reactor: it is to end now.
+  // Ends it now. Home reactor.
   void cancel();
 
  private:
@@ -72,7 +72,7 @@ class CopySession : public std::enable_shared_from_this<CopySession> {
   // Home reactor only.
   std::vector<CopyTarget> disks_;
   std::unique_ptr<copy::CopyPipeline> pipeline_;  // Null until it has begun.
-  size_t leaving_ = 0;                            // Disks that have not said left() yet.
+  size_t leaving_ = 0;                            // Disks that have not called left() yet.
   std::vector<copy::Op> ops_;                     // Scratch.
 };
 

@@ -405,7 +405,7 @@ void Lun::drain(const char* why) {
   });
 }
 
-// A daemon that ends leaves the fence to its successor, which is told by the instance's record; a
+// A daemon that ends leaves the fence to its successor, which reads the instance's record; a
 // device that is removed has none.
 void Lun::stop_waiting(const char* why) {
   log_->warning("hung ops remain, {} does not wait for them any longer", why);

@@ -48,8 +48,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void open(Origin origin, Done done);
 
   // attrib/dev_size is being changed to `bytes`: the kernel (tcmu_dev_size_store) writes it when
-  // its event was answered. `done` when the new size is served and initiators are told of it. Never
-  // waits for the cluster.
+  // its event was answered. `done` when the new size is served and initiators get the unit
+  // attention. Never waits for the cluster.
   void resize(uint64_t bytes, Done done);
 
   // The kernel takes the device away: ends what runs, closes the image (its lock and watch go with

@@ -204,7 +204,7 @@ void LunImage::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockF
     return;
   }
   const int error = taken.error().error;
-  if (error != kNotPrimary)  // Which the device tells.
+  if (error != kNotPrimary)  // The device reports that one.
     log_->warning("lock: cannot be acquired, initiators get BUSY: {}", taken.error().text);
   const auto why = error == -ESHUTDOWN    ? lock::Outcome::kAcquireLost
                    : error == kNotPrimary ? lock::Outcome::kAcquireDemoted
@@ -299,7 +299,7 @@ void LunImage::reopen(uint64_t job) {
 void LunImage::reopened(uint64_t job,
                         std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> outcome) {
   if (!counts(job)) {
-    // Nobody has used it. If we are closing, that waits for it.
+    // It was not used. If the LUN is closing, that waits for it.
     if (outcome)
       let_go(closed_ ? jobs_ : std::make_shared<reactor::Jobs>(control_), std::move(*outcome));
     return;

@@ -3,9 +3,9 @@
 // instances that were given up and still have ops under way, and the actions of the exclusive lock,
 // each of which may block and so runs on a thread of its own.
 //
-// A fence or a reopening does not wait for a job that hangs: it supersedes it. What a job works on
-// it holds itself, and lets go on its own thread, since closing blocks as well; an instance is
-// closed when the last of those that hold it lets it go.
+// A fence or a reopening does not wait for a hung job; it supersedes the job. Each job holds a
+// reference to its objects and releases it on its own thread, because closing blocks as well. An
+// instance is closed when its last reference is released.
 //
 // Thread: control, unless said otherwise.
 #pragma once
@@ -49,11 +49,11 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
 
   // The LUN is open. `mapping` is what reads of its ops write into: kept until the last has ended.
   void adopt(OpenedImage opened, std::shared_ptr<void> mapping);
-  // From here on the device hears of outcomes and peers.
+  // From here on, outcomes and requests of peers are passed to the device.
   void serve(Tell tell);
   // Whether changes are safe, as Device::on_safe() wants it.
   bool safe() const { return !unsafe_ && opened_.unfenced.empty(); }
-  // What an operator ought to mend, as the log has it.
+  // Conditions that an operator should correct, as in the log.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
   // REQUIRES: adopted, and not closed.
@@ -68,10 +68,10 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   // A command was answered since its deadline had passed, and no initiator had aborted it.
   void note_deadline();
 
-  // The device is gone but ops hang: fences the instance, so that whoever needs the lock can break
-  // it now and not when RADOS gives up. `done` when it is, or can't be.
+  // The device is gone but ops hang: fences the instance, so that a peer that needs the lock can
+  // break it now and not when RADOS gives up. `done` when it is, or can't be.
   void abandon(std::function<void()> done);
-  // Closes all, and calls `done` when nothing is left; it may take as long as RADOS likes.
+  // Closes all, and calls `done` when nothing is left; not bounded if RADOS hangs.
   // REQUIRES: no op is in flight.
   void close(std::function<void()> done);
 
@@ -86,9 +86,9 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   bool room_for_another() const;
   void reopen(uint64_t job);
   void reopened(uint64_t job, std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> outcome);
-  // Whether this job's outcome counts, or a later one has superseded it.
+  // Whether this job's outcome counts: no later one has superseded it.
   bool counts(uint64_t job) const;
-  // Gives it the next number, and has its end told.
+  // Gives it the next number, and reports its closing to the device.
   std::shared_ptr<ceph::ServedImage> number(std::shared_ptr<ceph::ServedImage> image);
   void give_up_image();
   void on_instance_closed(uint32_t instance);
@@ -100,7 +100,7 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   void on_news(uint32_t instance, const ceph::ImageNews& news);
   void tell_role();
   void fence_predecessor_later();
-  // Tells the service map, if it has changed.
+  // Updates the service map, if the status has changed.
   void publish(ceph::ServiceStatus status);
   void publish_owner(bool owner);
   void bury(const std::vector<std::string>& addresses);
@@ -114,11 +114,11 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   const ceph::CompletionSink sink_;
   const OpenInstance open_;
   std::shared_ptr<reactor::Jobs> jobs_;  // Of the gate: those that are not superseded, in order.
-  const std::shared_ptr<reactor::Jobs> questions_;  // What nobody waits for.
+  const std::shared_ptr<reactor::Jobs> questions_;  // Jobs whose end nothing waits for.
   OpenedImage opened_;
   std::shared_ptr<void> mapping_;
   Tell tell_;
-  std::vector<std::string> fenced_;  // Our own instances that are on the blocklist for sure.
+  std::vector<std::string> fenced_;  // Own instances that are known to be on the blocklist.
   ceph::ServiceStatus published_;
   std::optional<std::chrono::steady_clock::time_point> last_deadline_;
   bool fencing_ = false;  // The next instance takes the place of one that we fenced.
@@ -126,11 +126,11 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   std::vector<std::string> warnings_;
   boost::asio::steady_timer retry_timer_;  // For a predecessor that could not be fenced.
   uint64_t job_ = 0;                       // The last that was started.
-  uint32_t instances_ = 0;                 // So many there were; the last one serves.
+  uint32_t instances_ = 0;                 // The number of instances so far; the last one serves.
   size_t given_up_ = 0;                    // Instances that are not closed yet.
   bool locating_ = false;
-  bool closed_ = false;         // What still comes from the reactor has nothing to work on.
-  std::function<void()> done_;  // When all is closed.
+  bool closed_ = false;                   // Calls that still come from the reactor have no effect.
+  std::function<void()> done_;            // When all is closed.
   std::weak_ptr<ceph::Monitors> fencer_;  // For an image whose closing hangs,
   std::weak_ptr<ceph::FenceLedger> ledger_;
   std::string closing_address_;  // and its instance.

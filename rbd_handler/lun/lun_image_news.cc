@@ -112,8 +112,9 @@ void LunImage::note_deadline() {
   publish(status);
 }
 
-// Gateways that died. They held nothing, or whoever took the lock from them has blocklisted them;
-// but they watch the image for half a minute, and each release of the lock waits for them.
+// Gateways that died. They held nothing, or the gateway that took the lock from them has
+// blocklisted them; but they watch the image for half a minute, and each release of the lock waits
+// for them.
 void LunImage::bury(const std::vector<std::string>& addresses) {
   if (closed_ || !opened_.channel) return;
   for (const std::string& address : addresses) {

@@ -15,7 +15,7 @@ std::unexpected<OpenError> failed(int error, std::string text) {
 }
 
 // Runs a step whose parts may throw when the process is out of threads, descriptors or memory: that
-// is this LUN's failure and nobody else's.
+// fails this LUN only.
 template <typename Step>
 auto guarded(const Step& step) -> decltype(step()) {
   try {
@@ -85,7 +85,7 @@ std::expected<Predecessor, OpenError> fence_predecessor(const InstanceRecord& re
   return Predecessor{.unfenced = address};
 }
 
-// Told now, and not when it is needed.
+// Warns at open, not when the permission is needed.
 void look_at_permission(const ceph::Cluster& cluster, Log& log) {
   const auto may = cluster.may_blocklist();
   if (may && !*may)

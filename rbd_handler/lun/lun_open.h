@@ -53,9 +53,9 @@ struct LunPorts {
 };
 
 // Opens and maps the device. A device that is taken over is blocked (BUSY to initiators, who retry)
-// and its ring is reset before: what is in it can't be told from what the predecessor completed. It
-// stays blocked; the caller unblocks it once the image is open. The UIO device is opened first: it
-// has one opener, so a ring that somebody else serves is never reset.
+// and its ring is reset before: its pending entries cannot be distinguished from those that the
+// predecessor completed. It stays blocked; the caller unblocks it once the image is open. The UIO
+// device is opened first: it has one opener, so a ring that another process serves is never reset.
 std::expected<Attached, OpenError> attach_device(const LunPorts& ports,
                                                  const kernel::UioEntry& entry,
                                                  const kernel::ConfigfsDevice& configfs,
@@ -80,7 +80,7 @@ struct OpenedImage {
   Duration kernel_limit{};  // See ConfigfsDevice.
 };
 
-// Who is told of what happens to an opened image, on threads of Ceph; must only post.
+// Called for events of an opened image, on threads of Ceph; must only post.
 struct ImageListeners {
   ceph::CompletionSink done;
   ceph::NewsSink news;

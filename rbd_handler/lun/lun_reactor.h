@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reactor's half of a LUN: waits for the kernel's and librbd's wake-ups, feeds the Device and
-// rings the doorbell once a batch.
+// The reactor's half of a LUN: waits for wake-ups of the kernel and of librbd, passes events to the
+// Device, and rings the doorbell once per batch.
 //
 // Thread: all of it, constructor and destructor excepted, runs on the LUN's reactor; nothing in
 // here blocks, but for the doorbell, which runs the kernel's copy of read data in our call.
@@ -33,7 +33,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
     scsi::CopyRequest request;
     std::shared_ptr<CopySession> run;
   };
-  // The ring can't be followed any more: the device is to be blocked now. Once per broken ring.
+  // The ring is invalid: the device must be blocked now. Once per broken ring.
   struct RingBroken {
     std::string reason;
   };
@@ -63,10 +63,10 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
 
   // Looks at the ring first: work that was queued before the open raises no event.
   void start();
-  // Goes on until nothing is open and nothing is with the image, then stops and calls `done`; it
-  // may take for ever when RADOS hangs. Nothing runs and no image op is in flight after `done`.
+  // Continues until no command is open and no op is in flight, then stops and calls `done`; not
+  // bounded if RADOS hangs. Nothing runs and no image op is in flight after `done`.
   void drain(std::function<void()> done);
-  // Hands an event to the device, and lets it have its effects.
+  // Passes an event to the device, and executes its effects.
   template <typename Fn>
   void apply(const Fn& event) {
     const TimePoint now = look();
@@ -79,7 +79,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
 
   // A read or write of a copy; CopySession::op_done() follows.
   void copy_op(const std::shared_ptr<CopySession>& copy, const copy::Op& op);
-  // Nothing of a copy begins here any more, and what is under way only holds its range.
+  // No op of this copy begins here any more; those in flight only keep their ranges locked.
   void copy_leaves(const CopySession& copy);
   // How far a copy is that came to this LUN, and its end.
   void copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes);
@@ -94,7 +94,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   void run() { run_at(look()); }
   void run_at(TimePoint now);
   TimePoint look();
-  // Does what the device leaves behind for others, or has it done.
+  // Executes the device's effects, or passes them to the control thread.
   void hand_out();
   void begin_copy(CopyStart& start);
   void poll_or_sleep(bool worked, bool more);
@@ -119,7 +119,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   bool told_unused_ = false;
   std::map<task::TaskId, std::shared_ptr<CopySession>> copies_;  // That came to this LUN, by task.
   std::map<uint64_t, std::shared_ptr<CopySession>>
-      guests_;                   // That read or write here, by their id.
+      guests_;                   // Copies of other LUNs that read or write here, by their id.
   std::vector<Effect> effects_;  // Scratch.
   std::function<void()> drained_;
 };
