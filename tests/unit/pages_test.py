@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The man pages and the completions name each flag and each setting that the programs have.
+"""The man pages and the completions name each flag and each setting that the programs have; what OPERATING.md quotes is logged.
 
     pages_test.py BUILD_DIRECTORY
 """
@@ -32,6 +32,18 @@ def flags(*command):
     return found
 
 
+def literals():
+    """All string literals of the daemon, those that stand side by side joined."""
+    found = []
+    for folder, _, names in os.walk(os.path.join(ROOT, "rbd_handler")):
+        for name in names:
+            if name.endswith((".cc", ".h")):
+                text = content(os.path.join(folder, name))
+                for run in re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', text):
+                    found.append("".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', run)))
+    return found
+
+
 class PagesTest(unittest.TestCase):
     def check(self, program, page, completion):
         told = flags(program)
@@ -52,6 +64,14 @@ class PagesTest(unittest.TestCase):
 
     def test_the_client(self):
         self.check(f"{BUILD}/tcmu-rbdctl", "tcmu-rbdctl.8", "tcmu-rbdctl")
+
+    def test_what_operators_look_up_is_logged(self):
+        table = content("packaging/OPERATING.md").partition("## Log lines")[2].partition("\n## ")[0]
+        quoted = re.findall(r"(?m)^\| `([^`]+)` \|", table)
+        self.assertGreater(len(quoted), 20)
+        known = literals()
+        for line in quoted:
+            self.assertTrue(any(line in literal for literal in known), line)
 
     def test_each_setting_and_its_default(self):
         page = content("packaging/man/tcmu-rbd.yaml.5")
