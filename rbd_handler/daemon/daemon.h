@@ -41,7 +41,7 @@ class Daemon {
  public:
   // `read_config` is called at SIGHUP, on the control thread.
   using ReadConfig = std::function<std::expected<Config, std::string>()>;
-  Daemon(Config config, ReadConfig read_config, DaemonPorts ports = {});
+  Daemon(Config config, ReadConfig read_config, DaemonPorts ports);
   ~Daemon();
 
   // Serves until SIGTERM or SIGINT. Returns the process's exit code; the caller must then end it

@@ -88,9 +88,10 @@ int run(int argc, char** argv) {
     return 1;
   }
   prepare_process(flags);
-  Daemon daemon(*config, [path, named = named->count() != 0, flags] {
-    return read_config(path, named, flags);
-  });
+  Daemon daemon(
+      *config,
+      [path, named = named->count() != 0, flags] { return read_config(path, named, flags); },
+      DaemonPorts());
   const int code = daemon.run();
   // No destructors or exit handlers: threads may hang in librbd as long as an OSD does.
   unlink(config->paths.control_socket.c_str());
