@@ -37,7 +37,6 @@ class InstanceRecord {
   void remove(const std::string& address) const;
 
  private:
-  const std::string directory_;
   const std::string path_;
   const std::string boot_;
 };

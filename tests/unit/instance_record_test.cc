@@ -73,6 +73,22 @@ TEST_F(InstanceRecordTest, NamesTheBootOfThisMachine) {
   EXPECT_FALSE(boot.empty());
 }
 
+TEST_F(InstanceRecordTest, WithoutABootIdNothingIsSaidOfTheBoot) {
+  ASSERT_TRUE(record().write(kAddress));
+  EXPECT_EQ(InstanceRecord(directory_ + "/state", "user_0", "disk", "").read(),
+            (InstanceRecord::Recorded{kAddress, false}));
+}
+
+// What a daemon left that was killed while it wrote.
+TEST_F(InstanceRecordTest, APartOfANewRecordIsReplaced) {
+  ASSERT_TRUE(record().write(kAddress));
+  std::ofstream(directory_ + "/state/user_0.disk.instance.new") << "10.0.0.1:0/3706";
+  EXPECT_EQ(record().read().value().address, kAddress);
+  ASSERT_TRUE(record().write(kOther));
+  EXPECT_EQ(record().read().value().address, kOther);
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/state/user_0.disk.instance.new"));
+}
+
 TEST_F(InstanceRecordTest, IsForgottenByItsOwnInstanceAlone) {
   ASSERT_TRUE(record().write(kOther));
   record().remove(kAddress);

@@ -24,6 +24,14 @@ class LunServingTest : public testing::LunFixture {
     EXPECT_EQ(refused.how, FakeResult::How::kReset);
     EXPECT_EQ(refused.status, kBusy);
   }
+  // With the lock, and a read in the image that does not end by itself.
+  FakeServed& serve_with_a_hung_read() {
+    FakeServed& image = serve();
+    serves_a_write();
+    device().read(3);
+    until([&] { return !image.pending.empty(); });
+    return image;
+  }
   void until_begun(CephStep step, size_t count) {
     until([&] { return ceph_->begun(step) >= count; });
   }
@@ -120,10 +128,7 @@ TEST_F(LunServingTest, ASizeThatCameWhileItOpensIsServed) {
 }
 
 TEST_F(LunServingTest, ABrokenRingIsResetWhenNothingWritesToItsDataAnyMore) {
-  FakeServed& image = serve();
-  serves_a_write();
-  device().read(3);
-  until([&] { return !image.pending.empty(); });
+  FakeServed& image = serve_with_a_hung_read();
   // By an operator.
   device().kernel().reset_ring();
   device().write(4);
@@ -142,10 +147,7 @@ TEST_F(LunServingTest, ABrokenRingIsResetWhenNothingWritesToItsDataAnyMore) {
 }
 
 TEST_F(LunServingTest, ARingThatCannotBeResetStaysBlocked) {
-  FakeServed& image = serve();
-  serves_a_write();
-  device().read(3);
-  until([&] { return !image.pending.empty(); });
+  FakeServed& image = serve_with_a_hung_read();
   device().remove_file("action/reset_ring");
   device().kernel().reset_ring();
   device().write(4);
@@ -157,10 +159,7 @@ TEST_F(LunServingTest, ARingThatCannotBeResetStaysBlocked) {
 }
 
 TEST_F(LunServingTest, RemovedWithABrokenRing) {
-  FakeServed& image = serve();
-  serves_a_write();
-  device().read(3);
-  until([&] { return !image.pending.empty(); });
+  FakeServed& image = serve_with_a_hung_read();
   device().kernel().reset_ring();
   device().write(4);
   until([&] { return device().blocked(); });
