@@ -4,10 +4,10 @@
 #include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <utility>
 
+#include "common/mutex.h"
 #include "rbd_handler/ceph/survey.h"
 #include "rbd_handler/preflight/probes.h"
 
@@ -18,10 +18,10 @@ using std::chrono::seconds;
 
 // Shared with threads that may outlive the call.
 struct Board {
-  std::mutex mutex;
-  std::condition_variable changed;
-  ClusterFacts facts;  // Guarded by mutex, as all below. Its lists keep their length.
-  size_t running = 0;
+  Mutex mutex;
+  std::condition_variable_any changed;
+  ClusterFacts facts GUARDED_BY(mutex);  // Its lists keep their length.
+  size_t running GUARDED_BY(mutex) = 0;
 };
 
 struct Job {
@@ -33,7 +33,7 @@ struct Job {
 
 template <typename Change>
 void write_down(Board& board, const Change& change) {
-  const std::lock_guard lock(board.mutex);
+  const MutexLock lock(board.mutex);
   change(board.facts);
 }
 
@@ -100,7 +100,7 @@ void run(const Job& job, const std::shared_ptr<Board>& board) {
     write_down(*board,
                [&](ClusterFacts& facts) { facts.clients[job.client].error = error.what(); });
   }
-  const std::lock_guard lock(board->mutex);
+  const MutexLock lock(board->mutex);
   --board->running;
   board->changed.notify_all();
 }
@@ -145,13 +145,14 @@ std::vector<Job> plan(const std::vector<Wanted>& wanted, seconds patience, Clust
 
 ClusterFacts probe_clusters(const std::vector<Wanted>& wanted, seconds patience) {
   const auto board = std::make_shared<Board>();
+  MutexLock lock(board->mutex);
   const std::vector<Job> jobs = plan(wanted, patience, board->facts);
-  std::unique_lock lock(board->mutex);
   for (const Job& job : jobs) {
     std::thread([job, board] { run(job, board); }).detach();
     ++board->running;
   }
-  board->changed.wait_for(lock, patience, [&] { return board->running == 0; });
+  board->changed.wait_for(lock, patience,
+                          [&]() REQUIRES_LOCK(board->mutex) { return board->running == 0; });
   return board->facts;
 }
 
