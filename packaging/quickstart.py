@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 
-_ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
-sys.path.insert(0, os.path.join(_ROOT, "tests", "lab"))
+_LAB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lab")
+sys.path.insert(0, _LAB)
 sys.dont_write_bytecode = True
 
 from lib import cdb, daemon, host, isolation  # noqa: E402
@@ -223,7 +223,7 @@ def in_lab(arguments):
                 _forward(listener, (machine.address, PORT))
                 _how_to_connect("127.0.0.1", arguments.port)
                 enter = f"nsenter --target {outer} --net --mount"
-                agent = os.path.normpath(os.path.join(_ROOT, "tests/lab/lib/channel.py"))
+                agent = os.path.join(_LAB, "lib", "channel.py")
                 print(f"Inspect the cluster, or run a command in the gateway (the disk is {show.disk}):\n"
                       f"   {enter} ceph -c {lab.cluster.conf} -s\n"
                       f"   {enter} python3 {agent} {machine.address} 'lsblk; dmesg | tail'")

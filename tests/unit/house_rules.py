@@ -65,7 +65,7 @@ def folder_of(path):
 
 def includes(path, text):
     own = folder_of(path)
-    if own is None and not path.startswith("tests/"):
+    if own is None and not path.startswith(("tests/", "packaging/lab/")):
         yield 1, "no include rule covers this file: see ALLOWED"
     for number, line in enumerate(text.splitlines(), 1):
         match = re.match(r'#include ([<"].*[>"])', line)

@@ -13,7 +13,7 @@ from .machine import Machine
 
 _KERNEL = "/usr/bin/linux.uml"
 _BOOT_SECONDS = 120
-_GUEST_FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "guest")
+_GUEST_FILES = os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir, "guest")
 
 
 def _kernel_environment():
@@ -23,7 +23,7 @@ def _kernel_environment():
             return os.environ
     library = f"{isolation.directory()}/wide_xstate.so"
     if not os.path.exists(library):
-        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wide_xstate.cc")
+        source = os.path.join(os.path.dirname(os.path.realpath(__file__)), "wide_xstate.cc")
         subprocess.run(["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
     return {**os.environ, "LD_PRELOAD": library}
 

@@ -11,7 +11,7 @@ from .channel import Channel
 from .isolation import wait_until
 from .machine import Machine
 
-_AGENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "guest", "agent.py")
+_AGENT = os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir, "guest", "agent.py")
 _CONFIGFS = "/sys/kernel/config"
 
 
