@@ -35,8 +35,8 @@ constexpr char kNotOwnerByte = 'n';
 constexpr milliseconds kTravel{500};
 // The control client's ops end after 10 s.
 constexpr milliseconds kEndMax{11'000};
-// librbd tells all watchers of the image that it has acquired the lock, and a release waits up to 5
-// s for that to end.
+// librbd notifies all watchers of the image that it has acquired the lock, and a release waits up
+// to 5 s for that to end.
 constexpr milliseconds kBusy{10'000};
 // What another gateway that was just heard of takes until it serves.
 constexpr milliseconds kSettles{1000};

@@ -61,7 +61,7 @@ class LockChannel {
     std::function<void()> on_watch_lost{};
     // The ledger of fenced instances was changed by any gateway.
     std::function<void()> on_fenced{};
-    // Instances of gateways that watch the image and have been silent for seconds; each is told
+    // Instances of gateways that watch the image and have been silent for seconds; each is reported
     // once.
     std::function<void(std::vector<std::string>)> on_silent{};
   };
@@ -96,7 +96,7 @@ class LockChannel {
   static std::string probe_words();
 
  private:
-  // Of notifies whose end nobody waits for. RADOS counts it in seconds.
+  // Of notifies whose end is not waited for. RADOS counts it in seconds.
   static constexpr std::chrono::milliseconds kShortPatience{1000};
 
   LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool, const std::string& image_id,

@@ -12,7 +12,7 @@
 //                        v
 //                   still the holder? -> blocklist -> newest map -> break -> who holds it?
 //
-// The watch is looked at again when the lock is there: from then on nobody else gets it but by
+// The watch is looked at again when the lock is there: from then on no other gateway gets it but by
 // fencing this instance. A machine that stood still before that may have lost its hosts to another
 // gateway, and what waits in it for the lock must not be written.
 //

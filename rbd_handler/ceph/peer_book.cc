@@ -12,7 +12,7 @@ void PeerBook::heard(uint64_t client, std::string_view address) {
   peer.silent_for = {};
   if (address.empty() || peer.address == address) return;
   peer.address = address;
-  peer.told = false;
+  peer.reported = false;
 }
 
 void PeerBook::missed(uint64_t client, const Missed& notify) {
@@ -33,7 +33,7 @@ void PeerBook::watching(std::span<const uint64_t> clients) {
 std::optional<PeerBook::Time> PeerBook::suspected_until() const {
   std::optional<Time> last;
   for (const auto& [client, peer] : peers_) {
-    if (peer.silent_for == Duration{} || peer.told) continue;
+    if (peer.silent_for == Duration{} || peer.reported) continue;
     last = std::max(last.value_or(Time{}), peer.silent_until);
   }
   return last;
@@ -42,8 +42,8 @@ std::optional<PeerBook::Time> PeerBook::suspected_until() const {
 std::vector<std::string> PeerBook::take_dead(Duration limit) {
   std::vector<std::string> dead;
   for (auto& [client, peer] : peers_) {
-    if (peer.told || peer.silent_for < limit) continue;
-    peer.told = true;
+    if (peer.reported || peer.silent_for < limit) continue;
+    peer.reported = true;
     dead.push_back(peer.address);
   }
   return dead;

@@ -5,7 +5,8 @@
 // blocklisted, which ends its watch, whether or not it holds the lock.
 //
 // Silence is counted in notifies that did not overlap, each with the time that a watcher had to
-// acknowledge it. So an OSD that hangs, and sends what waited all at once, makes nobody look dead.
+// acknowledge it. So an OSD that hangs, and sends what waited all at once, makes no gateway look
+// dead.
 //
 // Pure. Not thread safe.
 #pragma once
@@ -28,7 +29,8 @@ class PeerBook {
   // A healthy gateway acknowledges in a millisecond, on a thread of librados; one whose machine is
   // overloaded gets this long while the lock changes hands.
   static constexpr Duration kSilence{2000};
-  // And this long while nobody waits: a machine that stands still for a moment keeps its instance.
+  // And this long while no request waits: a machine that stands still for a moment keeps its
+  // instance.
   static constexpr Duration kSilenceInPeace{6000};
 
   // A notify that a watcher did not acknowledge.
@@ -47,7 +49,7 @@ class PeerBook {
   void watching(std::span<const uint64_t> clients);
   // If somebody is silent, and may be dead: a notify that is sent from this time on counts.
   std::optional<Time> suspected_until() const;
-  // The instances of those that are silent for `limit`; each is told once.
+  // The instances of those that are silent for `limit`; each is reported once.
   std::vector<std::string> take_dead(Duration limit);
 
  private:
@@ -58,7 +60,7 @@ class PeerBook {
     std::string address;
     Duration silent_for{};
     Time silent_until{};
-    bool told = false;
+    bool reported = false;
   };
   std::map<uint64_t, Peer> peers_;
 };

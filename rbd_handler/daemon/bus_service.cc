@@ -192,7 +192,7 @@ int BusService::check(sd_bus_message* message) {
   return 1;
 }
 
-// Once a call. Its connection may have been lost since; then nobody waits for the reply.
+// Once a call. Its connection may have been lost since; then the reply is dropped.
 void BusService::finish(Call& call, const Verdict& verdict) {
   if (std::exchange(call.answered, true)) return;
   const std::string text = verdict ? "success" : verdict.error();

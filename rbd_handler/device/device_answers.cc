@@ -18,8 +18,8 @@ void Device::answer(TaskId id, const scsi::Result& result, std::span<const uint8
 void Device::respond_with(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in) {
   const IovSpan iov = tasks_[id].entry.iov;
   uint32_t read_length = 0;
-  const bool told = !tasks_[id].abandoned;  // Else its memory may belong to another command.
-  if (result.status == scsi::ScsiStatus::kGood && !iov.empty() && told) {
+  const bool deliver = !tasks_[id].abandoned;  // Else its memory may belong to another command.
+  if (result.status == scsi::ScsiStatus::kGood && !iov.empty() && deliver) {
     // The kernel returns the whole expected length with GOOD, and read_len 0 means just that: what
     // the answer does not fill is zeroed, else bytes of an earlier command would leave with it.
     const size_t copied = copy_to_iov(iov, 0, data_in);
@@ -80,7 +80,8 @@ void Device::respond_ended(TaskId id) {
 
 // The ring does not have the direction of the data. A write whose initiator said that it reads
 // would get its data area back, with what earlier commands left there: it gets one byte, a zero,
-// since less can't be told. For a real write the kernel looks at neither (tcmu_handle_completion).
+// since less can't be deliver. For a real write the kernel looks at neither
+// (tcmu_handle_completion).
 uint32_t Device::length_to_tell(TaskId id) {
   const Task& task = tasks_[id];
   const auto& op = task.plan.ops.front();

@@ -130,7 +130,7 @@ class Gate {
   void on_fence_failed(TimePoint now);
   void on_reopened(TimePoint now);
   void on_reopen_failed(TimePoint now);
-  // Tells all peers that wait.
+  // Answers all peers that wait.
   void answer_all(PeerAnswer answer);
   // Remembers since when the state is what it is.
   void note_state(TimePoint now);

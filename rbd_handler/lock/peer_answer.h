@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a gateway that asks for the lock is told by its owner.
+// The answer of the owner to a gateway that asks for the lock.
 #pragma once
 
 #include <cstdint>

@@ -63,7 +63,7 @@ struct DeviceFacts {
   // Commands that a session may have in flight, the most of all portal groups that export it.
   // Absent: not exported, or by a fabric without that limit.
   std::optional<int64_t> depth{};
-  std::string reservation{};  // Empty: nobody holds one.
+  std::string reservation{};  // Empty: none is held.
   uint64_t registrations = 0;
 };
 

@@ -162,8 +162,8 @@ bool names(const CopyCscd& cscd, const TargetFacts& target) {
 std::expected<CopyExtents, Sense> plan_copy(const CopyRequest& request,
                                             std::span<const ServedDisk> disks) {
   for (size_t i = 0; i < request.cscds.size(); ++i) {
-    const uint32_t told = request.cscds[i].block_bytes;
-    if (told != 0 && told != disks[i].facts.block_size)
+    const uint32_t declared = request.cscds[i].block_bytes;
+    if (declared != 0 && declared != disks[i].facts.block_size)
       return std::unexpected(kInvalidFieldInParameterList);
   }
   CopyExtents extents;

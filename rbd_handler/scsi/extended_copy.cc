@@ -105,8 +105,8 @@ Plan plan_command(const ReceiveCopyResults& command, const Context& context) {
   // A failed copy is kept until its failure details were returned, and every copy until the whole
   // answer was returned.
   const bool failed = entry->result != Result::good();
-  const bool told = command.allocation_length >= context.data_in.size();
-  if (told && (command.results == Results::kFailedSegment || !failed))
+  const bool complete = command.allocation_length >= context.data_in.size();
+  if (complete && (command.results == Results::kFailedSegment || !failed))
     copies->forget(command.list_id);
   return good();
 }

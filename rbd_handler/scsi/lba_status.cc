@@ -32,18 +32,18 @@ void append_lba_status(uint32_t block_size, const ByteRange& range,
                        std::span<const ByteRange> mapped, std::vector<uint8_t>& out) {
   const size_t start = out.size();
   append(out, 8);
-  uint64_t told = range.offset / block_size;
+  uint64_t reported = range.offset / block_size;
   for (auto run = mapped.begin(); run != mapped.end();) {
     const uint64_t first = run->offset / block_size;
     uint64_t end = first;
     // Merges ranges in the same or adjacent blocks.
     for (; run != mapped.end() && run->offset / block_size <= end; ++run)
       end = (run->end() + block_size - 1) / block_size;
-    append_descriptor(told, first - told, Provisioning::kDeallocated, out);
+    append_descriptor(reported, first - reported, Provisioning::kDeallocated, out);
     append_descriptor(first, end - first, Provisioning::kMapped, out);
-    told = end;
+    reported = end;
   }
-  append_descriptor(told, range.end() / block_size - told, Provisioning::kDeallocated, out);
+  append_descriptor(reported, range.end() / block_size - reported, Provisioning::kDeallocated, out);
   store_big_u32(&out[start], static_cast<uint32_t>(out.size() - start - kLengthBytes));
 }
 
@@ -54,10 +54,10 @@ Plan plan_command(const GetLbaStatus& command, const Context& context) {
   if (command.lba >= disk.blocks) return check(kLbaOutOfRange);
   if (command.allocation_length == 0) return good();
   const uint64_t offset = command.lba * disk.block_size;
-  const uint64_t told = kBlockStatusObjectsMax * disk.object_bytes - offset % disk.object_bytes;
+  const uint64_t reported = kBlockStatusObjectsMax * disk.object_bytes - offset % disk.object_bytes;
   const uint64_t left = (disk.blocks - command.lba) * disk.block_size;
   ImageOps ops;
-  ops.ops.push_back({OpKind::kBlockStatus, {offset, std::min(told, left)}});
+  ops.ops.push_back({OpKind::kBlockStatus, {offset, std::min(reported, left)}});
   return ops;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Applies the image's QoS limits before ops are submitted to librbd. librbd has the same limits,
-// but an op that waits inside librbd cannot be cancelled, and cannot be told apart from an op on a
-// hung OSD. An op that waits here can be dropped like any command that has not started.
+// but an op that waits inside librbd cannot be cancelled, and cannot be distinguished from an op on
+// a hung OSD. An op that waits here can be dropped like any command that has not started.
 //
 // A token bucket for each limit. An op is admitted if no bucket is in debt, and may put buckets
 // into debt: the average rate is kept, and an op larger than a second's worth passes too.

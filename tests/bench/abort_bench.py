@@ -148,7 +148,7 @@ def until(action, started):
         return float("inf")
 
 
-def told(values):
+def summary(values):
     seconds = statistics.median(values)
     if seconds == float("inf"):
         return f"longer than {PATIENCE_SECONDS} s"
@@ -158,7 +158,7 @@ def told(values):
 def report(results):
     print("\n| medians | tcmu-rbd | tcmu-runner |\n|---|---|---|")
     for case in [*ABORTS, *FAIL_OVERS]:
-        print(f"| {case} | {told(results['tcmu-rbd', case])} | {told(results['tcmu-runner', case])} |")
+        print(f"| {case} | {summary(results['tcmu-rbd', case])} | {summary(results['tcmu-runner', case])} |")
 
 
 def main():
@@ -174,7 +174,7 @@ def main():
                         served = servers[kind]
                         seconds = served.abort(*ABORTS[case]) if case in ABORTS else served.fail_over(FAIL_OVERS[case])
                         results.setdefault((served.name, case), []).append(seconds)
-                        print(f"  round {number + 1}, {served.name:12} {case}: {told([seconds])}", flush=True)
+                        print(f"  round {number + 1}, {served.name:12} {case}: {summary([seconds])}", flush=True)
         report(results)
         return 0
 

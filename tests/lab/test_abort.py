@@ -50,7 +50,7 @@ class AbortTest(recovery.RecoveryTestCase):
         started = time.monotonic()
         self.outside.poll(lambda: all(each.done for each in managements), PATIENCE_SECONDS, figure)
         seconds = max(each.ended for each in managements) - min(started, *(each.started for each in managements))
-        self.tell(f"{figure}: {1000 * seconds:.1f} ms")
+        self.report(f"{figure}: {1000 * seconds:.1f} ms")
         self.assertEqual({each.response for each in managements}, {FUNCTION_COMPLETE})
         self.assertLess(seconds, limit, figure)
 
@@ -104,9 +104,9 @@ class AbortTest(recovery.RecoveryTestCase):
         others = [self.submit("WRITE16", 256 + 16 * number, session=other) for number in range(8)]
         other.linger(ON_ITS_WAY_SECONDS)
         self.on_their_way(*commands)
-        told = testing.Background(self.hear_of_the_reset, other, others)
+        reset_seen = testing.Background(self.hear_of_the_reset, other, others)
         self.assert_answered([self.outside.lun_reset()], ANSWER_SECONDS, "LUN RESET over 16 commands of two sessions")
-        told.result()
+        reset_seen.result()
         self.assertEqual({each.status for each in others}, {TASK_ABORTED})
         self.resume(self.osd)
         self.assert_never_good(*commands)
@@ -124,7 +124,7 @@ class AbortTest(recovery.RecoveryTestCase):
         self.on_their_way(*commands)
         managements = [self.outside.abort(each) for each in commands[:8]] + [self.outside.lun_reset()]
         self.outside.poll(lambda: managements[-1].done, PATIENCE_SECONDS, "LUN RESET behind ABORT TASKs")
-        self.tell(f"LUN RESET behind 8 ABORT TASKs: {1000 * managements[-1].seconds:.1f} ms")
+        self.report(f"LUN RESET behind 8 ABORT TASKs: {1000 * managements[-1].seconds:.1f} ms")
         self.assertLess(managements[-1].seconds, ANSWER_SECONDS)
         self.resume(self.osd)
         self.assert_never_good(*commands)

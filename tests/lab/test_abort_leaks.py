@@ -71,7 +71,7 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
             self.longest_hang = max(self.longest_hang, time.monotonic() - hung)
             self.assert_serving()
         self.assertGreater(self.aborted, LEAST_ABORTED * count - 1, "aborts that found their command")
-        self.tell(f"{self.aborted} of {count} aborts in {time.monotonic() - started:.0f} s, "
+        self.report(f"{self.aborted} of {count} aborts in {time.monotonic() - started:.0f} s, "
                   f"the slowest of a batch {1000 * self.slowest:.0f} ms")
 
     def new_session(self):
@@ -99,7 +99,7 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
         for count in (1, 100, ABORTS):
             self.aborts(count)
             after = self.settled_footprint(before)
-            self.tell(f"after {count}: {after}, before: {before}")
+            self.report(f"after {count}: {after}, before: {before}")
             self.assertLess(after.rss_mib - before.rss_mib, GROWTH_MIB)
             self.assertEqual(len(self.cluster.watchers(self.lun_device.name)), watchers)
         if self.longest_hang < 4.5:

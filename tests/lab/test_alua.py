@@ -45,14 +45,14 @@ class AluaTest(alua.AluaTestCase):
         return "/dev/" + found.pop().rsplit("/", 1)[1]
 
     def designators(self, gateway, disk):
-        told = gateway.output(f"sg_vpd -p 0x83 {disk}")
-        return {name: [int(number, 16) for number in re.findall(rf"{name}: 0x([0-9a-f]+)", told)]
+        output = gateway.output(f"sg_vpd -p 0x83 {disk}")
+        return {name: [int(number, 16) for number in re.findall(rf"{name}: 0x([0-9a-f]+)", output)]
                 for name in ("Relative target port", "Target port group")}
 
     def states(self, gateway, disk):
-        """What REPORT TARGET PORT GROUPS tells: by group its state and relative ports."""
-        told, groups = gateway.output(f"sg_rtpg -d {disk}"), {}
-        for part in told.split("target port group id : ")[1:]:
+        """The answer to REPORT TARGET PORT GROUPS: by group its state and relative ports."""
+        output, groups = gateway.output(f"sg_rtpg -d {disk}"), {}
+        for part in output.split("target port group id : ")[1:]:
             state = re.search(r"target port group asymmetric access state : 0x[0-9a-f]+ \(([^)]*)\)", part)[1]
             ports = [int(number, 16) for number in re.findall(r"^ +0x([0-9a-f]+)$", part, re.M)]
             groups[int(part.split()[0], 16)] = (state, ports)
@@ -88,10 +88,10 @@ class AluaTest(alua.AluaTestCase):
             cp {self.gateway.shared}/multipath.conf /etc/multipath.conf
             /lib/systemd/systemd-udevd --daemon && udevadm trigger -s block && udevadm settle -t 60""", 120)
         self.addCleanup(self.gateway.run, "multipath -F; udevadm control --exit; umount /etc", 60, False)
-        told = self.gateway.output("multipath > /dev/null 2>&1; multipath -ll 2> /dev/null", 120)
-        groups = re.findall(r"prio=(\d+) status=\w+\n[| ]+`- \S+ (sd\w+) ", told)
-        self.assertEqual({f"/dev/{disk}": int(priority) for priority, disk in groups}, paths, told)
-        disk = "/dev/mapper/" + told.split()[0]
+        output = self.gateway.output("multipath > /dev/null 2>&1; multipath -ll 2> /dev/null", 120)
+        groups = re.findall(r"prio=(\d+) status=\w+\n[| ]+`- \S+ (sd\w+) ", output)
+        self.assertEqual({f"/dev/{disk}": int(priority) for priority, disk in groups}, paths, output)
+        disk = "/dev/mapper/" + output.split()[0]
         self.gateway.run(f"dd if=/dev/urandom of={disk} bs=64k count=64 oflag=direct && dd if={disk} of=/dev/null bs=64k iflag=direct", 120)
         for target, acquired in ((own, 1), (others, 0)):
             self.assertEqual(self.status(device, target.gateway)["counters"]["lock_acquired"], acquired, target.gateway.name)

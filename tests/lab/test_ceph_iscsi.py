@@ -27,13 +27,13 @@ class CephIscsiTest(CephIscsiTestCase):
     def test_an_operator_makes_all(self):
         service = self.service
         with self.step("gwcli creates a target, two gateways, a disk"):
-            told = service.gwcli(f"/iscsi-targets create {IQN}",
+            output = service.gwcli(f"/iscsi-targets create {IQN}",
                                  *(f"/iscsi-targets/{IQN}/gateways create {each.name} {each.address}" for each in self.gateways),
                                  f"/disks create pool={POOL} image={DISK} size=64M")
-            self.assertEqual(list(service.config()["targets"][IQN]["portals"]), [each.name for each in self.gateways], told)
-            self.assertEqual(service.disk(DISK)["backstore_object_name"], f"rbd.{DISK}", told)
+            self.assertEqual(list(service.config()["targets"][IQN]["portals"]), [each.name for each in self.gateways], output)
+            self.assertEqual(service.disk(DISK)["backstore_object_name"], f"rbd.{DISK}", output)
         with self.step("an unmapped disk is not open"):
-            self.wait_until(lambda: not self.cluster.watchers(DISK), 60, "nobody has the image open")
+            self.wait_until(lambda: not self.cluster.watchers(DISK), 60, "no client has the image open")
         with self.step("map the disk to the target"):
             service.map_disk(DISK)
             for gateway in self.gateways:
@@ -57,9 +57,9 @@ class CephIscsiTest(CephIscsiTestCase):
             self.wait_until(lambda: service.disk(DISK)["status"].get("lock_owner") == "gw1", STATUS_SECONDS, "gw1 owns the lock")
             self.assertEqual(service.disk(DISK)["status"]["state"], "Online")
         with self.step("gwcli shows all"):
-            told = service.gwcli("ls")
-            self.assertIn(f"{POOL}/{DISK} (Online, 64M)", told)
-            self.assertIn("Up: 2/2", told)
+            output = service.gwcli("ls")
+            self.assertIn(f"{POOL}/{DISK} (Online, 64M)", output)
+            self.assertIn("Up: 2/2", output)
         with self.step("a disk in use is not deleted"):
             with self.assertRaises(ApiError):
                 service.delete_disk(DISK)
@@ -260,7 +260,7 @@ class CephIscsiTest(CephIscsiTestCase):
             self.service.delete_client(CLIENT)
             self.service.unmap_disk(DISK)
         with self.step("no watcher of the image is left"):
-            self.wait_until(lambda: not self.cluster.watchers(DISK), 60, "nobody has the image open")
+            self.wait_until(lambda: not self.cluster.watchers(DISK), 60, "no client has the image open")
         with self.step("detach the disk, attach the image that is there"):
             self.service.delete_disk(DISK, preserve_image=True)
             self.assertEqual(self.service.config()["disks"], {})
@@ -276,7 +276,7 @@ class CephIscsiTest(CephIscsiTestCase):
         with self.step("nothing is left of it"):
             for gateway in self.gateways:
                 self.assert_configured(gateway, devices=[], targets=[])
-            # Who was killed with the lock stays fenced (rbd_handler/ceph/FENCES.md), and nobody else.
+            # Who was killed with the lock stays fenced (rbd_handler/ceph/FENCES.md), and no other client.
             self.assertLessEqual(self.cluster.blocklist(), self._dead)
         self.note_published(False)
 

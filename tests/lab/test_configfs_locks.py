@@ -36,7 +36,7 @@ class ConfigfsLocksTest(recovery.RecoveryTestCase):
         started = time.monotonic()
         recovery.retry(asker, cdb.inquiry(0x83), 30, read=252)
         taken = time.monotonic() - started
-        self.tell(f"INQUIRY of another LUN beside a copy that waits for configfs: {1000 * taken:.0f} ms")
+        self.report(f"INQUIRY of another LUN beside a copy that waits for configfs: {1000 * taken:.0f} ms")
         self.assertLess(taken, ANSWER_SECONDS)
         self.assertTrue(removal.is_alive(), "the lock was free when it was asked for")
         self.cluster.osds[0].resume()

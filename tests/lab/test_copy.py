@@ -176,7 +176,7 @@ class HangTest(CopyTestCase):
 
     def assert_answered(self, management, figure):
         management.wait(40)
-        self.tell(f"{figure}: {1000 * management.seconds:.1f} ms")
+        self.report(f"{figure}: {1000 * management.seconds:.1f} ms")
         self.assertEqual(management.response, 0)
         self.assertLess(management.seconds, ANSWER_SECONDS)
 
@@ -260,7 +260,7 @@ class HangTest(CopyTestCase):
         copy.wait(60)
         if copy.status != GOOD:
             self.assert_sense(copy, 0xA, NOT_REACHABLE)
-        self.tell(f"the copy ended with {copy}")
+        self.report(f"the copy ended with {copy}")
         self.assert_daemon_lives()
         recovery.write(self.outside, 0, bytes(MIB))
 
@@ -304,7 +304,7 @@ class FigureTest(CopyTestCase):
             each.wait(120).good()
         by_copy = time.monotonic() - begun
         self.assertEqual(self.sha256(disks[0]), self.sha256(disks[1]))
-        self.tell(f"256 MiB: dd {by_dd:.2f} s, EXTENDED COPY {by_copy:.2f} s, ratio {by_dd / by_copy:.1f}")
+        self.report(f"256 MiB: dd {by_dd:.2f} s, EXTENDED COPY {by_copy:.2f} s, ratio {by_dd / by_copy:.1f}")
 
 
 if __name__ == "__main__":

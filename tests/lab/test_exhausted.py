@@ -43,7 +43,7 @@ class ExhaustedTest(recovery.RecoveryTestCase):
             while session.command(recovery.cdb.write16(0, 8), data=bytes(4096), lun=lun).status != 0:
                 pass
         after = self.footprint()
-        self.tell(f"a LUN: {(after.threads - before.threads) / count:.1f} threads, {(after.files - before.files) / count:.1f} "
+        self.report(f"a LUN: {(after.threads - before.threads) / count:.1f} threads, {(after.files - before.files) / count:.1f} "
                   f"descriptors, {(after.rss_mib - before.rss_mib) / count:.1f} MiB")
 
     def test_descriptors(self):
@@ -72,7 +72,7 @@ class ExhaustedTest(recovery.RecoveryTestCase):
         with self.assertRaises(EnableFailed):
             self.enable(name)
         line = self.daemon.wait_log(r"cannot serve the device: [^\n]*no room[^\n]*raise[^\n]*", start=said).group(0)
-        self.tell(line)
+        self.report(line)
         return line
 
     def test_threads(self):

@@ -54,7 +54,7 @@ class FailoverTest(recovery.RecoveryTestCase):
         started = time.monotonic()
         recovery.write(session, lba, data, PATIENCE_SECONDS)
         seconds = time.monotonic() - started
-        self.tell(f"first good write {figure}: {1000 * seconds:.0f} ms")
+        self.report(f"first good write {figure}: {1000 * seconds:.0f} ms")
         self.assertLess(seconds, limit)
         self.assertEqual(self.cluster.read(self.image, 512 * lba, PAGE), data)
         return data
@@ -94,7 +94,7 @@ class FailoverTest(recovery.RecoveryTestCase):
         blocklist = self.cluster.blocklist()
         there = testing.Background(self.verifying_load, self.there, self.healthy_lba, 5)
         here = self.verifying_load(self.here, self.healthy_lba + 1024, 5)
-        self.tell(f"both at once, for 5 s: {here} and {there.result()} writes")
+        self.report(f"both at once, for 5 s: {here} and {there.result()} writes")
         self.assertEqual(self.cluster.blocklist(), blocklist, "a healthy gateway was blocklisted")
 
     def test_ten_times_beside_fio(self):
@@ -187,7 +187,7 @@ class FailoverTest(recovery.RecoveryTestCase):
         again = Session(self.target.url(), isid=ISID, timeout=PATIENCE_SECONDS)
         self.addCleanup(again.close)
         seconds = time.monotonic() - started
-        self.tell(f"login after a dropped session with commands on a hung OSD: {seconds:.1f} s")
+        self.report(f"login after a dropped session with commands on a hung OSD: {seconds:.1f} s")
         self.assertLess(seconds, 5 + TAKE_OVER_SECONDS)
         self.resume(*self.cluster.osds)
         data = self.random.randbytes(PAGE)
@@ -202,7 +202,7 @@ class FailoverTest(recovery.RecoveryTestCase):
         old = [session.submit(cdb.write16(self.stuck_lba + BLOCKS * n, BLOCKS), data=b"o" * PAGE) for n in range(4)]
         session.linger(0.5)
         reset = session.lun_reset().wait(PATIENCE_SECONDS)
-        self.tell(f"LUN RESET without a monitor: {1000 * reset.seconds:.0f} ms")
+        self.report(f"LUN RESET without a monitor: {1000 * reset.seconds:.0f} ms")
         self.assertLess(reset.seconds, 1)
         session.forget(*old)
         started = time.monotonic()
@@ -228,7 +228,7 @@ class FailoverTest(recovery.RecoveryTestCase):
         session.linger(0.5)
         abort = session.abort(old[0]).wait(PATIENCE_SECONDS)
         reset = session.lun_reset().wait(PATIENCE_SECONDS)
-        self.tell(f"ABORT TASK and LUN RESET without permission to blocklist: {1000 * abort.seconds:.0f}, {1000 * reset.seconds:.0f} ms")
+        self.report(f"ABORT TASK and LUN RESET without permission to blocklist: {1000 * abort.seconds:.0f}, {1000 * reset.seconds:.0f} ms")
         self.assertLess(max(abort.seconds, reset.seconds), 1)
         session.forget(*old)
         self.daemon.wait_log(r"(?i)(permission|not permitted|denied)", 20, log_start)

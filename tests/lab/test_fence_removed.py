@@ -19,9 +19,9 @@ class FenceRemovedTest(GhostTestCase):
         """Soon, and with a log line."""
         with self.subTest("put back"):
             self.wait_for_entries(fenced, BACK_SECONDS)
-            self.wait_until(lambda: re.search(r"(?m) (warning|error) .*blocklist", self.told()), BACK_SECONDS, "a log line reports it")
+            self.wait_until(lambda: re.search(r"(?m) (warning|error) .*blocklist", self.output()), BACK_SECONDS, "a log line reports it")
 
-    def told(self):
+    def output(self):
         return "".join(daemon.log()[start:] for daemon, start in self.logs_before.items())
 
     def hunt_after(self, remove, newer_by, wait):

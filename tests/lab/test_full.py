@@ -49,14 +49,14 @@ class FullTest(recovery.RecoveryTestCase):
         started = time.monotonic()
         writes = [self.write((5 + number) * OBJECT_PAGES) for number in range(TRIES)]
         self.here.poll(lambda: all(each.done for each in writes), 40, "writes to a full pool are answered")
-        self.tell(f"{TRIES} writes to a full pool: {1000 * (time.monotonic() - started):.0f} ms, {writes[0]}")
+        self.report(f"{TRIES} writes to a full pool: {1000 * (time.monotonic() - started):.0f} ms, {writes[0]}")
         self.assertLess(max(each.seconds for each in writes), ANSWER_SECONDS)
         for each in writes:
             self.assertEqual((each.status, each.key, each.ascq), (CHECK_CONDITION, DATA_PROTECT, SPACE_ALLOCATION_FAILED), str(each))
         started = time.monotonic()
         self.here.command(cdb.read16(0, BLOCKS), read=MIB, timeout=20).good()
         self.here.command(cdb.unmap(), data=cdb.unmap_parameters(BLOCKS, BLOCKS), timeout=20).good()
-        self.tell(f"a read and an UNMAP: {1000 * (time.monotonic() - started):.0f} ms")
+        self.report(f"a read and an UNMAP: {1000 * (time.monotonic() - started):.0f} ms")
         self.assertLess(time.monotonic() - started, 2 * ANSWER_SECONDS)
 
     def assert_again(self):
@@ -66,15 +66,15 @@ class FullTest(recovery.RecoveryTestCase):
             return self.here.command(cdb.write16(NEW_LBA, 8), data=data, timeout=20).status == GOOD
 
         self.wait_until(good, 3 * AGAIN_SECONDS, "a write is good again")
-        self.tell(f"writes are good again after {time.monotonic() - started:.1f} s")
+        self.report(f"writes are good again after {time.monotonic() - started:.1f} s")
         self.assertLess(time.monotonic() - started, AGAIN_SECONDS)
         self.assertEqual(recovery.read(self.here, NEW_LBA, 8), data)
         self.assertEqual(self.cluster.blocklist(), self.blocklist, "an instance was fenced")
         self.assert_daemon_lives()
         with self.subTest("reported once, and once when it is over"):
             self.here.linger(1)  # the log may come later than the answers
-            told = re.findall(r"the pool (is full|has space again)", self.daemon.log()[self.log_start:])
-            self.assertEqual(told, ["is full", "has space again"])
+            output = re.findall(r"the pool (is full|has space again)", self.daemon.log()[self.log_start:])
+            self.assertEqual(output, ["is full", "has space again"])
 
     def test_no_space_in_the_cluster(self):
         self.serve()

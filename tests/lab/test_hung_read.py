@@ -44,7 +44,7 @@ class HungReadTest(recovery.RecoveryTestCase):
         data, started = self.random.randbytes(PAGE), time.monotonic()
         recovery.write(session, self.healthy_lba, data, PATIENCE_SECONDS)
         seconds = time.monotonic() - started
-        self.tell(f"first good write to a healthy OSD {figure}: {1000 * seconds:.0f} ms")
+        self.report(f"first good write to a healthy OSD {figure}: {1000 * seconds:.0f} ms")
         self.assertLess(seconds, SERVED_SECONDS, figure)
         self.assertEqual(recovery.read(session, self.healthy_lba, BLOCKS), data)
 

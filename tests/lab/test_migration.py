@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""From tcmu-runner to tcmu-rbd and back, one gateway at a time, as packaging/MIGRATION.md tells it: a host writes and verifies all the
+"""From tcmu-runner to tcmu-rbd and back, one gateway at a time, as packaging/MIGRATION.md describes it: a host writes and verifies all the
 while over two paths, and sees pauses, but no error.
 
 LAB_MIGRATION_MOVES=N: how often the host goes to its other path and back in each state.
@@ -122,7 +122,7 @@ class MigrationTest(alua.AluaTestCase):
         yield
         self.wait_for_more()
         seconds = self.progress.take_longest()
-        self.tell(f"{what}: longest pause {seconds:.1f} s")
+        self.report(f"{what}: longest pause {seconds:.1f} s")
         self.pauses.append((what, seconds, limit))
 
     def converted(self, number, ours):

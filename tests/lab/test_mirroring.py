@@ -53,7 +53,7 @@ class MirroringTest(recovery.RecoveryTestCase):
         started, data = time.monotonic(), self.random.randbytes(4096)
         self.wait_until(lambda: self.write(data).status == GOOD, 4 * AGAIN_SECONDS, "a write is good after the promotion")
         seconds = time.monotonic() - started
-        self.tell(f"the first good write after the promotion: {seconds:.1f} s")
+        self.report(f"the first good write after the promotion: {seconds:.1f} s")
         self.assertLess(seconds, AGAIN_SECONDS)
         self.assertEqual(recovery.read(self.here, 0, 8), data)
         self.assertEqual(self.cluster.blocklist(), self.blocklist, "an instance was fenced")
@@ -61,8 +61,8 @@ class MirroringTest(recovery.RecoveryTestCase):
 
     def assert_told_once(self):
         with self.subTest("reported once"):
-            told = [line for line in self.daemon.log()[self.log_start:].splitlines() if "primary" in line]
-            self.assertEqual(len(told), 1, "\n".join(told))
+            output = [line for line in self.daemon.log()[self.log_start:].splitlines() if "primary" in line]
+            self.assertEqual(len(output), 1, "\n".join(output))
 
     def test_demoted_and_promoted(self):
         """It is demoted before a gateway has the lock: the tool needs it, and no gateway gives it to the tool."""

@@ -96,7 +96,7 @@ class PeersTest(recovery.RecoveryTestCase):
                                       CONTEST_SECONDS) for number, session in enumerate(self.sessions)]
         hosts = [each.result(CONTEST_SECONDS + 60) for each in running]
         fences = self.fences(before)
-        self.tell(f"{CONTEST_SECONDS} s: {fences} fences, {[host.good for host in hosts]} good writes, longest without one "
+        self.report(f"{CONTEST_SECONDS} s: {fences} fences, {[host.good for host in hosts]} good writes, longest without one "
                   f"{[round(host.longest_pause, 1) for host in hosts]} s")
         self.resume(self.victim)
         self.assertLessEqual(max(fences), FENCES_PER_MINUTE * max(CONTEST_SECONDS // 60, 1))
@@ -120,7 +120,7 @@ class PeersTest(recovery.RecoveryTestCase):
             started = time.monotonic()
             recovery.write(session, self.healthy_lba, self.random.randbytes(PAGE))
             seconds.append(time.monotonic() - started)
-        self.tell(f"hand-overs beside a dead gateway: {[round(1000 * each) for each in seconds]} ms")
+        self.report(f"hand-overs beside a dead gateway: {[round(1000 * each) for each in seconds]} ms")
         self.assertEqual(self.fences(before), [0, 0], "healthy gateways were fenced")
         # librbd's release waits for its notification of having acquired the lock, 5 s while the dead gateway still watches the image
         # (ImageWatcher, NOTIFY_TIMEOUT), unless that one is blocklisted: when it has been silent for 2 s since the first hand-over.

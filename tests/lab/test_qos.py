@@ -50,7 +50,7 @@ class QosTest(recovery.RecoveryTestCase):
             reads = [self.reader.command(cdb.read16(READ_LBA, 8), read=4096, timeout=ROUND_SECONDS) for _ in range(8)]
             self.here.poll(lambda: all(each.done for each in writes), ROUND_SECONDS, "writes are answered")
             states = [each.status for each in writes]
-            self.tell(f"{WRITES} writes of 512 KiB at 1 MiB/s: {states.count(GOOD)} good, {states.count(BUSY)} BUSY "
+            self.report(f"{WRITES} writes of 512 KiB at 1 MiB/s: {states.count(GOOD)} good, {states.count(BUSY)} BUSY "
                       f"in {time.monotonic() - started:.1f} s; reads beside them {[round(1000 * each.seconds) for each in reads]} ms")
             self.assertEqual(set(states) - {GOOD, BUSY}, set())
             self.assertGreaterEqual(states.count(GOOD), GOOD_AT_LEAST)
@@ -67,7 +67,7 @@ class QosTest(recovery.RecoveryTestCase):
         waiting = writes[-1]
         self.assertFalse(waiting.done)
         abort = self.here.abort(waiting).wait(20)
-        self.tell(f"ABORT TASK of one that waits for its turn: {1000 * abort.seconds:.0f} ms")
+        self.report(f"ABORT TASK of one that waits for its turn: {1000 * abort.seconds:.0f} ms")
         self.assertLess(abort.seconds, ANSWER_SECONDS)
         self.here.forget(waiting)
         self.limit(write_bps_limit=0)

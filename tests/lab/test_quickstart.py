@@ -66,14 +66,14 @@ class QuickstartTest(unittest.TestCase):
         process = subprocess.Popen([QUICKSTART, "--keep", "--size", "64", "--port", str(port)], env=ENVIRONMENT,
                                    stdout=subprocess.PIPE, text=True, start_new_session=True)
         self.addCleanup(process.stdout.close)
-        told = ""
-        while "Stop with" not in told:
+        output = ""
+        while "Stop with" not in output:
             line = process.stdout.readline()
-            self.assertTrue(line, f"it ended:\n{told}")
-            told += line
-        self.assertIn(f"iscsi-inq iscsi://127.0.0.1:{port}/{IQN}/0", told)
+            self.assertTrue(line, f"it ended:\n{output}")
+            output += line
+        self.assertIn(f"iscsi-inq iscsi://127.0.0.1:{port}/{IQN}/0", output)
         tool("iscsi-inq", f"iscsi://127.0.0.1:{port}/{IQN}/0")
-        ceph, gateway = [line.strip() for line in told.splitlines() if "nsenter" in line]
+        ceph, gateway = [line.strip() for line in output.splitlines() if "nsenter" in line]
         self.assertIn("1 osds: 1 up", tool("bash", "-c", ceph).stdout)
         self.assertIn("sda", tool("bash", "-c", gateway).stdout)
         _, world = inner_world(process.pid)

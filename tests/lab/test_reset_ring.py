@@ -90,7 +90,7 @@ class CopyTest(CopyTestCase):
             # Hosts go on meanwhile.
             outside.submit(cdb.test_unit_ready(), lun=reset)
             outside.poll(lambda: all(each.done for each in copies), COPY_SECONDS, "copies end")
-            self.tell(f"LUN {asked} copies, the ring of LUN {reset} is reset: " + ", ".join(map(str, copies)))
+            self.report(f"LUN {asked} copies, the ring of LUN {reset} is reset: " + ", ".join(map(str, copies)))
             self.assert_daemon_lives()
         parameters = cdb.copy_parameters(names, segments[0])
         recovery.retry(outside, cdb.extended_copy(parameters), COPY_SECONDS, data=parameters)

@@ -113,11 +113,11 @@ class RestartTest(testing.LabTestCase):
 
 
 class ControlTest(testing.LabTestCase):
-    def reload(self, settings, told):
+    def reload(self, settings, output):
         start = len(self.daemon.log())
         self.daemon.write_config(settings)
         self.daemon.signal("HUP")
-        self.daemon.wait_log(told, 10, start)
+        self.daemon.wait_log(output, 10, start)
 
     def test_settings_are_read_again(self):
         self.addCleanup(self.daemon.write_config, "")
@@ -129,9 +129,9 @@ class ControlTest(testing.LabTestCase):
 
     def test_a_second_daemon_is_refused(self):
         session = self.session(self.iscsi(self.device(16 * MIB)))
-        status, told = self.gateway.run(" ".join(self.daemon.argv), check=False)
-        self.assertEqual(status, 1, told)
-        self.assertIn(f"pid {self.daemon.pid}", told)
+        status, output = self.gateway.run(" ".join(self.daemon.argv), check=False)
+        self.assertEqual(status, 1, output)
+        self.assertIn(f"pid {self.daemon.pid}", output)
         session.write(0, bytes(512))
 
     def test_status(self):
@@ -141,9 +141,9 @@ class ControlTest(testing.LabTestCase):
         shutil.copy(client, f"{self.gateway.directory}/tcmu-rbdctl")
         device = self.device(16 * MIB)
         self.session(self.iscsi(device)).write(0, bytes(8192))
-        told = json.loads(self.gateway.output("/run/gw/tcmu-rbdctl status --json"))
-        self.assertEqual(told["pid"], self.daemon.pid)
-        served = [entry for entry in told["devices"] if entry["image"] == f"rbd/{device.name}"]
+        output = json.loads(self.gateway.output("/run/gw/tcmu-rbdctl status --json"))
+        self.assertEqual(output["pid"], self.daemon.pid)
+        served = [entry for entry in output["devices"] if entry["image"] == f"rbd/{device.name}"]
         self.assertEqual([(entry["state"], entry["bytes"]) for entry in served], [("serving", 16 * MIB)])
         self.assertEqual((served[0]["counters"]["writes"], served[0]["counters"]["write_bytes"]), (1, 8192))
         self.assertIn(f"rbd/{device.name}  serving", self.gateway.output("/run/gw/tcmu-rbdctl status"))

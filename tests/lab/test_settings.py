@@ -62,7 +62,7 @@ class SettingsTest(recovery.RecoveryTestCase):
         self.daemon.start()
         started = time.monotonic()
         self.assertEqual(recovery.read(self.here, 0, BLOCKS, READ_SECONDS), data)
-        self.tell(f"the first good read after a kill: {time.monotonic() - started:.1f} s")
+        self.report(f"the first good read after a kill: {time.monotonic() - started:.1f} s")
 
 
 if __name__ == "__main__":

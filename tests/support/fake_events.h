@@ -35,7 +35,7 @@ class FakeEvents : public std::enable_shared_from_this<FakeEvents> {
   // The reply to the event of this device id, once it came, within half a minute. Replies are
   // taken.
   std::optional<int> reply_to(uint32_t device_id);
-  // Whether the kernel waits for replies; no value: nobody said.
+  // Whether the kernel waits for replies; no value: unknown.
   std::optional<bool> wants_replies() const;
   // Replies that nobody asked for or that came twice.
   size_t left_over() const;

@@ -33,7 +33,7 @@ void LunSim::collect() {
 void LunSim::collect_of_copies() {
   for (const CopyOpDone& done : effects_.take<CopyOpDone>(*device_)) {
     const auto found = copies_.find(done.copy);
-    ASSERT_NE(found, copies_.end()) << "told twice";
+    ASSERT_NE(found, copies_.end()) << "reported twice";
     const Pending& command = found->second;
     EXPECT_EQ(done.token, command.runs.front().first);
     if (command.id != 0) model_.answer(command.id, clock_);

@@ -83,7 +83,7 @@ class Caller {
   Caller& operator=(const Caller&) = delete;
   ~Caller() { sd_bus_flush_close_unref(bus_); }
 
-  // Until the name has an owner: the bus tells of it.
+  // Until the name has an owner: the bus reports it.
   void wait_for_owner() {
     std::string match = std::string("type='signal',member='NameOwnerChanged',arg0='") + kName + "'";
     ASSERT_GE(sd_bus_add_match(bus_, nullptr, match.c_str(), nullptr, nullptr), 0);
@@ -211,7 +211,7 @@ TEST_F(BusServiceTest, ACheckThatHangsIsAnsweredAndBounded) {
   auto reply = caller.check("rbd/p/disk");
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->text, "too many checks are under way");
-  // One that ends late gives its place back; its verdict is nobody's any more.
+  // One that ends late gives its place back; no caller waits for its verdict.
   on_control([&] { hung.front()({}); });
   reply = caller.check("rbd/p/disk");
   ASSERT_TRUE(reply);

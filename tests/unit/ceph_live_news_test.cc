@@ -40,7 +40,7 @@ class ImageNewsTest : public LiveTest {
     LiveTest::TearDown();
   }
   // The warnings since the last call, once `wanted` is among them.
-  std::vector<std::string> told(const std::function<bool(const ImageNews&)>& wanted) {
+  std::vector<std::string> reported(const std::function<bool(const ImageNews&)>& wanted) {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(arrived_.wait_for(lock, std::chrono::seconds(10), [&] { return wanted(news_); }));
     return std::exchange(warnings_, {});
@@ -72,14 +72,14 @@ TEST_F(ImageNewsTest, SizeLimitsAndSettings) {
   lock();
   EXPECT_EQ(target_.image->info().limits, task::RateLimits{});
   resize(name_, 4 * kMiB);
-  EXPECT_THAT(told([](const ImageNews& news) { return news.bytes == 4 * kMiB; }),
+  EXPECT_THAT(reported([](const ImageNews& news) { return news.bytes == 4 * kMiB; }),
               ElementsAre(HasSubstr("was shrunk from 8388608 to 4194304 bytes")));
   resize(name_, 16 * kMiB);
-  EXPECT_THAT(told([](const ImageNews& news) { return news.bytes == 16 * kMiB; }), IsEmpty());
+  EXPECT_THAT(reported([](const ImageNews& news) { return news.bytes == 16 * kMiB; }), IsEmpty());
 
   rbd("config image set " + image() + " rbd_qos_write_bps_limit 1048576");
   rbd("config image set " + image() + " rbd_qos_iops_limit 4000");
-  EXPECT_THAT(told([](const ImageNews& news) {
+  EXPECT_THAT(reported([](const ImageNews& news) {
                 return news.limits == task::RateLimits{.iops = 4000, .write_bps = kMiB};
               }),
               IsEmpty());
@@ -87,10 +87,10 @@ TEST_F(ImageNewsTest, SizeLimitsAndSettings) {
             (task::RateLimits{.iops = 4000, .write_bps = kMiB}));
 
   rbd("config image set " + image() + " rbd_disable_zero_copy_writes false");
-  EXPECT_THAT(told([](const ImageNews& news) { return news.unsafe; }),
+  EXPECT_THAT(reported([](const ImageNews& news) { return news.unsafe; }),
               ElementsAre(HasSubstr("rbd_disable_zero_copy_writes='false'")));
   rbd("config image rm " + image() + " rbd_disable_zero_copy_writes");
-  EXPECT_THAT(told([](const ImageNews& news) { return !news.unsafe; }),
+  EXPECT_THAT(reported([](const ImageNews& news) { return !news.unsafe; }),
               ElementsAre(HasSubstr("served safely again")));
 }
 
@@ -155,7 +155,7 @@ TEST_F(ImageNewsTest, ACacheThatIsSetCountsOnlyForTheNextOpen) {
   rbd("config image set " + image() + " rbd_cache true");
   rbd("config image set " + image() + " rbd_cache_writethrough_until_flush false");
   std::vector<std::string> warnings;
-  while (warnings.empty()) warnings = told([](const ImageNews&) { return true; });
+  while (warnings.empty()) warnings = reported([](const ImageNews&) { return true; });
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("rbd_cache='true'")));
   // A new acquire recreates librbd's layers.
   EXPECT_TRUE(target_.image->release_lock());
@@ -172,15 +172,15 @@ TEST_F(ImageNewsTest, ACacheThatIsSetCountsOnlyForTheNextOpen) {
 TEST_F(ImageNewsTest, Features) {
   open(make_image({.bytes = 8 * kMiB}));
   rbd("feature enable " + image() + " journaling");
-  EXPECT_THAT(told([](const ImageNews& news) { return news.unsafe; }),
+  EXPECT_THAT(reported([](const ImageNews& news) { return news.unsafe; }),
               ElementsAre(HasSubstr("now has the feature journaling")));
   rbd("feature disable " + image() + " journaling");
-  EXPECT_THAT(told([](const ImageNews& news) { return !news.unsafe; }),
+  EXPECT_THAT(reported([](const ImageNews& news) { return !news.unsafe; }),
               ElementsAre(HasSubstr("served safely again")));
   // Also under an owner.
   lock();
   rbd("feature disable " + image() + " object-map fast-diff exclusive-lock");
-  EXPECT_THAT(told([](const ImageNews& news) { return news.unsafe; }),
+  EXPECT_THAT(reported([](const ImageNews& news) { return news.unsafe; }),
               ElementsAre(HasSubstr("has lost the feature exclusive-lock")));
 }
 
@@ -192,7 +192,7 @@ TEST_F(ImageNewsTest, DemotedAndPromoted) {
   ASSERT_EQ(target_.write(0, Bytes(4096, 1)), 0);
   ASSERT_TRUE(target_.image->release_lock());
   rbd("mirror image demote " + image());
-  told([](const ImageNews& news) { return !news.primary; });
+  reported([](const ImageNews& news) { return !news.primary; });
   EXPECT_FALSE(target_.image->primary());
   EXPECT_EQ(target_.write(0, Bytes(4096, 2)), kNotPrimary);
   EXPECT_EQ(target_.zero(0, 4096), kNotPrimary);
@@ -210,7 +210,7 @@ TEST_F(ImageNewsTest, DemotedAndPromoted) {
   EXPECT_EQ(fresh->image->take_free_lock().error().error, kNotPrimary);
 
   rbd("mirror image promote --force " + image());
-  EXPECT_THAT(told([](const ImageNews& news) { return news.primary; }),
+  EXPECT_THAT(reported([](const ImageNews& news) { return news.primary; }),
               testing::Contains(HasSubstr("was promoted")));
   // Both handles are good for it again.
   for (Target* target : {&target_, fresh.get()}) {

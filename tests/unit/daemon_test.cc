@@ -201,7 +201,7 @@ TEST_F(DaemonTest, AnExceptionLeavesTheDevicesBlocked) {
   EXPECT_EQ(wait(), 1);
   EXPECT_TRUE(device(1).blocked());
   EXPECT_TRUE(device(2).blocked());
-  EXPECT_EQ(events_->wants_replies(), false) << "writers would wait for nobody";
+  EXPECT_EQ(events_->wants_replies(), false) << "no process would answer the writers";
 }
 
 TEST_F(DaemonTest, WithoutEventsItEndsAndLeavesTheDevicesBlocked) {
@@ -277,7 +277,7 @@ TEST_F(DaemonTest, WithoutItsControlSocketItDoesNotStart) {
   start();
   EXPECT_EQ(wait(), 1);
   EXPECT_FALSE(there.was_reset());
-  EXPECT_EQ(events_->wants_replies(), false) << "writers would wait for nobody";
+  EXPECT_EQ(events_->wants_replies(), false) << "no process would answer the writers";
 }
 
 }  // namespace

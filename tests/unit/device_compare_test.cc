@@ -53,7 +53,7 @@ TEST_F(DeviceCompare, TellsTheFirstByteThatDiffersAndWritesNothing) {
                                      0x00, 0x00, 0x01, 0xfe,  // INFORMATION
                                      0x0a, 0, 0, 0, 0, 0x1d, 0x00, 0, 0, 0, 0));
   EXPECT_EQ(content(3), block(0));
-  EXPECT_EQ(lun.device.counters().image_errors, 0u) << "the image did as it was told";
+  EXPECT_EQ(lun.device.counters().image_errors, 0u) << "the image did as requested";
   EXPECT_EQ(lun.device.counters().check_conditions, 1u);
 }
 

@@ -140,7 +140,7 @@ TEST_F(DeviceCopy, ACancelDropsWhatWaitsAndDetachesWhatRuns) {
   expect(newer, {});
   EXPECT_EQ(image.content[1024], 6);
   finish_all();
-  EXPECT_EQ(ended(), (std::vector<Done>{{8, 4, 0x00}})) << "nothing is told twice";
+  EXPECT_EQ(ended(), (std::vector<Done>{{8, 4, 0x00}})) << "nothing is reported twice";
   EXPECT_EQ(read.memory.use_count(), 1);
   EXPECT_TRUE(device.idle());
 }

@@ -57,7 +57,7 @@ TEST(Ladder, AnAbortedReadKeepsItsMemoryAndNothingElse) {
   EXPECT_EQ(lun.kernel.kept(), 1u);
   const uint64_t write = lun.write(0, Bytes(512, 1));
   EXPECT_NE(*lun.kernel.cmd_id(write), id) << "a kept id is not free";
-  ASSERT_EQ(lun.image.pending.size(), 2u) << "nobody waits for a read that nobody waits for";
+  ASSERT_EQ(lun.image.pending.size(), 2u) << "an aborted read has no waiter";
   lun.finish(1);
   lun.expect(write, kGood);
   lun.finish(0);
@@ -399,7 +399,7 @@ TEST(Ladder, HungReadsAreFencedWhenTheyUseTheInstanceUp) {
   DeviceFixture lun(1u << 20, {.ring_bytes = 1024 * 1024 - 128, .blocks = 4096});
   for (uint32_t i = 0; i < 256; ++i) abort(lun, lun.read(8 * i, 1));
   lun.wait(seconds(6));
-  EXPECT_EQ(lun.take_action(), lock::Action::kNone) << "nobody is harmed";
+  EXPECT_EQ(lun.take_action(), lock::Action::kNone) << "no peer is harmed";
   const uint64_t starves = lun.read(1 << 19, 1);
   lun.wait(milliseconds(100));
   EXPECT_EQ(lun.take_action(), lock::Action::kFence);

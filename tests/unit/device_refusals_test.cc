@@ -135,7 +135,7 @@ TEST(FullPool, WritesAreRefusedAndNothingIsFenced) {
     lun.finish(0, error);
     lun.expect(write, kSpaceAllocationFailed);
   }
-  EXPECT_EQ(count(lun, Report::Kind::kPoolFull), 1u) << "told once";
+  EXPECT_EQ(count(lun, Report::Kind::kPoolFull), 1u) << "reported once";
   const uint64_t read = lun.read(0, 1);
   lun.finish_all();
   EXPECT_EQ(lun.data_of(read), Bytes(512, 0));

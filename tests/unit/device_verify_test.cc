@@ -68,7 +68,7 @@ TEST_F(DeviceVerify, TellsTheFirstByteThatDiffers) {
   lun.finish_all();
   lun.expect(same, {});
   expect_miscompare(differs, 0x02, 0xff);
-  EXPECT_EQ(lun.device.counters().image_errors, 0u) << "the image did as it was told";
+  EXPECT_EQ(lun.device.counters().image_errors, 0u) << "the image did as requested";
 }
 
 TEST_F(DeviceVerify, ComparesOneBlockWithEach) {

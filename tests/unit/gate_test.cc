@@ -192,7 +192,7 @@ TEST_F(GateTest, ALunResetReleasesWhenIdle) {
   gate_.on_lun_reset(now_);
   EXPECT_EQ(advance(kIdle), Action::kRelease) << "hold_min is for peers";
   gate_.on_outcome(Outcome::kReleased, now_);
-  EXPECT_EQ(advance(kWaiting), Action::kAcquire) << "nobody asked for it";
+  EXPECT_EQ(advance(kWaiting), Action::kAcquire) << "no peer asked for it";
 }
 
 TEST_F(GateTest, ALunResetFencesWhatDoesNotEnd) {
@@ -362,7 +362,7 @@ TEST_F(GateTest, NeedsTimeForPeersResetsAndAttempts) {
   EXPECT_TRUE(gate_.needs_time());
   ASSERT_EQ(advance(kLive), Action::kNone);
   ASSERT_EQ(after(milliseconds(250), kLive), Action::kFence);
-  EXPECT_FALSE(gate_.needs_time()) << "the action will tell";
+  EXPECT_FALSE(gate_.needs_time()) << "the outcome of the action follows";
   gate_.on_outcome(Outcome::kFenced, now_);
   ASSERT_EQ(gate_.take_action(), Action::kReopen);
   EXPECT_FALSE(gate_.needs_time());

@@ -42,7 +42,7 @@ TEST_F(HeartbeatTest, AGapIsToldToAllWhoHaveNotLookedSince) {
   now_ += seconds(7);
   run_for(seconds(3));  // Others, or the beat itself, were quicker.
   EXPECT_GE(look(before), seconds(7));
-  EXPECT_EQ(look(now_), Duration{}) << "who has looked is not told again";
+  EXPECT_EQ(look(now_), Duration{}) << "a gap is reported once";
 }
 
 TEST_F(HeartbeatTest, OfMoreThanOneTheLongestIsTold) {

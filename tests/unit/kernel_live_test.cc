@@ -104,9 +104,9 @@ class LiveKernel : public ::testing::Test {
   }
   void drop(const std::string& device) {
     Outcome removed = remove(device);
-    const auto told = event();
-    ASSERT_TRUE(told && told->kind == DeviceEvent::Kind::kRemoved);
-    expect_reply(DeviceEvent::Kind::kRemoved, told->device_id, 0);
+    const auto received = event();
+    ASSERT_TRUE(received && received->kind == DeviceEvent::Kind::kRemoved);
+    expect_reply(DeviceEvent::Kind::kRemoved, received->device_id, 0);
     EXPECT_EQ(removed.get(), 0);
   }
   static bool waits(Outcome& outcome, int milliseconds = 300) {
@@ -205,29 +205,29 @@ TEST_F(LiveKernel, ReconfigurationIsStoredOnlyAfterAGoodReply) {
     return std::async(std::launch::async, write_file, path("d0") + "/attrib/" + file, value);
   };
   Outcome stored = set("dev_size", "2097152");
-  auto told = event();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(told->kind, DeviceEvent::Kind::kReconfigured);
-  EXPECT_EQ(std::get<NewDevSize>(told->change).bytes, 2097152);
+  auto received = event();
+  ASSERT_TRUE(received.has_value());
+  EXPECT_EQ(received->kind, DeviceEvent::Kind::kReconfigured);
+  EXPECT_EQ(std::get<NewDevSize>(received->change).bytes, 2097152);
   EXPECT_TRUE(waits(stored));
   EXPECT_EQ(configfs.attribute("dev_size"), 1048576);
-  expect_reply(DeviceEvent::Kind::kReconfigured, told->device_id, 0);
+  expect_reply(DeviceEvent::Kind::kReconfigured, received->device_id, 0);
   EXPECT_EQ(stored.get(), 0);
   EXPECT_EQ(configfs.attribute("dev_size"), 2097152);
 
   stored = set("dev_config", "rbd/pool/other\n");
-  told = event();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(std::get<NewDevConfig>(told->change).dev_config, "rbd/pool/other");
-  expect_reply(DeviceEvent::Kind::kReconfigured, told->device_id, -EINVAL);
+  received = event();
+  ASSERT_TRUE(received.has_value());
+  EXPECT_EQ(std::get<NewDevConfig>(received->change).dev_config, "rbd/pool/other");
+  expect_reply(DeviceEvent::Kind::kReconfigured, received->device_id, -EINVAL);
   EXPECT_EQ(stored.get(), EINVAL);
-  EXPECT_EQ(read_uio_name(told->minor)->dev_config, "rbd/pool/img;id=x");
+  EXPECT_EQ(read_uio_name(received->minor)->dev_config, "rbd/pool/img;id=x");
 
   stored = set("emulate_write_cache", "1");
-  told = event();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_TRUE(std::get<NewWriteCache>(told->change).enabled);
-  expect_reply(DeviceEvent::Kind::kReconfigured, told->device_id, 0);
+  received = event();
+  ASSERT_TRUE(received.has_value());
+  EXPECT_TRUE(std::get<NewWriteCache>(received->change).enabled);
+  expect_reply(DeviceEvent::Kind::kReconfigured, received->device_id, 0);
   EXPECT_EQ(stored.get(), 0);
   drop("d0");
 }
@@ -237,12 +237,12 @@ TEST_F(LiveKernel, RemovalWaitsAndTheMappingOutlivesIt) {
   auto device = UioDevice::open(minor);
   ASSERT_TRUE(device.has_value()) << device.error();
   Outcome removed = remove("d0");
-  const auto told = event();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ(told->kind, DeviceEvent::Kind::kRemoved);
+  const auto received = event();
+  ASSERT_TRUE(received.has_value());
+  EXPECT_EQ(received->kind, DeviceEvent::Kind::kRemoved);
   EXPECT_TRUE(waits(removed));
   EXPECT_EQ(device->kick(), UioState::kAlive);
-  expect_reply(DeviceEvent::Kind::kRemoved, told->device_id, 0);
+  expect_reply(DeviceEvent::Kind::kRemoved, received->device_id, 0);
   EXPECT_EQ(removed.get(), 0);
   EXPECT_EQ(device->clear_events(), UioState::kGone);
   EXPECT_EQ(device->kick(), UioState::kGone);

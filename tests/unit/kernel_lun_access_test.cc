@@ -113,7 +113,7 @@ TEST_F(LunAccess, AFabricWithoutDemoModeGoesByItsAcls) {
 TEST_F(LunAccess, WhatCantBeReadIsRefused) {
   EXPECT_FALSE(reach("disk0", "disk1"));
   const auto group = portal_group("iqn.a", true);
-  EXPECT_FALSE(reach("disk0", "disk1")) << "nobody reaches either";
+  EXPECT_FALSE(reach("disk0", "disk1")) << "neither is reachable";
   lun(group, 0, "disk0");
   lun(group, 1, "disk1");
   root_.write(group + "/attrib/demo_mode_write_protect", "what?\n");

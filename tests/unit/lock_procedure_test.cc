@@ -271,7 +271,7 @@ TEST_F(LockProcedure, AGatewayThatWasAwayTakesNothing) {
 }
 
 // A machine that stands still while it takes the lock may have lost its hosts meanwhile. Once it
-// has the lock, nobody else gets it without fencing this instance.
+// has the lock, no other gateway gets it without fencing this instance.
 TEST_F(LockProcedure, AGatewayThatWasAwayWhileItTookTheLockDoesNotServe) {
   cluster.watches = {OwnWatch::kThere, OwnWatch::kGone};
   EXPECT_EQ(failed(), kWasAway);

@@ -81,7 +81,7 @@ class LunFixture : public ::testing::Test {
   }
   static Lun::Done note(const Status& status) {
     return [status](int outcome) {
-      EXPECT_FALSE(status->has_value()) << "told twice";
+      EXPECT_FALSE(status->has_value()) << "reported twice";
       *status = outcome;
     };
   }
@@ -123,7 +123,7 @@ class LunFixture : public ::testing::Test {
   }
   Lun::Status status(const std::string& name = "disk1") {
     std::optional<Lun::Status> status;
-    lun(name).status([&](Lun::Status told) { status = std::move(told); });
+    lun(name).status([&](Lun::Status value) { status = std::move(value); });
     until([&] { return status.has_value(); });
     return *status;
   }

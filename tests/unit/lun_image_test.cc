@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The instances of a LUN: how many there may be, what is told of fences, and when one is closed.
-// The image and the monitors are fakes, the device is real.
+// The instances of a LUN: how many there may be, what is reported of fences, and when one is
+// closed. The image and the monitors are fakes, the device is real.
 #include "rbd_handler/lun/lun_image.h"
 
 #include <gmock/gmock.h>
@@ -120,7 +120,7 @@ class LunImageTest : public ::testing::Test {
     bool closed = false;
     lun_image_->close([&] { closed = true; });
     until([&] { return closed; });
-    // Jobs whose end nobody hears of: their threads end, and then are joined.
+    // Jobs whose end is not observed: their threads end, and then are joined.
     while (threads() > threads_ || control_.poll() != 0) control_.poll();
     std::filesystem::remove_all(directory_);
   }

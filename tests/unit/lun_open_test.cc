@@ -183,7 +183,7 @@ TEST_F(LunOpenTest, WithoutThePermissionToFenceChangesAreNotSafe) {
   EXPECT_THAT(ceph_->in_ledger(), IsEmpty());
 }
 
-// Whoever is in it might still write.
+// That client might still write.
 TEST_F(LunOpenTest, AnUnreadableRecordIsAnError) {
   const std::string path = root_.path() + "/state/user_0.disk1.instance";
   std::filesystem::create_symlink(path, path);

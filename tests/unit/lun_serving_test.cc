@@ -105,11 +105,11 @@ TEST_F(LunServingTest, ANewSizeIsServedAtOnce) {
   FakeServed& image = serve();
   ends(resize(1U << 19U), 0);
   EXPECT_EQ(status().bytes, 1U << 19U);
-  const FakeResult told = result(device().read(1));
-  EXPECT_EQ(told.status, 2);
-  EXPECT_EQ(told.sense[2] & 0xfU, 6) << "UNIT ATTENTION";
-  EXPECT_EQ(told.sense[12], 0x2a);
-  EXPECT_EQ(told.sense[13], 0x09);
+  const FakeResult reply = result(device().read(1));
+  EXPECT_EQ(reply.status, 2);
+  EXPECT_EQ(reply.sense[2] & 0xfU, 6) << "UNIT ATTENTION";
+  EXPECT_EQ(reply.sense[12], 0x2a);
+  EXPECT_EQ(reply.sense[13], 0x09);
   const uint64_t beyond =
       device().queue({.cdb = {0x28, 0, 0, 0, 0x04, 0x00, 0, 0, 1, 0}, .data_in_bytes = 512});
   EXPECT_EQ(result(beyond).sense[12], 0x21) << "the first block behind the new end";
@@ -197,9 +197,9 @@ TEST_F(LunServingTest, TheIdentityIsReadAnewForEachThatAsks) {
   serve();
   const auto serial = [this] {
     const uint64_t tag = device().queue({.cdb = {0x12, 1, 0x80, 0, 64, 0}, .data_in_bytes = 64});
-    const FakeResult told = result(tag);
-    EXPECT_EQ(told.status, 0);
-    return told.data_in.size() < 5 ? ' ' : static_cast<char>(told.data_in[4]);
+    const FakeResult reply = result(tag);
+    EXPECT_EQ(reply.status, 0);
+    return reply.data_in.size() < 5 ? ' ' : static_cast<char>(reply.data_in[4]);
   };
   EXPECT_EQ(serial(), '1');
   device().set_file("wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: 7777777777777\n");

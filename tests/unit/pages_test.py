@@ -23,7 +23,7 @@ def content(path):
 
 
 def flags(*command):
-    """The long flags, and the subcommands, that --help tells of."""
+    """The long flags, and the subcommands, that --help lists."""
     text = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
     subcommands = re.findall(r"^  ([\w-]+) ", text.partition("Subcommands:")[2], re.MULTILINE)
     found = set(re.findall(r"--[a-z][a-z-]+", text.partition("Options:")[2])) | set(subcommands)
@@ -46,11 +46,11 @@ def literals():
 
 class PagesTest(unittest.TestCase):
     def check(self, program, page, completion):
-        told = flags(program)
-        self.assertIn("--help", told)
+        listed = flags(program)
+        self.assertIn("--help", listed)
         text = content(f"packaging/man/{page}").replace("\\-", "-")
         script = content(f"packaging/completions/{completion}")
-        for flag in told:
+        for flag in listed:
             self.assertRegex(text, rf"(?m)^(\.(B|BI|BR|SS) .*)?{flag}\b", page)
             self.assertRegex(script, rf"(?<![\w-]){flag}(?![\w-])", completion)
 

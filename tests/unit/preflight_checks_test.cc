@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Facts in literals, and what an operator is told of them.
+// Facts in literals, and the findings that an operator gets.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -49,7 +49,7 @@ Facts healthy() {
 }
 
 // The findings of one check.
-std::vector<Finding> told(const Facts& facts, std::string_view check) {
+std::vector<Finding> reported(const Facts& facts, std::string_view check) {
   std::vector<Finding> some = findings(facts);
   std::erase_if(some, [&](const Finding& finding) { return finding.check != check; });
   EXPECT_FALSE(some.empty()) << check;
@@ -71,9 +71,9 @@ TEST(Preflight, AHealthyGatewayHasOneOkOfEachCheck) {
 }
 
 TEST(Preflight, NothingIsKnown) {
-  EXPECT_THAT(told({}, "kernel"), ElementsAre(is(Level::kWarn, "Linux ")));
-  EXPECT_THAT(told({}, "module"), ElementsAre(is(Level::kFail, "target_core_user")));
-  EXPECT_THAT(told({}, "configfs"), ElementsAre(is(Level::kFail, "not mounted")));
+  EXPECT_THAT(reported({}, "kernel"), ElementsAre(is(Level::kWarn, "Linux ")));
+  EXPECT_THAT(reported({}, "module"), ElementsAre(is(Level::kFail, "target_core_user")));
+  EXPECT_THAT(reported({}, "configfs"), ElementsAre(is(Level::kFail, "not mounted")));
   EXPECT_EQ(findings({}).size(), check_names().size());
 }
 
@@ -92,9 +92,10 @@ TEST(Preflight, EachWarningAndFailureSaysWhatToDo) {
 TEST(Preflight, Settings) {
   Facts facts = healthy();
   facts.settings.exists = false;
-  EXPECT_THAT(told(facts, "settings"), ElementsAre(is(Level::kOk, "the defaults apply")));
+  EXPECT_THAT(reported(facts, "settings"), ElementsAre(is(Level::kOk, "the defaults apply")));
   facts.settings.error = "x.yaml:3: unknown key 'a'";
-  EXPECT_THAT(told(facts, "settings"), ElementsAre(is(Level::kFail, "x.yaml:3: unknown key 'a'")));
+  EXPECT_THAT(reported(facts, "settings"),
+              ElementsAre(is(Level::kFail, "x.yaml:3: unknown key 'a'")));
 }
 
 TEST(Preflight, KernelReleases) {
@@ -102,151 +103,156 @@ TEST(Preflight, KernelReleases) {
   facts.devices.clear();
   for (const char* release : {"5.9", "5.10.0-1-amd64", "6.1", "10.0"}) {
     facts.kernel.release = release;
-    EXPECT_EQ(told(facts, "kernel")[0].level, Level::kOk) << release;
-    EXPECT_EQ(told(facts, "aborts")[0].level, Level::kOk) << release;
+    EXPECT_EQ(reported(facts, "kernel")[0].level, Level::kOk) << release;
+    EXPECT_EQ(reported(facts, "aborts")[0].level, Level::kOk) << release;
   }
   for (const char* release : {"", "5", "5.", "5.8.18", "4.19", "x.y", "-6.1"}) {
     facts.kernel.release = release;
-    EXPECT_EQ(told(facts, "kernel")[0].level, Level::kWarn) << release;
-    EXPECT_EQ(told(facts, "aborts")[0].level, Level::kWarn) << release;
-    EXPECT_EQ(told(facts, "kept-buffers")[0].level, Level::kWarn) << release;
+    EXPECT_EQ(reported(facts, "kernel")[0].level, Level::kWarn) << release;
+    EXPECT_EQ(reported(facts, "aborts")[0].level, Level::kWarn) << release;
+    EXPECT_EQ(reported(facts, "kept-buffers")[0].level, Level::kWarn) << release;
   }
 }
 
 TEST(Preflight, WhatTheDeviceShowsCountsMoreThanTheRelease) {
   Facts facts = healthy();
   facts.kernel.release = "4.18.0-backported";
-  EXPECT_THAT(told(facts, "aborts"), ElementsAre(is(Level::kOk, "reports aborts")));
-  EXPECT_THAT(told(facts, "kept-buffers"), ElementsAre(is(Level::kOk, "KEEP_BUF")));
+  EXPECT_THAT(reported(facts, "aborts"), ElementsAre(is(Level::kOk, "reports aborts")));
+  EXPECT_THAT(reported(facts, "kept-buffers"), ElementsAre(is(Level::kOk, "KEEP_BUF")));
   facts.kernel.release = "6.1";
   facts.devices[0].tmr_notification.reset();
   facts.devices[0].keep_buffers = false;
-  EXPECT_THAT(told(facts, "aborts"), ElementsAre(is(Level::kWarn, "user_0/disk")));
-  EXPECT_THAT(told(facts, "kept-buffers"), ElementsAre(is(Level::kWarn, "no KEEP_BUF")));
+  EXPECT_THAT(reported(facts, "aborts"), ElementsAre(is(Level::kWarn, "user_0/disk")));
+  EXPECT_THAT(reported(facts, "kept-buffers"), ElementsAre(is(Level::kWarn, "no KEEP_BUF")));
 }
 
 TEST(Preflight, TcmuRunner) {
   Facts facts = healthy();
   facts.other_daemons = {{.pid = 5, .name = "tcmu-runner"}};
-  EXPECT_THAT(told(facts, "handlers"), ElementsAre(is(Level::kFail, "tcmu-runner (pid 5)")));
-  EXPECT_THAT(told(facts, "aborts"), ElementsAre(is(Level::kFail, "tmr_notification is 1")));
+  EXPECT_THAT(reported(facts, "handlers"), ElementsAre(is(Level::kFail, "tcmu-runner (pid 5)")));
+  EXPECT_THAT(reported(facts, "aborts"), ElementsAre(is(Level::kFail, "tmr_notification is 1")));
   facts.daemon.reset();
   facts.devices[0].tmr_notification = 0;
-  EXPECT_THAT(told(facts, "handlers"), ElementsAre(is(Level::kWarn, "tcmu-runner (pid 5)")));
-  EXPECT_THAT(told(facts, "aborts"), ElementsAre(is(Level::kOk, "")));
+  EXPECT_THAT(reported(facts, "handlers"), ElementsAre(is(Level::kWarn, "tcmu-runner (pid 5)")));
+  EXPECT_THAT(reported(facts, "aborts"), ElementsAre(is(Level::kOk, "")));
 }
 
 TEST(Preflight, Daemon) {
   Facts facts = healthy();
   facts.daemon->luns.push_back({.name = "user_0/x", .state = "opening", .warnings = {"old caps"}});
-  EXPECT_THAT(told(facts, "daemon"), ElementsAre(is(Level::kWarn, "user_0/x is opening"),
-                                                 is(Level::kWarn, "user_0/x: old caps")));
+  EXPECT_THAT(reported(facts, "daemon"), ElementsAre(is(Level::kWarn, "user_0/x is opening"),
+                                                     is(Level::kWarn, "user_0/x: old caps")));
   facts.daemon.reset();
   facts.daemon_error = "no daemon at /run/x";
-  EXPECT_THAT(told(facts, "daemon"), ElementsAre(is(Level::kOk, "no daemon at /run/x")));
+  EXPECT_THAT(reported(facts, "daemon"), ElementsAre(is(Level::kOk, "no daemon at /run/x")));
 }
 
 TEST(Preflight, LimitsOfTheShellAreOnlyAWarning) {
   Facts facts = healthy();
   facts.limits.shortage = "no room for 3 more client instances: raise pids.max";
-  EXPECT_THAT(told(facts, "limits"), ElementsAre(is(Level::kFail, "raise pids.max")));
+  EXPECT_THAT(reported(facts, "limits"), ElementsAre(is(Level::kFail, "raise pids.max")));
   facts.limits.of_daemon = false;
-  EXPECT_THAT(told(facts, "limits"), ElementsAre(is(Level::kWarn, "raise pids.max")));
+  EXPECT_THAT(reported(facts, "limits"), ElementsAre(is(Level::kWarn, "raise pids.max")));
 }
 
 TEST(Preflight, Devices) {
   Facts facts = healthy();
   facts.devices.push_back({.name = "user_1/q\n", .subtype = "qcow"});
   facts.devices.push_back({.name = "user_1/bad", .subtype = "rbd", .spec_error = "no image"});
-  EXPECT_THAT(told(facts, "devices"), ElementsAre(is(Level::kWarn, "handler 'qcow'"),
-                                                  is(Level::kFail, "user_1/bad: no image")));
+  EXPECT_THAT(reported(facts, "devices"), ElementsAre(is(Level::kWarn, "handler 'qcow'"),
+                                                      is(Level::kFail, "user_1/bad: no image")));
 }
 
 TEST(Preflight, DataArea) {
   Facts facts = healthy();
   DeviceFacts& device = facts.devices[0];
-  EXPECT_EQ(told(facts, "data-area")[0].level, Level::kOk);  // Exactly 64 MiB.
+  EXPECT_EQ(reported(facts, "data-area")[0].level, Level::kOk);  // Exactly 64 MiB.
   device.data_area_mb = 63;
-  EXPECT_THAT(told(facts, "data-area"),
+  EXPECT_THAT(reported(facts, "data-area"),
               ElementsAre(is(Level::kWarn, "128 commands of 512 KiB need 64 MiB")));
   device.depth.reset();  // Not exported.
-  EXPECT_EQ(told(facts, "data-area")[0].level, Level::kOk);
+  EXPECT_EQ(reported(facts, "data-area")[0].level, Level::kOk);
   device.depth = -1;
-  EXPECT_EQ(told(facts, "data-area")[0].level, Level::kOk);
+  EXPECT_EQ(reported(facts, "data-area")[0].level, Level::kOk);
   device.depth = device.max_blocks = device.block_bytes = UINT32_MAX;  // Overflows 64 bits.
-  EXPECT_EQ(told(facts, "data-area")[0].level, Level::kWarn);
+  EXPECT_EQ(reported(facts, "data-area")[0].level, Level::kWarn);
 }
 
 TEST(Preflight, Reservations) {
   Facts facts = healthy();
   facts.devices[0].registrations = 2;
-  EXPECT_THAT(told(facts, "reservations"), ElementsAre(is(Level::kWarn, "2 registrations")));
+  EXPECT_THAT(reported(facts, "reservations"), ElementsAre(is(Level::kWarn, "2 registrations")));
   facts.devices[0].reservation = "SPC-3 Reservation: iSCSI Initiator: iqn.x";
-  EXPECT_THAT(told(facts, "reservations"), ElementsAre(is(Level::kWarn, "Initiator: iqn.x")));
+  EXPECT_THAT(reported(facts, "reservations"), ElementsAre(is(Level::kWarn, "Initiator: iqn.x")));
 }
 
 TEST(Preflight, Clients) {
   Facts facts = healthy();
   ClientFacts& client = facts.clients[0];
   client.may_blocklist = false;
-  EXPECT_THAT(told(facts, "clients"), ElementsAre(is(Level::kFail, "may not blocklist")));
-  EXPECT_THAT(told(facts, "clients")[0].action, HasSubstr("mon 'profile rbd'"));
+  EXPECT_THAT(reported(facts, "clients"), ElementsAre(is(Level::kFail, "may not blocklist")));
+  EXPECT_THAT(reported(facts, "clients")[0].action, HasSubstr("mon 'profile rbd'"));
   client.may_blocklist.reset();
   client.blocklist_error = "no answer in time";
-  EXPECT_THAT(told(facts, "clients"), ElementsAre(is(Level::kFail, "no answer in time")));
+  EXPECT_THAT(reported(facts, "clients"), ElementsAre(is(Level::kFail, "no answer in time")));
   client.error = "client.iscsi: no monitor answered";
-  EXPECT_THAT(told(facts, "clients"), ElementsAre(is(Level::kFail, "no monitor answered")));
+  EXPECT_THAT(reported(facts, "clients"), ElementsAre(is(Level::kFail, "no monitor answered")));
   client.assumed = true;
-  EXPECT_THAT(told(facts, "clients"), ElementsAre(is(Level::kWarn, "no monitor answered")));
+  EXPECT_THAT(reported(facts, "clients"), ElementsAre(is(Level::kWarn, "no monitor answered")));
 }
 
 TEST(Preflight, Images) {
   Facts facts = healthy();
   ImageFacts& image = facts.images[0];
   image.device_bytes = 8192;
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kFail, "4096 bytes, the device 8192")));
+  EXPECT_THAT(reported(facts, "images"),
+              ElementsAre(is(Level::kFail, "4096 bytes, the device 8192")));
   image.device_bytes = 4096;
   image.primary = false;
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kWarn, "not primary")));
+  EXPECT_THAT(reported(facts, "images"), ElementsAre(is(Level::kWarn, "not primary")));
   image.primary = true;
   image.write_error = "permission denied";
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kFail, "client.iscsi cannot write")));
+  EXPECT_THAT(reported(facts, "images"),
+              ElementsAre(is(Level::kFail, "client.iscsi cannot write")));
   image.refusal = "has the feature journaling";
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kFail, "has the feature journaling")));
+  EXPECT_THAT(reported(facts, "images"),
+              ElementsAre(is(Level::kFail, "has the feature journaling")));
   image.error = "does not exist";
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kFail, "'rbd/disk' (user_0/disk): ")));
+  EXPECT_THAT(reported(facts, "images"),
+              ElementsAre(is(Level::kFail, "'rbd/disk' (user_0/disk): ")));
 }
 
 TEST(Preflight, ExclusiveLock) {
   Facts facts = healthy();
   ImageFacts& image = facts.images[0];
   image.exclusive_lock = false;
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kFail, "2 clients")));
+  EXPECT_THAT(reported(facts, "images"), ElementsAre(is(Level::kFail, "2 clients")));
   image.gateways = 1;
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kWarn, "only one gateway")));
-  EXPECT_THAT(told(facts, "images")[0].action, HasSubstr("rbd feature enable rbd/disk exclusive"));
+  EXPECT_THAT(reported(facts, "images"), ElementsAre(is(Level::kWarn, "only one gateway")));
+  EXPECT_THAT(reported(facts, "images")[0].action,
+              HasSubstr("rbd feature enable rbd/disk exclusive"));
   image.head = false;  // A snapshot is only read.
-  EXPECT_THAT(told(facts, "images"), ElementsAre(is(Level::kOk, "")));
+  EXPECT_THAT(reported(facts, "images"), ElementsAre(is(Level::kOk, "")));
 }
 
 TEST(Preflight, MixedGateways) {
   Facts facts = healthy();
   facts.services->push_back({.id = "gw1:rbd/disk", .ours = false});
   facts.images[0].strangers = {"10.0.0.2:0/77"};
-  EXPECT_THAT(told(facts, "gateways"),
+  EXPECT_THAT(reported(facts, "gateways"),
               ElementsAre(is(Level::kWarn, "'gw1:rbd/disk'"), is(Level::kWarn, "10.0.0.2:0/77")));
   // Those of a tcmu-runner on this host are reported once, by "handlers".
   facts.host = "gw1";
   facts.clients[0].address = "10.0.0.2:0/99";
-  EXPECT_EQ(told(facts, "gateways").size(), 2u);
+  EXPECT_EQ(reported(facts, "gateways").size(), 2u);
   facts.other_daemons = {{.pid = 5, .name = "tcmu-runner"}};
-  EXPECT_THAT(told(facts, "gateways"), ElementsAre(is(Level::kOk, "")));
+  EXPECT_THAT(reported(facts, "gateways"), ElementsAre(is(Level::kOk, "")));
   facts.host = "gw";
   facts.clients[0].address = "10.0.0.21:0/99";
-  EXPECT_EQ(told(facts, "gateways").size(), 2u);
+  EXPECT_EQ(reported(facts, "gateways").size(), 2u);
   facts = healthy();
   facts.services.reset();
-  EXPECT_THAT(told(facts, "gateways"), ElementsAre(is(Level::kOk, "map is not readable")));
+  EXPECT_THAT(reported(facts, "gateways"), ElementsAre(is(Level::kOk, "map is not readable")));
 }
 
 TEST(Preflight, TextHasALineForEachFinding) {

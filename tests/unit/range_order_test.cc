@@ -139,7 +139,7 @@ TEST_F(RangeOrderTest, WhatOverlapsAHeldWriteWaitsForItsEnd) {
   EXPECT_EQ(hold(1), Owners{});
   EXPECT_FALSE(read(4, 5, 1));
   EXPECT_FALSE(write(5, 0, 1));
-  EXPECT_TRUE(write(6, 20, 1)) << "elsewhere nobody waits";
+  EXPECT_TRUE(write(6, 20, 1)) << "no wait elsewhere";
   EXPECT_EQ(leave(1), (Owners{2, 3, 4}));
   EXPECT_EQ(leave(3), Owners{5});
 }

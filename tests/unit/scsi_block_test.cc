@@ -184,7 +184,7 @@ TEST_F(ScsiBlock, ServesAReadThatExpectsMoreThanItsCdb) {
 TEST_F(ScsiBlock, RefusesATransferThatWouldBeCut) {
   EXPECT_EQ(run(transfer16(0x88, 8, 2), 1023).check, (Check{0x5, 0x0e, 0x03}));
   EXPECT_EQ(run(transfer16(0x88, 8, 2), 0).check, (Check{0x5, 0x0e, 0x03}));
-  // A write's length must be just its CDB's: the kernel can't tell a residual of it.
+  // A write's length must be just its CDB's: the kernel cannot report a residual for it.
   EXPECT_EQ(run(transfer16(0x8a, 8, 2), 1023).check, (Check{0x5, 0x0e, 0x03}));
   EXPECT_EQ(run(transfer16(0x8a, 8, 2), 1025).check, (Check{0x5, 0x0e, 0x03}));
   EXPECT_EQ(run(transfer16(0x8a, 8, 0), 512).check, (Check{0x5, 0x0e, 0x03}));

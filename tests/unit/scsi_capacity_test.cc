@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// READ CAPACITY, and the commands that tell the unit's status.
+// READ CAPACITY, and the commands that report the unit's status.
 #include "tests/unit/scsi_fixture.h"
 
 namespace tcmurbd::scsi {

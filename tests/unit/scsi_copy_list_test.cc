@@ -192,7 +192,7 @@ TEST(ScsiCopyList, NamesALogicalUnitAsVpd83Does) {
 class ScsiCopyPlan : public ::testing::Test {
  protected:
   std::expected<CopyExtents, Sense> plan(const std::vector<Bytes>& segments) {
-    const auto request = read(copy_list({cscd(kNaaName, 0), cscd(kNaaName, told)}, segments));
+    const auto request = read(copy_list({cscd(kNaaName, 0), cscd(kNaaName, answer)}, segments));
     EXPECT_TRUE(request);
     return plan_copy(*request, disks);
   }
@@ -208,7 +208,7 @@ class ScsiCopyPlan : public ::testing::Test {
   }
   ServedDisk disks[2] = {{.number = 0, .facts = {.block_size = 512, .blocks = 0x20000}},
                          {.number = 1, .facts = {.block_size = 4096, .blocks = 0x10000}}};
-  uint32_t told = 0;
+  uint32_t answer = 0;
 };
 
 TEST_F(ScsiCopyPlan, CountsInTheSourcesOrTheDestinationsBlocks) {
@@ -252,9 +252,9 @@ TEST_F(ScsiCopyPlan, NoSegmentIsLongerThanTold) {
 }
 
 TEST_F(ScsiCopyPlan, BlockLengthsThatAreToldMustBeTrue) {
-  told = 4096;
+  answer = 4096;
   EXPECT_TRUE(plan({}));
-  told = 512;
+  answer = 512;
   expect_failed({}, {0x5, 0x26, 0x00});
 }
 

@@ -101,11 +101,11 @@ TEST_F(ScsiExtendedCopy, TellsHowFarACopyIs) {
   EXPECT_EQ(ask(receive(4, 5)).data_in, (Bytes{0, 0, 0, 0})) << "it has not failed";
   history.progress(70, 4, 0x312345678);
   history.end(70, Result::good());
-  EXPECT_EQ(ask(receive(0, 5, 11)).data_in.size(), 11u) << "cut, so it is told again";
+  EXPECT_EQ(ask(receive(0, 5, 11)).data_in.size(), 11u) << "cut, so it is reported again";
   EXPECT_EQ(ask(receive(0, 5)).data_in,
             (Bytes{0, 0, 0, 8, 0x01, 0, 4, 0x01, 0x00, 0xc4, 0x8d, 0x15}))
       << "in KiB";
-  EXPECT_EQ(ask(receive(0, 5)).check, (Check{0x5, 0x24, 0x00})) << "told once";
+  EXPECT_EQ(ask(receive(0, 5)).check, (Check{0x5, 0x24, 0x00})) << "reported once";
 }
 
 TEST_F(ScsiExtendedCopy, TellsHowACopyFailed) {
@@ -118,7 +118,7 @@ TEST_F(ScsiExtendedCopy, TellsHowACopyFailed) {
   EXPECT_EQ(cut(details, 0, 4), (Bytes{0, 0, 0, 74}));
   EXPECT_EQ(cut(details, 56, 99), (Bytes{0x02, 0, 0, 18, 0x70, 0,    0x0a, 0, 0, 0, 0,
                                          0x0a, 0, 0, 0,  2,    0x0d, 0x02, 0, 0, 0, 0}));
-  EXPECT_EQ(ask(receive(4, 9)).check, (Check{0x5, 0x24, 0x00})) << "told once";
+  EXPECT_EQ(ask(receive(4, 9)).check, (Check{0x5, 0x24, 0x00})) << "reported once";
   // BUSY has no sense.
   history.begin(1, request(9));
   history.end(1, Result::busy());

@@ -18,8 +18,8 @@ class ScsiLbaStatus : public ScsiTest {
     return bytes;
   }
   // The answer for `range` if `mapped` may hold data.
-  Bytes told(const ByteRange& range, const std::vector<ByteRange>& mapped,
-             uint64_t data_length = 1 << 20, const Bytes& command = cdb(0)) const {
+  Bytes answer(const ByteRange& range, const std::vector<ByteRange>& mapped,
+               uint64_t data_length = 1 << 20, const Bytes& command = cdb(0)) const {
     Bytes data_in;
     lba_status(parse(command).value(), disk, {data_length}, range, mapped, data_in);
     return data_in;
@@ -82,26 +82,26 @@ TEST_F(ScsiLbaStatus, ServesASnapshotAndRefusesAFilteredReport) {
 
 TEST_F(ScsiLbaStatus, TellsRunsInTurn) {
   // PARAMETER DATA LENGTH: 4 bytes of the header and the descriptors.
-  EXPECT_EQ(told({0, 65536}, {}), (Bytes{0, 0, 0, 20, 0, 0, 0, 0}) + descriptor(0, 128, 1));
-  EXPECT_EQ(told({0, 65536}, {{0, 65536}}),
+  EXPECT_EQ(answer({0, 65536}, {}), (Bytes{0, 0, 0, 20, 0, 0, 0, 0}) + descriptor(0, 128, 1));
+  EXPECT_EQ(answer({0, 65536}, {{0, 65536}}),
             (Bytes{0, 0, 0, 20, 0, 0, 0, 0}) + descriptor(0, 128, 0));
-  EXPECT_EQ(told({512, 65024}, {{512, 512}, {8192, 1024}}),
+  EXPECT_EQ(answer({512, 65024}, {{512, 512}, {8192, 1024}}),
             (Bytes{0, 0, 0, 68, 0, 0, 0, 0}) + descriptor(1, 1, 0) + descriptor(2, 14, 1) +
                 descriptor(16, 2, 0) + descriptor(18, 110, 1));
-  EXPECT_EQ(told({512, 1024}, {{1024, 512}}),
+  EXPECT_EQ(answer({512, 1024}, {{1024, 512}}),
             (Bytes{0, 0, 0, 36, 0, 0, 0, 0}) + descriptor(1, 1, 1) + descriptor(2, 1, 0));
 }
 
 TEST_F(ScsiLbaStatus, ABlockThatHoldsOneByteIsMapped) {
-  EXPECT_EQ(told({0, 2048}, {{1023, 1}}), (Bytes{0, 0, 0, 52, 0, 0, 0, 0}) + descriptor(0, 1, 1) +
-                                              descriptor(1, 1, 0) + descriptor(2, 2, 1));
-  EXPECT_EQ(told({0, 2048}, {{1023, 2}}), (Bytes{0, 0, 0, 52, 0, 0, 0, 0}) + descriptor(0, 1, 1) +
-                                              descriptor(1, 2, 0) + descriptor(3, 1, 1));
+  EXPECT_EQ(answer({0, 2048}, {{1023, 1}}), (Bytes{0, 0, 0, 52, 0, 0, 0, 0}) + descriptor(0, 1, 1) +
+                                                descriptor(1, 1, 0) + descriptor(2, 2, 1));
+  EXPECT_EQ(answer({0, 2048}, {{1023, 2}}), (Bytes{0, 0, 0, 52, 0, 0, 0, 0}) + descriptor(0, 1, 1) +
+                                                descriptor(1, 2, 0) + descriptor(3, 1, 1));
   // Runs that share a block, and neighbours, are one.
-  EXPECT_EQ(told({0, 2048}, {{0, 1}, {100, 1}, {600, 1}, {1100, 1}}),
+  EXPECT_EQ(answer({0, 2048}, {{0, 1}, {100, 1}, {600, 1}, {1100, 1}}),
             (Bytes{0, 0, 0, 36, 0, 0, 0, 0}) + descriptor(0, 3, 0) + descriptor(3, 1, 1));
   disk.block_size = 4096;
-  EXPECT_EQ(told({0, 16384}, {{4095, 1}, {12288, 1}}),
+  EXPECT_EQ(answer({0, 16384}, {{4095, 1}, {12288, 1}}),
             (Bytes{0, 0, 0, 52, 0, 0, 0, 0}) + descriptor(0, 1, 0) + descriptor(1, 2, 1) +
                 descriptor(3, 1, 0));
 }
@@ -109,19 +109,19 @@ TEST_F(ScsiLbaStatus, ABlockThatHoldsOneByteIsMapped) {
 TEST_F(ScsiLbaStatus, TellsLargeNumbers) {
   disk.block_size = 512;
   // LBA 00200000_00000000: 2^53, times 512.
-  const Bytes data = told({1ull << 62, 1ull << 40}, {});
+  const Bytes data = answer({1ull << 62, 1ull << 40}, {});
   EXPECT_EQ(data, (Bytes{0,    0, 0, 20, 0,    0, 0, 0, 0x00, 0x20, 0, 0, 0, 0, 0, 0,  //
                          0x80, 0, 0, 0,  0x01, 0, 0, 0}));
 }
 
 // PARAMETER DATA LENGTH is the full length (SPC-4, allocation length).
 TEST_F(ScsiLbaStatus, IsCutToTheAllocationLengthAndWhatTheFabricExpects) {
-  const Bytes whole = told({0, 2048}, {{1024, 512}});
+  const Bytes whole = answer({0, 2048}, {{1024, 512}});
   ASSERT_EQ(whole.size(), 56u);
   const Bytes alloc24 = {0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0};
-  EXPECT_EQ(told({0, 2048}, {{1024, 512}}, 1 << 20, alloc24), cut(whole, 0, 24));
+  EXPECT_EQ(answer({0, 2048}, {{1024, 512}}, 1 << 20, alloc24), cut(whole, 0, 24));
   for (const size_t length : {0u, 1u, 7u, 8u, 24u, 55u, 56u})
-    EXPECT_EQ(told({0, 2048}, {{1024, 512}}, length), cut(whole, 0, length));
+    EXPECT_EQ(answer({0, 2048}, {{1024, 512}}, length), cut(whole, 0, length));
 }
 
 }  // namespace

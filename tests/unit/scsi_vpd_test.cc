@@ -63,16 +63,16 @@ TEST_F(ScsiVpd, TellsBlockLimits) {
 }
 
 TEST_F(ScsiVpd, TellsAtomicWritesWhereThereAreSome) {
-  const auto told = [this] { return cut(ask(page(0xb0)).data_in, 44, 20); };
+  const auto limits = [this] { return cut(ask(page(0xb0)).data_in, 44, 20); };
   disk.block_size = 4096;
-  EXPECT_EQ(told(), (Bytes{0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(limits(), (Bytes{0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0}));
   disk.stripe_bytes = 65536;
-  EXPECT_EQ(told(), (Bytes{0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(limits(), (Bytes{0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0}));
   disk.stripe_bytes = 8192;  // No 16 KiB lie in one object.
-  EXPECT_EQ(told(), Bytes(20));
+  EXPECT_EQ(limits(), Bytes(20));
   disk.stripe_bytes = 4 << 20;
   disk.max_transfer_bytes = 8192;  // It may be no more than MAXIMUM TRANSFER LENGTH.
-  EXPECT_EQ(told(), Bytes(20));
+  EXPECT_EQ(limits(), Bytes(20));
 }
 
 TEST_F(ScsiVpd, LimitsTransfersOnlyIfTheDeviceDoes) {
@@ -109,7 +109,7 @@ TEST_F(ScsiVpd, TellsWhetherTheMediumRotates) {
   expected[5] = 0x01;  // MEDIUM ROTATION RATE 0001h: does not.
   EXPECT_EQ(ask(page(0xb1)).data_in, expected);
   disk.rotational = true;
-  expected[5] = 0x00;  // Not told.
+  expected[5] = 0x00;  // Not reported.
   EXPECT_EQ(ask(page(0xb1)).data_in, expected);
 }
 

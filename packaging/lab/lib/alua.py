@@ -4,7 +4,7 @@
 from . import recovery
 
 IQN = "iqn.2003-01.com.redhat.iscsi-gw:alua"
-# ALUA states as alua_access_state has them, and as sg_rtpg tells them.
+# ALUA states as alua_access_state has them, and as sg_rtpg prints them.
 OPTIMIZED, NON_OPTIMIZED = 0, 1
 STATES = {OPTIMIZED: "active/optimized", NON_OPTIMIZED: "active/non optimized"}
 # By the tag of a portal group, which is that of its gateway: the first one owns the image.

@@ -44,7 +44,7 @@ class CephIscsiTestCase(recovery.RecoveryTestCase):
         print(f"\n  steps that work: {cls.steps}", flush=True)
 
     def healthy_gateway(self, number):
-        """As on a real gateway, nothing but /etc/ceph/ceph.conf tells the daemon of the cluster."""
+        """As on a real gateway, nothing but /etc/ceph/ceph.conf names the cluster."""
         gateway = self.lab.gateway(number)
         ceph_iscsi.prepare(gateway, self.cluster)
         self.lab.daemon(gateway).environment.pop("CEPH_CONF", None)
@@ -58,7 +58,7 @@ class CephIscsiTestCase(recovery.RecoveryTestCase):
             self.cut_power(gateway)
         CephIscsiTestCase._service, CephIscsiTestCase._published = None, False
         if DISK in self.images():
-            self.wait_until(lambda: not self.cluster.watchers(DISK), _WATCH_SECONDS, "nobody has the image open")
+            self.wait_until(lambda: not self.cluster.watchers(DISK), _WATCH_SECONDS, "no client has the image open")
             self.cluster.remove(DISK)
         self.cluster.remove_object("gateway.conf")
         self.cluster.clear_blocklist()

@@ -70,7 +70,7 @@ class GhostTestCase(recovery.RecoveryTestCase):
         if reset is None:
             reset = not unmap and self.random.random() < 0.5
         seconds = self.hunt.end(self.here, old, reset)
-        self.tell(f"{len(old)} old {'unmaps' if unmap else 'writes'} ended by {'LUN RESET' if reset else 'ABORT TASK'} "
+        self.report(f"{len(old)} old {'unmaps' if unmap else 'writes'} ended by {'LUN RESET' if reset else 'ABORT TASK'} "
                   f"in {1000 * seconds:.0f} ms")
 
     def newer_writes(self, session, seconds=NEWER_SECONDS):

@@ -87,7 +87,7 @@ class Fio:
                ({self._script()}); status=$?
                [ $status = 0 ] && [ ! -e {self._output}.stop ] || break
              done > {self._output} 2>&1
-             # In one step: whoever sees the file reads all of it.
+             # In one step: a reader of the file gets all of it.
              echo $status > {self._output}.new && mv {self._output}.new {self._output}.rc) > /dev/null 2>&1 < /dev/null &""")
         return self
 

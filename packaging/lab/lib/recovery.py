@@ -130,7 +130,7 @@ class RecoveryTestCase(testing.LabTestCase):
             except (LabError, StopIteration) as error:
                 print(f"{device.gateway.name} returns no status: {error}", file=sys.stderr)
 
-    def tell(self, figure):
+    def report(self, figure):
         print(f"\n  {figure}", flush=True)
 
     def fresh_session(self, target, **options):
