@@ -9,10 +9,11 @@
 #include <memory>
 #include <string>
 
+#include "common/log.h"
 #include "config/image_spec.h"
-#include "rbd_handler/ceph/fence_guard.h"
-#include "rbd_handler/ceph/lock_channel.h"
+#include "rbd_handler/ceph/fence_list.h"
 #include "rbd_handler/ceph/monitors.h"
+#include "rbd_handler/ceph/peer_channel.h"
 #include "rbd_handler/ceph/rbd_image.h"
 #include "rbd_handler/ceph/served_image.h"
 
@@ -21,11 +22,6 @@ namespace tcmurbd::ceph {
 // Opens an image on a client instance of its own: RbdImage::open.
 using OpenServedImage = std::function<std::expected<std::unique_ptr<ServedImage>, std::string>(
     const ImageSpec&, CompletionSink, NewsSink)>;
-
-struct OpenLedger {
-  std::shared_ptr<FenceGuard> guard;  // Outlives the ledger.
-  std::shared_ptr<FenceLedger> ledger;
-};
 
 class Cluster {
  public:
@@ -37,13 +33,12 @@ class Cluster {
   // See ControlClient.
   virtual std::expected<bool, LockFailure> may_blocklist() const = 0;
   // See LockChannel::open.
-  virtual std::expected<std::shared_ptr<LockChannel>, std::string> open_channel(
-      const ImageSpec& spec, const std::string& image_id, LockChannel::Handlers handlers) const = 0;
+  virtual std::expected<std::shared_ptr<PeerChannel>, std::string> open_channel(
+      const ImageSpec& spec, const std::string& image_id, ChannelHandlers handlers) const = 0;
   // See FenceGuard::open_ledger. `fenced` is added to it; empty: nothing is.
-  virtual std::expected<OpenLedger, std::string> open_ledger(const ImageSpec& spec,
-                                                             const std::string& image_id,
-                                                             const std::shared_ptr<Log>& log,
-                                                             const std::string& fenced) const = 0;
+  virtual std::expected<std::shared_ptr<FenceList>, std::string> open_fence_list(
+      const ImageSpec& spec, const std::string& image_id, const std::shared_ptr<Log>& log,
+      const std::string& fenced) const = 0;
 };
 
 // Connects to the cluster of `spec`, or finds the connection that the process has.

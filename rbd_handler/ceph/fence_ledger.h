@@ -20,10 +20,11 @@
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/control_client.h"
 #include "rbd_handler/ceph/fence_book.h"
+#include "rbd_handler/ceph/fence_list.h"
 
 namespace tcmurbd::ceph {
 
-class FenceLedger {
+class FenceLedger final : public FenceList {
  public:
   // `log` is the LUN's. `on_change` is called when the ledger has entries to maintain; on any
   // thread, must only post or wake.
@@ -32,20 +33,17 @@ class FenceLedger {
       std::shared_ptr<Log> log, std::function<void()> on_change);
   // BLOCKS until requests in flight have ended, about 10 s when an OSD hangs: worker thread, not
   // one of librados.
-  ~FenceLedger();
+  ~FenceLedger() override;
   FenceLedger(const FenceLedger&) = delete;
   FenceLedger& operator=(const FenceLedger&) = delete;
 
-  // The instance is blocklisted now and may have writes in RADOS. Notifies the other gateways.
-  void add(const std::string& address);
-  // No write of the instance can be applied any more. No effect if it is not in the ledger.
-  void remove(const std::string& address);
-  // Reads the object again and retries failed writes.
-  void refresh();
+  void add(const std::string& address) override;
+  void remove(const std::string& address) override;
+  void refresh() override;
+  bool contains(const std::string& address) const override;
 
   // As currently known.
   bool empty() const;
-  bool contains(const std::string& address) const;
   // The instances without an entry in `blocklist`.
   std::vector<std::string> missing(const Blocklist& blocklist) const;
 

@@ -99,7 +99,7 @@ std::optional<uint64_t> take_nonce(std::string_view& words) {
 
 std::expected<std::unique_ptr<LockChannel>, std::string> LockChannel::open(
     std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
-    Handlers handlers) {
+    ChannelHandlers handlers) {
   auto pool = control->open_pool(spec.pool, spec.name_space);
   if (!pool) return std::unexpected(pool.error());
   const std::string user = control->client().name();
@@ -112,7 +112,7 @@ std::expected<std::unique_ptr<LockChannel>, std::string> LockChannel::open(
 }
 
 LockChannel::LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool,
-                         const std::string& image_id, Handlers handlers)
+                         const std::string& image_id, ChannelHandlers handlers)
     : control_(std::move(control)),
       pool_(std::move(pool)),
       object_(object_of(image_id)),
@@ -157,7 +157,7 @@ void LockChannel::on_notify(void* self, uint64_t notify_id, uint64_t cookie, uin
                             void* data, size_t length) {
   auto* channel = static_cast<LockChannel*>(self);
   if (notifier != rados_get_instance_id(channel->control_->client().handle())) channel->meet();
-  const Request request{.notify_id = notify_id, .cookie = cookie};
+  const PeerRequest request{.notify_id = notify_id, .cookie = cookie};
   std::string_view words{static_cast<const char*>(data), length};
   if (take_prefix(words, kRequestPrefix)) return channel->take_request(request, words);
   const bool here = take_prefix(words, kHerePrefix);
@@ -185,7 +185,7 @@ void LockChannel::meet() {
   changed_.notify_all();
 }
 
-void LockChannel::take_request(Request request, std::string_view words) {
+void LockChannel::take_request(PeerRequest request, std::string_view words) {
   const std::optional<uint64_t> nonce = take_nonce(words);
   if (!nonce || !concerns_us(*nonce, words))
     return acknowledge(request, lock::PeerAnswer::kNotOwner);
@@ -215,19 +215,19 @@ void LockChannel::serve_as(const std::string& address) {
   served_ = address;
 }
 
-void LockChannel::acknowledge(const Request& request, lock::PeerAnswer answer) {
+void LockChannel::acknowledge(const PeerRequest& request, lock::PeerAnswer answer) {
   const char byte = byte_of(answer);
   acknowledge_with(request, {&byte, 1});
 }
 
-void LockChannel::acknowledge_with(const Request& request, std::string_view payload) {
+void LockChannel::acknowledge_with(const PeerRequest& request, std::string_view payload) {
   // Sent asynchronously by librados without a result. For the peer, a failure looks like a frozen
   // gateway.
   rados_notify_ack(pool_.get(), object_.c_str(), request.notify_id, request.cookie, payload.data(),
                    static_cast<int>(payload.size()));
 }
 
-void LockChannel::answer(const Request& request, lock::PeerAnswer answer) {
+void LockChannel::answer(const PeerRequest& request, lock::PeerAnswer answer) {
   acknowledge(request, answer);
   const auto notify = std::make_shared<Notify>();
   if (Notify::send(notify, pool_.get(), object_,

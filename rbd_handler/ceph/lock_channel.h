@@ -3,7 +3,7 @@
 // beside the image, on the control client, so that it works while the LUN's own instance hangs.
 //
 // A request names the instance that holds the lock. All other gateways acknowledge it at once; only
-// the holder's OnRequest is called. The holder answers twice: in its acknowledgement, and with its
+// the holder's on_request is called. The holder answers twice: in its acknowledgement, and with its
 // own notify. The OSD returns acknowledgements when all have arrived or the timeout has passed, so
 // while a dead gateway still watches the object, only the notify is fast. Gateways of older
 // releases only acknowledge and ignore the notify. A gateway that has been silent for two seconds
@@ -20,7 +20,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <expected>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,64 +30,34 @@
 #include "common/mutex.h"
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/control_client.h"
-#include "rbd_handler/ceph/lock_cluster.h"
 #include "rbd_handler/ceph/lock_record.h"
 #include "rbd_handler/ceph/notify.h"
 #include "rbd_handler/ceph/peer_book.h"
-#include "rbd_handler/lock/peer_answer.h"
+#include "rbd_handler/ceph/peer_channel.h"
 
 namespace tcmurbd::ceph {
 
-class LockChannel {
+class LockChannel final : public PeerChannel {
  public:
-  struct Request {
-    uint64_t notify_id = 0;
-    uint64_t cookie = 0;
-    uint64_t nonce = 0;  // Identifies the request for its sender.
-  };
-  // Requires one PeerAnswer; otherwise the peer breaks the lock after its timeout. It may be called
-  // before acquire_lock() has returned on another thread: then this instance is about to get the
-  // lock, and the answer must wait until it has it.
-  using OnRequest = std::function<void(Request)>;
-
-  // Called on threads of librados and of the channel; must only post.
-  struct Handlers {
-    OnRequest on_request{};
-    // The cluster removed our watch: this gateway was away or disconnected for longer than the
-    // watch timeout (osd_client_watch_timeout, 30 s), or the object was removed. The watch is
-    // registered again automatically. Not called when the object's OSD does not respond, which is
-    // no sign that this gateway was away.
-    std::function<void()> on_watch_lost{};
-    // The ledger of fenced instances was changed by any gateway.
-    std::function<void()> on_fenced{};
-    // Instances of gateways that watch the image and have been silent for seconds; each is reported
-    // once.
-    std::function<void(std::vector<std::string>)> on_silent{};
-  };
-
   // Watches. BLOCKS, 10 s when an OSD hangs: worker thread.
   static std::expected<std::unique_ptr<LockChannel>, std::string> open(
       std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
-      Handlers handlers);
+      ChannelHandlers handlers);
   // No handler runs after it. BLOCKS: milliseconds; when an OSD hangs, at most about 10 s each for
   // the repair of a watch, its removal, and notifies. Worker thread.
-  ~LockChannel();
+  ~LockChannel() override;
   LockChannel(const LockChannel&) = delete;
   LockChannel& operator=(const LockChannel&) = delete;
 
-  // Sets the instance for which requests are answered, and which identifies this gateway to its
-  // peers. Any thread.
-  void serve_as(const std::string& address);
-  // Any thread, does not block.
-  void answer(const Request& request, lock::PeerAnswer answer);
-  // Requests the lock from the gateway whose instance is `holder`. Returns at its first answer.
-  // BLOCKS, at most half a second longer than `patience`: worker thread.
-  std::expected<Asked, std::string> ask(const std::string& holder, std::chrono::seconds patience);
-  // Whether a notify of this gateway still reaches its own watch. BLOCKS: a round trip, or 1.5 s
-  // when the channel's OSD hangs. Worker thread.
-  OwnWatch own_watch();
-
-  const LockRecord& record() const { return record_; }
+  void serve_as(const std::string& address) override;
+  void answer(const PeerRequest& request, lock::PeerAnswer answer) override;
+  std::expected<Asked, std::string> ask(const std::string& holder,
+                                        std::chrono::seconds patience) override;
+  OwnWatch own_watch() override;
+  std::expected<std::optional<LockHolder>, int> holder() const override { return record_.holder(); }
+  std::expected<bool, int> remove(const LockHolder& holder) const override {
+    return record_.remove(holder);
+  }
 
   // For observers: the channel's object, and a notify that each gateway acknowledges with the
   // address of the instance that it serves as.
@@ -100,15 +69,15 @@ class LockChannel {
   static constexpr std::chrono::milliseconds kShortPatience{1000};
 
   LockChannel(std::shared_ptr<ControlClient> control, PoolHandle pool, const std::string& image_id,
-              Handlers handlers);
+              ChannelHandlers handlers);
   int watch();
   static void on_notify(void* self, uint64_t notify_id, uint64_t cookie, uint64_t notifier,
                         void* data, size_t length);
   static void on_watch_error(void* self, uint64_t cookie, int error);
-  void take_request(Request request, std::string_view words);
+  void take_request(PeerRequest request, std::string_view words);
   void take_answer(std::string_view words);
-  void acknowledge(const Request& request, lock::PeerAnswer answer);
-  void acknowledge_with(const Request& request, std::string_view payload);
+  void acknowledge(const PeerRequest& request, lock::PeerAnswer answer);
+  void acknowledge_with(const PeerRequest& request, std::string_view payload);
   bool concerns_us(uint64_t nonce, std::string_view holder);
   uint64_t new_nonce();
   // Sends it with `nonce`, and waits for an answer or its end.
@@ -132,7 +101,7 @@ class LockChannel {
   const PoolHandle pool_;
   const std::string object_;
   const LockRecord record_;
-  const Handlers handlers_;
+  const ChannelHandlers handlers_;
   const uint64_t nonce_;  // Identifies this channel's own notifies; the low bits count them.
 
   Mutex mutex_;

@@ -22,13 +22,11 @@ class RadosCluster final : public Cluster {
   std::expected<bool, LockFailure> may_blocklist() const override {
     return control_->may_blocklist();
   }
-  std::expected<std::shared_ptr<LockChannel>, std::string> open_channel(
-      const ImageSpec& spec, const std::string& image_id,
-      LockChannel::Handlers handlers) const override;
-  std::expected<OpenLedger, std::string> open_ledger(const ImageSpec& spec,
-                                                     const std::string& image_id,
-                                                     const std::shared_ptr<Log>& log,
-                                                     const std::string& fenced) const override;
+  std::expected<std::shared_ptr<PeerChannel>, std::string> open_channel(
+      const ImageSpec& spec, const std::string& image_id, ChannelHandlers handlers) const override;
+  std::expected<std::shared_ptr<FenceList>, std::string> open_fence_list(
+      const ImageSpec& spec, const std::string& image_id, const std::shared_ptr<Log>& log,
+      const std::string& fenced) const override;
 
  private:
   const std::shared_ptr<ControlClient> control_;

@@ -8,15 +8,15 @@ namespace tcmurbd::ceph {
 OwnWatch RadosLockCluster::own_watch() { return channel_.own_watch(); }
 
 std::expected<std::optional<LockHolder>, int> RadosLockCluster::holder() {
-  return channel_.record().holder();
+  return channel_.holder();
 }
 
 std::expected<bool, int> RadosLockCluster::remove(const LockHolder& holder) {
-  return channel_.record().remove(holder);
+  return channel_.remove(holder);
 }
 
 Fencing RadosLockCluster::fencing_of(const std::string& address) {
-  if (std::ranges::find(fenced_, address) == fenced_.end() && !ledger_.contains(address))
+  if (std::ranges::find(fenced_, address) == fenced_.end() && !fences_.contains(address))
     return Fencing::kNone;
   const auto entries = monitors_.blocklisted();
   return entries && entries->contains(address) ? Fencing::kOnBlocklist : Fencing::kRemoved;
@@ -29,16 +29,16 @@ std::expected<Asked, std::string> RadosLockCluster::ask(const std::string& holde
 
 std::expected<void, LockFailure> RadosLockCluster::blocklist(const std::string& address) {
   auto done = monitors_.blocklist(address);
-  if (done) ledger_.add(address);
+  if (done) fences_.add(address);
   return done;
 }
 
-std::expected<LockTaken, LockFailure> acquire_lock(ServedImage& image, LockChannel& channel,
-                                                   const Monitors& monitors, FenceLedger& ledger,
+std::expected<LockTaken, LockFailure> acquire_lock(ServedImage& image, PeerChannel& channel,
+                                                   const Monitors& monitors, FenceList& fences,
                                                    std::span<const std::string> fenced) {
   if (!image.info().exclusive_lock || image.info().read_only) return LockTaken{};
   channel.serve_as(image.address());
-  RadosLockCluster cluster(image, channel, monitors, ledger, fenced);
+  RadosLockCluster cluster(image, channel, monitors, fences, fenced);
   return acquire_lock(cluster);
 }
 

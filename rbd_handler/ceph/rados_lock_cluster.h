@@ -7,10 +7,10 @@
 #include <span>
 #include <string>
 
-#include "rbd_handler/ceph/fence_ledger.h"
-#include "rbd_handler/ceph/lock_channel.h"
+#include "rbd_handler/ceph/fence_list.h"
 #include "rbd_handler/ceph/lock_procedure.h"
 #include "rbd_handler/ceph/monitors.h"
+#include "rbd_handler/ceph/peer_channel.h"
 #include "rbd_handler/ceph/served_image.h"
 
 namespace tcmurbd::ceph {
@@ -18,9 +18,9 @@ namespace tcmurbd::ceph {
 class RadosLockCluster final : public LockCluster {
  public:
   // All arguments outlive this. `fenced`: instances that this process has blocklisted.
-  RadosLockCluster(ServedImage& image, LockChannel& channel, const Monitors& monitors,
-                   FenceLedger& ledger, std::span<const std::string> fenced)
-      : image_(image), channel_(channel), monitors_(monitors), ledger_(ledger), fenced_(fenced) {}
+  RadosLockCluster(ServedImage& image, PeerChannel& channel, const Monitors& monitors,
+                   FenceList& fences, std::span<const std::string> fenced)
+      : image_(image), channel_(channel), monitors_(monitors), fences_(fences), fenced_(fenced) {}
 
   std::string address() const override { return image_.address(); }
   OwnWatch own_watch() override;
@@ -38,16 +38,16 @@ class RadosLockCluster final : public LockCluster {
 
  private:
   ServedImage& image_;
-  LockChannel& channel_;
+  PeerChannel& channel_;
   const Monitors& monitors_;
-  FenceLedger& ledger_;
+  FenceList& fences_;
   const std::span<const std::string> fenced_;
 };
 
 // Makes `image` the owner of its lock, and lets the channel answer for it. Returns at once if the
 // image is read-only or does not have the feature.
-std::expected<LockTaken, LockFailure> acquire_lock(ServedImage& image, LockChannel& channel,
-                                                   const Monitors& monitors, FenceLedger& ledger,
+std::expected<LockTaken, LockFailure> acquire_lock(ServedImage& image, PeerChannel& channel,
+                                                   const Monitors& monitors, FenceList& fences,
                                                    std::span<const std::string> fenced);
 
 }  // namespace tcmurbd::ceph

@@ -11,7 +11,6 @@
 namespace tcmurbd {
 
 namespace asio = boost::asio;
-using ceph::LockChannel;
 using ceph::LockFailure;
 
 namespace {
@@ -72,16 +71,14 @@ struct Instance {
     // librados gave ops up that an OSD may still have, and their connections being closed is no
     // proof (ceph/FENCES.md): the blocklist has to keep such an instance out for as long as it
     // can.
-    if (ledger && !lost_track) ledger->remove(address);
-    ledger.reset();
-    guard.reset();
+    if (fences && !lost_track) fences->remove(address);
+    fences.reset();
     mapping.reset();
     on_closed();
   }
 
   std::shared_ptr<ceph::ServedImage> image;
-  std::shared_ptr<ceph::FenceLedger> ledger;
-  std::shared_ptr<ceph::FenceGuard> guard;
+  std::shared_ptr<ceph::FenceList> fences;
   std::shared_ptr<void> mapping;
   std::function<void()> on_closed;
 };
@@ -106,12 +103,12 @@ ImageListeners LunImage::listeners() {
       if (auto self = weak.lock()) fn(*self);
     });
   };
-  LockChannel::Handlers handlers;
-  handlers.on_request = [post](LockChannel::Request request) {
+  ceph::ChannelHandlers handlers;
+  handlers.on_request = [post](ceph::PeerRequest request) {
     post([request](LunImage& lun_image) { lun_image.on_peer_asks(request); });
   };
   handlers.on_watch_lost = [post] { post([](LunImage& lun_image) { lun_image.on_watch_lost(); }); };
-  handlers.on_fenced = [post] { post([](LunImage& lun_image) { lun_image.on_ledger_changed(); }); };
+  handlers.on_fenced = [post] { post([](LunImage& lun_image) { lun_image.on_fences_changed(); }); };
   handlers.on_silent = [post](std::vector<std::string> addresses) {
     post([addresses = std::move(addresses)](LunImage& lun_image) { lun_image.bury(addresses); });
   };
@@ -133,7 +130,7 @@ std::shared_ptr<ceph::ServedImage> LunImage::number(std::shared_ptr<ceph::Served
   };
   ceph::ServedImage* const raw = image.get();
   const std::shared_ptr<Instance> instance(
-      new Instance{std::move(image), opened_.ledger, opened_.guard, mapping_, std::move(closed)});
+      new Instance{std::move(image), opened_.fences, mapping_, std::move(closed)});
   return {instance, raw};
 }
 
@@ -183,7 +180,7 @@ void LunImage::acquire(uint64_t job) {
                          }
                          outcome->taken =
                              ceph::acquire_lock(*opened.image, *opened.channel, *opened.monitors,
-                                                *opened.ledger, fenced);
+                                                *opened.fences, fenced);
                          outcome->milliseconds = watch.milliseconds();
                        }),
              [this, self = shared_from_this(), job, outcome] {
@@ -198,7 +195,7 @@ void LunImage::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockF
     log_->info("lock: acquired in {:.1f} ms{}{}", milliseconds, taken->detail.empty() ? "" : ", ",
                taken->detail);
     // What other gateways fenced before.
-    if (opened_.ledger) opened_.ledger->refresh();
+    if (opened_.fences) opened_.fences->refresh();
     publish_owner(opened_.channel != nullptr);  // A snapshot has no lock.
     tell_outcome(lock::Outcome::kAcquired);
     return;
@@ -268,7 +265,7 @@ void LunImage::fenced(uint64_t job, const std::string& address,
     log_->warning("fence: done in {:.0f} ms", milliseconds);
     fenced_.push_back(address);
     fencing_ = true;
-    if (const auto ledger = closed_ ? ledger_.lock() : opened_.ledger) ledger->add(address);
+    if (const auto fences = closed_ ? fences_.lock() : opened_.fences) fences->add(address);
   } else {
     log_->error(
         "fence: failed after {:.0f} ms: {}; hung writes keep their ranges locked and this gateway "
@@ -346,7 +343,7 @@ void LunImage::on_instance_closed(uint32_t instance) {
   tell([instance](Device& device, TimePoint now) { device.on_instance_closed(instance, now); });
 }
 
-void LunImage::on_peer_asks(LockChannel::Request request) {
+void LunImage::on_peer_asks(ceph::PeerRequest request) {
   if (!tell_) return;  // Not serving: we own nothing.
   const uint64_t number = ++last_request_;
   requests_[number] = request;
@@ -365,8 +362,8 @@ void LunImage::on_watch_lost() {
   tell([](Device& device, TimePoint now) { device.on_away(AwayCause::kWatchLost, {}, now); });
 }
 
-void LunImage::on_ledger_changed() {
-  if (!closed_ && opened_.ledger) opened_.ledger->refresh();
+void LunImage::on_fences_changed() {
+  if (!closed_ && opened_.fences) opened_.fences->refresh();
 }
 
 void LunImage::answer_peer(const lock::PeerReply& reply) {
@@ -419,18 +416,18 @@ void LunImage::refresh_size(uint64_t device_bytes) {
 void LunImage::abandon(std::function<void()> done) {
   // A close under way has the rest on its own thread.
   auto control = closed_ ? fencer_.lock() : opened_.monitors;
-  const auto ledger = closed_ ? ledger_ : std::weak_ptr(opened_.ledger);
+  const auto fences = closed_ ? fences_ : std::weak_ptr(opened_.fences);
   const std::string address = closed_ ? closing_address_ : address_of(opened_.image.get());
   if (!control || address.empty()) return done();
   publish_owner(false);  // The instance reports until its ops have ended.
   auto fenced = std::make_shared<std::expected<void, LockFailure>>();
   // On a thread of its own: the kernel's writer of rmdir waits for it.
   std::make_shared<reactor::Jobs>(control_)->run(
-      [held = std::move(control), ledger, address, fenced]() mutable {
+      [held = std::move(control), fences, address, fenced]() mutable {
         const auto mine = std::move(held);
         *fenced = mine->blocklist(address);
         if (!*fenced) return;
-        if (const auto book = ledger.lock()) book->add(address);
+        if (const auto book = fences.lock()) book->add(address);
       },
       [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
         if (*fenced) {
@@ -451,7 +448,7 @@ void LunImage::close(std::function<void()> done) {
   closed_ = true;
   retry_timer_.cancel();
   fencer_ = opened_.monitors;
-  ledger_ = opened_.ledger;
+  fences_ = opened_.fences;
   closing_address_ = address_of(opened_.image.get());
   done_ = std::move(done);
   if (!opened_.image) return close_rest();
@@ -464,8 +461,7 @@ void LunImage::close_rest() {
       [opened = std::exchange(opened_, {}), mapping = std::exchange(mapping_, nullptr),
        record = record_, address = closing_address_]() mutable {
         opened.channel.reset();
-        opened.ledger.reset();
-        opened.guard.reset();
+        opened.fences.reset();
         opened.monitors.reset();
         mapping.reset();
         if (!address.empty()) record.remove(address);

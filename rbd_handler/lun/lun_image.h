@@ -93,9 +93,9 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   void give_up_image();
   void on_instance_closed(uint32_t instance);
   void close_rest();
-  void on_peer_asks(ceph::LockChannel::Request request);
+  void on_peer_asks(ceph::PeerRequest request);
   void on_watch_lost();
-  void on_ledger_changed();
+  void on_fences_changed();
   ceph::NewsSink news_sink();
   void on_news(uint32_t instance, const ceph::ImageNews& news);
   void tell_role();
@@ -132,10 +132,10 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   bool closed_ = false;                   // Calls that still come from the reactor have no effect.
   std::function<void()> done_;            // When all is closed.
   std::weak_ptr<ceph::Monitors> fencer_;  // For an image whose closing hangs,
-  std::weak_ptr<ceph::FenceLedger> ledger_;
+  std::weak_ptr<ceph::FenceList> fences_;
   std::string closing_address_;  // and its instance.
   uint64_t last_request_ = 0;
-  std::map<uint64_t, ceph::LockChannel::Request> requests_;  // Not answered yet.
+  std::map<uint64_t, ceph::PeerRequest> requests_;  // Not answered yet.
 };
 
 }  // namespace tcmurbd

@@ -82,7 +82,7 @@ void LunImage::fence_predecessor_later() {
               address);
           self->record_.remove(address);
           self->fenced_.push_back(address);
-          self->opened_.ledger->add(address);
+          self->opened_.fences->add(address);
           self->opened_.unfenced.clear();
           self->tell_role();
         });
@@ -118,22 +118,22 @@ void LunImage::note_deadline() {
 void LunImage::bury(const std::vector<std::string>& addresses) {
   if (closed_ || !opened_.channel) return;
   for (const std::string& address : addresses) {
-    if (opened_.ledger->contains(address)) continue;  // Another gateway was quicker.
+    if (opened_.fences->contains(address)) continue;  // Another gateway was quicker.
     log_->warning(
         "lock: the gateway with the instance {} has not responded for seconds and delays each "
         "hand-over of the lock; blocklisting it",
         address);
     auto done = std::make_shared<std::expected<void, LockFailure>>();
     questions_->run(
-        [control = opened_.monitors, channel = opened_.channel, ledger = opened_.ledger, address,
+        [control = opened_.monitors, channel = opened_.channel, fences = opened_.fences, address,
          done]() mutable {
           const auto mine = std::move(control);  // Perhaps the last to use them, and that blocks.
-          const auto book = std::move(ledger);
+          const auto book = std::move(fences);
           const auto way = std::move(channel);
           *done = mine->blocklist(address);
           if (!*done) return;
           // The header's OSD hears of the map with this, and ends the dead gateway's watch.
-          [[maybe_unused]] const auto heard = way->record().holder();
+          [[maybe_unused]] const auto heard = way->holder();
           book->add(address);
         },
         [log = log_, done] {

@@ -173,10 +173,9 @@ std::expected<OpenedImage, OpenError> open_all(const LunPorts& ports, const Imag
     auto channel = (*cluster)->open_channel(spec, info.id, std::move(listeners.channel));
     if (!channel) return failed(EIO, channel.error());
     opened.channel = std::move(*channel);
-    auto ledger = (*cluster)->open_ledger(spec, info.id, log, predecessor->fenced);
-    if (!ledger) return failed(EIO, ledger.error());
-    opened.guard = std::move(ledger->guard);
-    opened.ledger = std::move(ledger->ledger);
+    auto fences = (*cluster)->open_fence_list(spec, info.id, log, predecessor->fenced);
+    if (!fences) return failed(EIO, fences.error());
+    opened.fences = std::move(*fences);
     opened.unfenced = std::move(predecessor->unfenced);
   }
   opened.image = std::move(*image);

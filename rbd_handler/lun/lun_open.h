@@ -12,8 +12,6 @@
 #include "common/log.h"
 #include "config/image_spec.h"
 #include "rbd_handler/ceph/cluster.h"
-#include "rbd_handler/ceph/fence_guard.h"
-#include "rbd_handler/ceph/lock_channel.h"
 #include "rbd_handler/ceph/rados_cluster.h"
 #include "rbd_handler/ceph/rados_lock_cluster.h"
 #include "rbd_handler/ceph/rbd_image.h"
@@ -69,10 +67,9 @@ std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,
 struct OpenedImage {
   std::shared_ptr<ceph::Monitors> monitors;  // The control client.
   std::shared_ptr<ceph::ServedImage> image;
-  // Null for a snapshot, which needs no lock, as the next two.
-  std::shared_ptr<ceph::LockChannel> channel;
-  std::shared_ptr<ceph::FenceGuard> guard;  // Outlives the ledger.
-  std::shared_ptr<ceph::FenceLedger> ledger;
+  // Null for a snapshot, which needs no lock, as the next one.
+  std::shared_ptr<ceph::PeerChannel> channel;
+  std::shared_ptr<ceph::FenceList> fences;
   scsi::DiskFacts disk;
   std::string predecessor;  // The instance that was fenced; empty: there was none.
   // One that is not permitted to be fenced: changes are not safe until it is; empty: there is none.
@@ -84,7 +81,7 @@ struct OpenedImage {
 struct ImageListeners {
   ceph::CompletionSink done;
   ceph::NewsSink news;
-  ceph::LockChannel::Handlers channel;
+  ceph::ChannelHandlers channel;
 };
 
 // Fences the instance that a dead predecessor left behind, opens the image and holds it against the

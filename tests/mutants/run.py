@@ -33,7 +33,7 @@ TESTS = (
     ("rbd_handler/device", ("device_test", "device_sim_test", "device_interleavings_test")),
     ("rbd_handler/ceph/lock_procedure", ("lock_procedure_test", "device_sim_test")),
     ("rbd_handler/ceph/", ("lock_procedure_test", "ceph_parts_test", *LIVE)),
-    ("rbd_handler/lun/lun_image", ("lun_image_test",)),
+    ("rbd_handler/lun/lun_image", ("lun_image_test", "lun_test")),
     ("rbd_handler/lun/lun_open", ("lun_open_test",)),
     ("rbd_handler/lun/copy_", ("copy_manager_test",)),
     ("rbd_handler/lun/lun", ("lun_test",)),

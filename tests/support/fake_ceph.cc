@@ -10,9 +10,13 @@ namespace tcmurbd::testing {
 using ceph::LockFailure;
 using std::chrono::steady_clock;
 
-FakeServed::FakeServed(std::shared_ptr<FakeCeph> ceph, std::string address,
+FakeServed::FakeServed(std::shared_ptr<FakeCeph> ceph, std::string image, std::string address,
                        const ceph::ImageInfo& info, ceph::CompletionSink sink)
-    : ceph_(std::move(ceph)), address_(std::move(address)), sink_(std::move(sink)), info_(info) {}
+    : ceph_(std::move(ceph)),
+      image_(std::move(image)),
+      address_(std::move(address)),
+      sink_(std::move(sink)),
+      info_(info) {}
 
 FakeServed::~FakeServed() {
   std::ignore = ceph_->take(CephStep::kCloseImage);
@@ -38,6 +42,104 @@ std::expected<void, LockFailure> FakeServed::wait_for_latest_map() const {
   return ceph_->take(CephStep::kLatestMap);
 }
 
+std::expected<void, LockFailure> FakeServed::take_free_lock() {
+  const std::lock_guard lock(ceph_->mutex_);
+  const ceph::LockHolder own{.client = "client.1", .cookie = "auto 1", .address = address_};
+  if (ceph_->holders_.try_emplace(image_, own).first->second != own)
+    return std::unexpected(LockFailure{"another gateway has it", -EBUSY});
+  return {};
+}
+
+std::expected<void, LockFailure> FakeServed::release_lock() {
+  const std::lock_guard lock(ceph_->mutex_);
+  const auto held = ceph_->holders_.find(image_);
+  if (held != ceph_->holders_.end() && held->second.address == address_)
+    ceph_->holders_.erase(held);
+  return {};
+}
+
+class FakePeerChannel final : public ceph::PeerChannel {
+ public:
+  FakePeerChannel(std::shared_ptr<FakeCeph> ceph, std::string image, ceph::ChannelHandlers handlers)
+      : ceph_(std::move(ceph)), image_(std::move(image)) {
+    const std::lock_guard lock(ceph_->mutex_);
+    ++ceph_->others_;
+    ceph_->handlers_ = std::move(handlers);
+  }
+  ~FakePeerChannel() override {
+    const std::lock_guard lock(ceph_->mutex_);
+    --ceph_->others_;
+  }
+
+  void serve_as(const std::string& address) override {
+    const std::lock_guard lock(ceph_->mutex_);
+    ceph_->channel_.served_as.push_back(address);
+  }
+  void answer(const ceph::PeerRequest& request, lock::PeerAnswer answer) override {
+    const std::lock_guard lock(ceph_->mutex_);
+    ceph_->channel_.answers.emplace_back(request.nonce, answer);
+  }
+  std::expected<ceph::Asked, std::string> ask(const std::string& holder,
+                                              std::chrono::seconds) override {
+    const std::lock_guard lock(ceph_->mutex_);
+    ceph_->channel_.asked.push_back(holder);
+    if (ceph_->answer_ == ceph::Asked::kReleased) ceph_->holders_.erase(image_);
+    return ceph_->answer_;
+  }
+  ceph::OwnWatch own_watch() override {
+    const std::lock_guard lock(ceph_->mutex_);
+    return ceph_->own_watch_;
+  }
+  std::expected<std::optional<ceph::LockHolder>, int> holder() const override {
+    const std::lock_guard lock(ceph_->mutex_);
+    const auto held = ceph_->holders_.find(image_);
+    if (held == ceph_->holders_.end()) return std::nullopt;
+    return held->second;
+  }
+  std::expected<bool, int> remove(const ceph::LockHolder& holder) const override {
+    const std::lock_guard lock(ceph_->mutex_);
+    return std::erase_if(ceph_->holders_, [&](const auto& held) {
+             return held.first == image_ && held.second == holder;
+           }) != 0;
+  }
+
+ private:
+  const std::shared_ptr<FakeCeph> ceph_;
+  const std::string image_;
+};
+
+class FakeFences final : public ceph::FenceList {
+ public:
+  explicit FakeFences(std::shared_ptr<FakeCeph> ceph) : ceph_(std::move(ceph)) {
+    const std::lock_guard lock(ceph_->mutex_);
+    ++ceph_->others_;
+  }
+  ~FakeFences() override {
+    const std::lock_guard lock(ceph_->mutex_);
+    --ceph_->others_;
+  }
+
+  void add(const std::string& address) override {
+    const std::lock_guard lock(ceph_->mutex_);
+    ceph_->fences_.insert(address);
+  }
+  void remove(const std::string& address) override {
+    const std::lock_guard lock(ceph_->mutex_);
+    ceph_->fences_.erase(address);
+  }
+  void refresh() override {
+    const std::lock_guard lock(ceph_->mutex_);
+    ++ceph_->refreshed_;
+  }
+  bool contains(const std::string& address) const override {
+    const std::lock_guard lock(ceph_->mutex_);
+    return ceph_->fences_.contains(address);
+  }
+
+ private:
+  const std::shared_ptr<FakeCeph> ceph_;
+};
+
 // The control client.
 class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
  public:
@@ -50,7 +152,8 @@ class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
     return {};
   }
   std::expected<ceph::Blocklist, LockFailure> blocklisted() const override {
-    return ceph::Blocklist{};
+    const std::lock_guard lock(ceph_->mutex_);
+    return ceph::Blocklist{ceph_->blocklisted_.begin(), ceph_->blocklisted_.end()};
   }
   std::expected<std::string, std::string> locate(const std::string&, const std::string&,
                                                  const std::string&) const override {
@@ -66,20 +169,19 @@ class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
     const std::lock_guard lock(ceph_->mutex_);
     return ceph_->may_;
   }
-  std::expected<std::shared_ptr<ceph::LockChannel>, std::string> open_channel(
-      const ImageSpec&, const std::string&, ceph::LockChannel::Handlers) const override {
+  std::expected<std::shared_ptr<ceph::PeerChannel>, std::string> open_channel(
+      const ImageSpec& spec, const std::string&, ceph::ChannelHandlers handlers) const override {
     if (auto done = ceph_->take(CephStep::kOpenChannel); !done)
       return std::unexpected(done.error().text);
-    return ceph_->counted<ceph::LockChannel>();
+    return std::make_shared<FakePeerChannel>(ceph_, spec.image, std::move(handlers));
   }
-  std::expected<ceph::OpenLedger, std::string> open_ledger(
+  std::expected<std::shared_ptr<ceph::FenceList>, std::string> open_fence_list(
       const ImageSpec&, const std::string&, const std::shared_ptr<Log>&,
       const std::string& fenced) const override {
-    if (auto done = ceph_->take(CephStep::kOpenLedger); !done)
+    if (auto done = ceph_->take(CephStep::kOpenFences); !done)
       return std::unexpected(done.error().text);
-    ceph::OpenLedger opened{.guard = nullptr, .ledger = ceph_->counted<ceph::FenceLedger>()};
-    const std::lock_guard lock(ceph_->mutex_);
-    if (!fenced.empty()) ceph_->in_ledger_.push_back(fenced);
+    auto opened = std::make_shared<FakeFences>(ceph_);
+    if (!fenced.empty()) opened->add(fenced);
     return opened;
   }
 
@@ -123,17 +225,6 @@ std::expected<void, LockFailure> FakeCeph::take(CephStep number) {
   return {};
 }
 
-template <typename T>
-std::shared_ptr<T> FakeCeph::counted() {
-  const std::lock_guard lock(mutex_);
-  ++others_;
-  const std::shared_ptr<void> token(nullptr, [self = shared_from_this()](void*) {
-    const std::lock_guard closing(self->mutex_);
-    --self->others_;
-  });
-  return {token, nullptr};
-}
-
 ceph::ConnectCluster FakeCeph::connect() {
   return [self = shared_from_this()](
              const ImageSpec&) -> std::expected<std::shared_ptr<const ceph::Cluster>, std::string> {
@@ -151,8 +242,9 @@ ceph::OpenServedImage FakeCeph::open_served_image() {
         if (auto done = self->take(CephStep::kOpenImage); !done)
           return std::unexpected(done.error().text);
         const std::lock_guard lock(self->mutex_);
-        auto image = std::make_unique<FakeServed>(
-            self, "10.0.0.1:0/" + std::to_string(++self->opened_), self->info_, std::move(sink));
+        auto image = std::make_unique<FakeServed>(self, spec.image,
+                                                  "10.0.0.1:0/" + std::to_string(++self->opened_),
+                                                  self->info_, std::move(sink));
         self->images_.insert(image.get());
         self->served_[spec.image] = image.get();
         return image;
@@ -190,9 +282,50 @@ std::vector<std::string> FakeCeph::blocklisted() const {
   return blocklisted_;
 }
 
-std::vector<std::string> FakeCeph::in_ledger() const {
+std::string FakeCeph::owner(const std::string& image) const {
   const std::lock_guard lock(mutex_);
-  return in_ledger_;
+  const auto held = holders_.find(image);
+  return held == holders_.end() ? "" : held->second.address;
+}
+
+void FakeCeph::give_lock(const std::string& image, const std::string& address) {
+  const std::lock_guard lock(mutex_);
+  holders_[image] = {.client = "client.2", .cookie = "auto 2", .address = address};
+}
+
+void FakeCeph::set_answer(ceph::Asked answer) {
+  const std::lock_guard lock(mutex_);
+  answer_ = answer;
+}
+
+void FakeCeph::set_own_watch(ceph::OwnWatch watch) {
+  const std::lock_guard lock(mutex_);
+  own_watch_ = watch;
+}
+
+std::set<std::string> FakeCeph::fences() const {
+  const std::lock_guard lock(mutex_);
+  return fences_;
+}
+
+void FakeCeph::fence_elsewhere(const std::string& address) {
+  const std::lock_guard lock(mutex_);
+  fences_.insert(address);
+}
+
+size_t FakeCeph::fences_refreshed() const {
+  const std::lock_guard lock(mutex_);
+  return refreshed_;
+}
+
+ChannelUse FakeCeph::channel() const {
+  const std::lock_guard lock(mutex_);
+  return channel_;
+}
+
+ceph::ChannelHandlers FakeCeph::handlers() const {
+  const std::lock_guard lock(mutex_);
+  return handlers_;
 }
 
 }  // namespace tcmurbd::testing

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Ceph cluster as a LUN opens and uses it, for tests of what the LUN makes of it: each step
 // works, is refused, or hangs until the test lets it go, and what was opened is counted until it is
-// closed. Nothing is modelled of what librbd or RADOS do. The channel and the ledger are null
-// pointers that own something: a LUN without a channel needs no lock.
+// closed. Of what librbd and RADOS do, it has the owner of each image's lock, the blocklist, and
+// one list of fenced instances.
 //
 // Thread: the test's, but for what LUNs call, which is any.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -18,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rbd_handler/ceph/cluster.h"
@@ -31,7 +33,7 @@ enum class CephStep : uint8_t {
   kLatestMap,
   kPermission,
   kOpenChannel,
-  kOpenLedger,
+  kOpenFences,
   kCloseImage,
   kRefreshSize,
 };
@@ -42,8 +44,8 @@ class FakeCeph;
 // Ops stay until the test ends them.
 class FakeServed final : public ceph::ServedImage {
  public:
-  FakeServed(std::shared_ptr<FakeCeph> ceph, std::string address, const ceph::ImageInfo& info,
-             ceph::CompletionSink sink);
+  FakeServed(std::shared_ptr<FakeCeph> ceph, std::string image, std::string address,
+             const ceph::ImageInfo& info, ceph::CompletionSink sink);
   ~FakeServed() override;
 
   struct Pending {
@@ -58,25 +60,41 @@ class FakeServed final : public ceph::ServedImage {
     pending.push_back({op.kind, op.range, token});
   }
   void give_up(OpToken) override {}
-  bool timed_out() const override { return false; }
+  bool timed_out() const override { return timed_out_; }
   const ceph::ImageInfo& info() const override { return info_; }
   ceph::ObjectPlace place_of(const ByteRange&) const override { return {}; }
   const std::string& address() const override { return address_; }
-  std::expected<void, std::string> publish(const ceph::ServiceStatus&) override { return {}; }
+  std::expected<void, std::string> publish(const ceph::ServiceStatus& status) override {
+    published.push_back(status);
+    return {};
+  }
   std::expected<uint64_t, std::string> refresh_size() override;
   bool primary() const override { return true; }
-  std::expected<void, ceph::LockFailure> take_free_lock() override { return {}; }
-  std::expected<void, ceph::LockFailure> release_lock() override { return {}; }
+  std::expected<void, ceph::LockFailure> take_free_lock() override;
+  std::expected<void, ceph::LockFailure> release_lock() override;
   std::expected<void, ceph::LockFailure> reach_header() override { return {}; }
   std::expected<void, ceph::LockFailure> wait_for_latest_map() const override;
 
+  // RADOS has given up an op of it, which may still be applied.
+  void lose_track() { timed_out_ = true; }
+
   std::vector<Pending> pending;  // The reactor's thread.
+  std::vector<ceph::ServiceStatus> published;
 
  private:
   const std::shared_ptr<FakeCeph> ceph_;
+  const std::string image_;
   const std::string address_;
   const ceph::CompletionSink sink_;
   const ceph::ImageInfo info_;
+  std::atomic<bool> timed_out_{false};
+};
+
+// What the channel of the newest LUN was used for.
+struct ChannelUse {
+  std::vector<std::string> served_as;  // Instances, in order.
+  std::vector<std::string> asked;      // Owners that were asked for the lock.
+  std::vector<std::pair<uint64_t, lock::PeerAnswer>> answers;  // By the nonce of the request.
 };
 
 // Held by what it opened.
@@ -99,16 +117,31 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   void set_info(const ceph::ImageInfo& info);
   void set_permission(bool may);
   size_t images_open() const;
-  size_t others_open() const;  // Channels and ledgers.
+  size_t others_open() const;  // Channels and lists of fenced instances.
   // The newest of this image; null: it is not open.
   FakeServed* served(const std::string& image) const;
   std::vector<std::string> blocklisted() const;
-  // The instances that a ledger was opened with.
-  std::vector<std::string> in_ledger() const;
+
+  // The instance that owns the image's lock; empty: it is free.
+  std::string owner(const std::string& image) const;
+  // Another gateway acquires it, with this instance,
+  void give_lock(const std::string& image, const std::string& address);
+  // and gives this answer when it is asked: the lock is free then if it says so.
+  void set_answer(ceph::Asked answer);
+  void set_own_watch(ceph::OwnWatch watch);
+  // The list of fenced instances. Another gateway adds one with fence_elsewhere().
+  std::set<std::string> fences() const;
+  void fence_elsewhere(const std::string& address);
+  size_t fences_refreshed() const;
+  ChannelUse channel() const;
+  // Of the newest channel.
+  ceph::ChannelHandlers handlers() const;
 
  private:
   friend class FakeServed;
   friend class FakeConnection;
+  friend class FakePeerChannel;
+  friend class FakeFences;
   struct Step {
     std::optional<ceph::LockFailure> failure;
     bool hangs = false;
@@ -116,9 +149,6 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   };
   // What the step ends with, when it may.
   std::expected<void, ceph::LockFailure> take(CephStep step);
-  // Owns something that is counted.
-  template <typename T>
-  std::shared_ptr<T> counted();
 
   mutable std::mutex mutex_;  // Of all below.
   std::condition_variable released_;
@@ -134,7 +164,13 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   std::map<std::string, FakeServed*> served_;  // By image.
   std::set<FakeServed*> images_;
   std::vector<std::string> blocklisted_;
-  std::vector<std::string> in_ledger_;
+  std::map<std::string, ceph::LockHolder> holders_;  // By image.
+  ceph::Asked answer_ = ceph::Asked::kReleased;
+  ceph::OwnWatch own_watch_ = ceph::OwnWatch::kThere;
+  std::set<std::string> fences_;
+  size_t refreshed_ = 0;
+  ChannelUse channel_;
+  ceph::ChannelHandlers handlers_;
 };
 
 }  // namespace tcmurbd::testing

@@ -56,7 +56,7 @@ class Control : public LiveTest {
   }
 
   std::unique_ptr<LockChannel> channel(const std::string& image_id,
-                                       LockChannel::OnRequest on_request,
+                                       std::function<void(PeerRequest)> on_request,
                                        std::function<void()> on_watch_lost = {}) {
     auto opened = LockChannel::open(
         control(), {.pool = "rbd", .image = "any"}, image_id,
@@ -123,9 +123,8 @@ TEST_F(Control, ProfileRbdIsEnoughForAllOfIt) {
   ASSERT_TRUE(victim && next);
   const auto client = ControlClient::get(usual.conf(), usual.name);
   ASSERT_TRUE(client.has_value()) << client.error();
-  const auto opened =
-      LockChannel::open(*client, *parse_dev_config(dev_config), next->image->info().id,
-                        {.on_request = [](LockChannel::Request) {}});
+  const auto opened = LockChannel::open(*client, *parse_dev_config(dev_config),
+                                        next->image->info().id, {.on_request = [](PeerRequest) {}});
   ASSERT_TRUE(opened.has_value()) << opened.error();
   const auto guard = FenceGuard::of(*client);
   const auto ledger = guard->open_ledger(*parse_dev_config(dev_config), next->image->info().id,
@@ -156,14 +155,14 @@ TEST_F(Control, AChannelWhoseObjectIsRemovedWatchesAgain) {
   LockChannel* owner = nullptr;
   const auto owns = channel(
       "gone",
-      [&](LockChannel::Request request) {
+      [&](PeerRequest request) {
         ++requests;
         owner->answer(request, lock::PeerAnswer::kReleased);
       },
       [&] { ++lost; });
   owner = owns.get();
   owns->serve_as("1.2.3.4:0/5");
-  const auto asks = channel("gone", [](LockChannel::Request) { ADD_FAILURE() << "not the owner"; });
+  const auto asks = channel("gone", [](PeerRequest) { ADD_FAILURE() << "not the owner"; });
   EXPECT_EQ(asks->ask("1.2.3.4:0/5", seconds(1)), Asked::kReleased);
   EXPECT_EQ(asks->ask("1.2.3.4:0/6", seconds(1)), Asked::kNobody);
   EXPECT_EQ(requests, 1);
@@ -180,12 +179,12 @@ TEST_F(Control, AChannelWhoseObjectIsRemovedWatchesAgain) {
 
 TEST_F(Control, AChannelSurvivesAHungOsd) {
   LockChannel* owner = nullptr;
-  auto owns = channel("hung", [&](LockChannel::Request request) {
+  auto owns = channel("hung", [&](PeerRequest request) {
     owner->answer(request, lock::PeerAnswer::kHoldsDetached);
   });
   owner = owns.get();
   owns->serve_as("1.2.3.4:0/5");
-  auto asks = channel("hung", [](LockChannel::Request) {});
+  auto asks = channel("hung", [](PeerRequest) {});
   {
     const Frozen osd(pid_from("TCMU_RBD_TEST_OSD_PID"));
     const auto begin = steady_clock::now();

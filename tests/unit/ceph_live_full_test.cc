@@ -11,8 +11,7 @@
 namespace tcmurbd::ceph {
 namespace {
 
-const LockChannel::Handlers kDeaf{
-    .on_request = [](LockChannel::Request) {}, .on_watch_lost = {}, .on_fenced = {}};
+const ChannelHandlers kDeaf{.on_request = [](PeerRequest) {}, .on_watch_lost = {}, .on_fenced = {}};
 
 using std::chrono::milliseconds;
 

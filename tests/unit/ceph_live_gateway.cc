@@ -18,7 +18,7 @@ Gateway::Gateway(const std::string& conf, const std::string& image, Manner manne
   auto shared = ControlClient::get(conf, "");
   EXPECT_TRUE(shared.has_value()) << shared.error();
   control = *shared;
-  const auto on_request = [this](LockChannel::Request request) {
+  const auto on_request = [this](PeerRequest request) {
     const std::lock_guard lock(mutex_);
     requests_.push_back(request);
     ++asked_;
@@ -50,7 +50,7 @@ uint32_t Gateway::asked() {
 void Gateway::answer_requests(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (arrived_.wait(lock, stop, [this] { return !requests_.empty(); })) {
-    const LockChannel::Request request = requests_.front();
+    const PeerRequest request = requests_.front();
     requests_.pop_front();
     lock.unlock();
     switch (manner_) {

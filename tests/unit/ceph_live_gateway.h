@@ -14,6 +14,7 @@
 
 #include "ceph_live.h"
 #include "rbd_handler/ceph/fence_guard.h"
+#include "rbd_handler/ceph/lock_channel.h"
 #include "rbd_handler/ceph/rados_lock_cluster.h"
 
 namespace tcmurbd::ceph {
@@ -54,8 +55,8 @@ class Gateway {
   const Manner manner_;
   std::mutex mutex_;
   std::condition_variable_any arrived_;
-  std::deque<LockChannel::Request> requests_;  // Guarded by mutex_.
-  uint32_t asked_ = 0;                         // Guarded by mutex_.
+  std::deque<PeerRequest> requests_;  // Guarded by mutex_.
+  uint32_t asked_ = 0;                // Guarded by mutex_.
   std::jthread worker_;
 };
 

@@ -70,19 +70,19 @@ TEST_F(Lock, AnOpWithoutTheLockFailsAtOnceOnAFreshHandle) {
   Bytes back(4096, 9);
   EXPECT_EQ(a->target->read(0, back), 0);
   EXPECT_EQ(back, Bytes(4096));
-  EXPECT_EQ(a->channel->record().holder(), std::nullopt);
+  EXPECT_EQ(a->channel->holder(), std::nullopt);
 }
 
 TEST_F(Lock, AcquiredReleasedAcquired) {
   const auto a = gateway(make_image());
   EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
   EXPECT_EQ(a->write(1), 0);
-  EXPECT_EQ(a->channel->record().holder().value().value().address, a->target->image->address());
+  EXPECT_EQ(a->channel->holder().value().value().address, a->target->image->address());
   EXPECT_EQ(acquired(*a, "acquire, owned"), Acquired::kFree);
   const auto begin = steady_clock::now();
   ASSERT_TRUE(a->target->image->release_lock().has_value());
   std::cout << "release: " << ms_since(begin) << " ms" << std::endl;
-  EXPECT_EQ(a->channel->record().holder(), std::nullopt);
+  EXPECT_EQ(a->channel->holder(), std::nullopt);
   EXPECT_EQ(a->write(2), -EROFS);
   EXPECT_TRUE(a->target->image->release_lock().has_value()) << "nothing to release";
   EXPECT_EQ(acquired(*a, "acquire again"), Acquired::kFree);

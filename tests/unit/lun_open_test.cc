@@ -92,12 +92,12 @@ TEST_F(LunOpenTest, ASnapshotHasNoLock) {
   const auto opened = open();
   ASSERT_TRUE(opened);
   EXPECT_TRUE(opened->disk.read_only);
-  EXPECT_EQ(ceph_->others_open(), 0U) << "a channel or a ledger";
+  EXPECT_EQ(ceph_->others_open(), 0U) << "a channel or a list of fences";
   EXPECT_EQ(begun(CephStep::kPermission), 0U);
 }
 
 TEST_F(LunOpenTest, EachStepIsToldAndClosesWhatWasOpened) {
-  for (const CephStep step : {CephStep::kOpenLedger, CephStep::kOpenChannel, CephStep::kLatestMap,
+  for (const CephStep step : {CephStep::kOpenFences, CephStep::kOpenChannel, CephStep::kLatestMap,
                               CephStep::kOpenImage, CephStep::kConnect})
     refused_at(step, "step " + std::to_string(static_cast<int>(step)));
 }
@@ -105,7 +105,7 @@ TEST_F(LunOpenTest, EachStepIsToldAndClosesWhatWasOpened) {
 TEST_F(LunOpenTest, AMissingImageOpensNothing) {
   refused_at(CephStep::kOpenImage, "does not exist");
   EXPECT_EQ(begun(CephStep::kOpenChannel), 0U);
-  EXPECT_EQ(begun(CephStep::kOpenLedger), 0U);
+  EXPECT_EQ(begun(CephStep::kOpenFences), 0U);
 }
 
 TEST_F(LunOpenTest, ADeviceBeyondTheImageIsRefusedBeforeItIsWatched) {
@@ -151,7 +151,7 @@ TEST_F(LunOpenTest, ThePredecessorIsFencedBeforeTheImageIsOpened) {
   EXPECT_EQ(opened->predecessor, kPredecessor);
   EXPECT_EQ(opened->unfenced, "");
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre(kPredecessor));
-  EXPECT_THAT(ceph_->in_ledger(), ElementsAre(kPredecessor));
+  EXPECT_THAT(ceph_->fences(), ElementsAre(kPredecessor));
   EXPECT_LE(ceph_->times(CephStep::kBlocklist).at(0), ceph_->times(CephStep::kOpenImage).at(0));
   EXPECT_EQ(record().read().value().address, "");
 }
@@ -159,7 +159,7 @@ TEST_F(LunOpenTest, ThePredecessorIsFencedBeforeTheImageIsOpened) {
 TEST_F(LunOpenTest, WithoutAPredecessorNobodyIsFenced) {
   ASSERT_TRUE(open());
   EXPECT_THAT(ceph_->blocklisted(), IsEmpty());
-  EXPECT_THAT(ceph_->in_ledger(), IsEmpty());
+  EXPECT_THAT(ceph_->fences(), IsEmpty());
 }
 
 TEST_F(LunOpenTest, APredecessorThatCannotBeFencedIsNotForgotten) {
@@ -180,7 +180,7 @@ TEST_F(LunOpenTest, WithoutThePermissionToFenceChangesAreNotSafe) {
     EXPECT_EQ(opened->predecessor, "");
     EXPECT_EQ(record().read().value().address, kPredecessor);
   }
-  EXPECT_THAT(ceph_->in_ledger(), IsEmpty());
+  EXPECT_THAT(ceph_->fences(), IsEmpty());
 }
 
 // That client might still write.

@@ -41,7 +41,7 @@ TEST_F(LunTest, WhatWasQueuedBeforeIsServed) {
 }
 
 TEST_F(LunTest, AnErrorOfTheOpenIsTheWritersAndNothingStaysOpen) {
-  ceph_->refuse(CephStep::kOpenLedger, "no such pool");
+  ceph_->refuse(CephStep::kOpenFences, "no such pool");
   ends(open(), -EIO);
   until_state(State::kClosed);
   EXPECT_EQ(ceph_->images_open(), 0U);
