@@ -23,6 +23,7 @@ class LunLockTest : public LunFixture {
     until([&] { return ceph_->served("disk1") && !ceph_->served("disk1")->pending.empty(); });
     return tag;
   }
+  uint64_t away() { return status().counters.value_or(DeviceCounters{}).away; }
   std::string owner() const { return ceph_->owner("disk1"); }
 };
 
@@ -119,13 +120,13 @@ TEST_F(LunLockTest, AGatewayThatWasAwayDoesNotAcquire) {
   EXPECT_EQ(result(device().write(1)).status, kBusy);
   EXPECT_THAT(image.pending, IsEmpty());
   EXPECT_EQ(owner(), "");
-  EXPECT_EQ(status().counters->away, 1U);
+  EXPECT_EQ(away(), 1U);
 }
 
 TEST_F(LunLockTest, ALostWatchMakesChangesBusy) {
   const FakeServed& image = serve();
   ceph_->handlers().on_watch_lost();
-  until([&] { return status().counters->away == 1; });
+  until([&] { return away() == 1; });
   EXPECT_EQ(result(device().write(1)).status, kBusy);
   EXPECT_THAT(image.pending, IsEmpty());
   EXPECT_EQ(image.published.back().connections_lost, 1U);
