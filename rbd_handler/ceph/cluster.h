@@ -38,7 +38,7 @@ class Cluster {
   // See FenceGuard::open_ledger. `fenced` is added to it; empty: nothing is.
   virtual std::expected<std::shared_ptr<FenceList>, std::string> open_fence_list(
       const ImageSpec& spec, const std::string& image_id, const std::shared_ptr<Log>& log,
-      const std::string& fenced) const = 0;
+      const std::string& fenced, OnOwnFenced on_own_fenced) const = 0;
 };
 
 // Connects to the cluster of `spec`, or finds the connection that the process has.

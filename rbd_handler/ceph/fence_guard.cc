@@ -12,6 +12,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kLookEvery{1};
+// While nothing has to stay fenced.
+constexpr std::chrono::seconds kLookForOwnEvery{3};
 // After a failed read of the blocklist: no permission or no quorum.
 constexpr std::chrono::seconds kLookAgain{5};
 constexpr std::chrono::seconds kReadEvery{30};
@@ -43,9 +45,11 @@ void FenceGuard::Bell::ring() {
 }
 
 std::expected<std::shared_ptr<FenceLedger>, std::string> FenceGuard::open_ledger(
-    const ImageSpec& spec, const std::string& image_id, std::shared_ptr<Log> log) {
-  auto ledger =
-      FenceLedger::open(control_, spec, image_id, std::move(log), [bell = bell_] { bell->ring(); });
+    const ImageSpec& spec, const std::string& image_id, std::shared_ptr<Log> log,
+    OnOwnFenced on_own_fenced) {
+  auto ledger = FenceLedger::open(
+      control_, spec, image_id, std::move(log), [bell = bell_] { bell->ring(); },
+      std::move(on_own_fenced));
   if (!ledger) return ledger;
   {
     const MutexLock lock(mutex_);
@@ -75,8 +79,14 @@ void FenceGuard::run(const std::stop_token& stop) {
         for (const auto& ledger : all) ledger->refresh();
         read_at = next = steady_clock::now() + kReadEvery;
       }
-      if (std::ranges::any_of(all, [](const auto& ledger) { return !ledger->empty(); }))
-        next = std::min(next, steady_clock::now() + (look(all) ? kLookEvery : kLookAgain));
+      const bool fences =
+          std::ranges::any_of(all, [](const auto& ledger) { return !ledger->empty(); });
+      const bool serves =
+          std::ranges::any_of(all, [](const auto& ledger) { return ledger->serves(); });
+      if (fences || serves) {
+        const auto pause = !look(all, fences) ? kLookAgain : fences ? kLookEvery : kLookForOwnEvery;
+        next = std::min(next, steady_clock::now() + pause);
+      }
     }
     MutexLock lock(bell_->mutex);
     const bool rung = bell_->rung.wait_until(
@@ -91,16 +101,17 @@ void FenceGuard::run(const std::stop_token& stop) {
 }
 
 // False: the blocklist could not be read.
-bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers) {
+bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, bool fences) {
   const auto blocklist = control_->blocklisted();
   if (!blocklist) {
-    if (!std::exchange(complained_, true))
+    if (fences && !std::exchange(complained_, true))
       ledgers.front()->log().warning(
           "fence: {}; until the blocklist can be read, removed entries are not detected",
           blocklist.error().text);
     return false;
   }
   bool good = true;
+  for (const auto& ledger : ledgers) ledger->look_for_own(*blocklist);
   for (const auto& ledger : ledgers)
     for (const std::string& address : ledger->missing(*blocklist))
       good = put_back(*ledger, address) && good;

@@ -2,7 +2,9 @@
 // Keeps fenced instances on the blocklist: while the ledger of an image that this gateway serves is
 // not empty, reads the blocklist once a second, once for all images of a control client, and
 // restores removed entries. One thread for each control client. While all ledgers are empty, it
-// only reads them every half minute, in case a notify was lost.
+// reads them every half minute, in case a notify was lost, and the blocklist every three seconds:
+// another client may have blocklisted an instance that serves here, such as tcmu-runner, which
+// breaks a lock without asking.
 #pragma once
 
 #include <condition_variable>
@@ -28,9 +30,9 @@ class FenceGuard {
 
   // Opens the ledger of a served image. It is read at once and maintained as long as the caller
   // keeps it; the guard must outlive it. Any thread, does not block.
-  std::expected<std::shared_ptr<FenceLedger>, std::string> open_ledger(const ImageSpec& spec,
-                                                                       const std::string& image_id,
-                                                                       std::shared_ptr<Log> log);
+  std::expected<std::shared_ptr<FenceLedger>, std::string> open_ledger(
+      const ImageSpec& spec, const std::string& image_id, std::shared_ptr<Log> log,
+      OnOwnFenced on_own_fenced = [](const std::string&) {});
 
  private:
   // Wakes the thread on events of ledgers; these may come after the guard is destroyed.
@@ -44,7 +46,8 @@ class FenceGuard {
   explicit FenceGuard(std::shared_ptr<ControlClient> control);
   void run(const std::stop_token& stop);
   std::vector<std::shared_ptr<FenceLedger>> ledgers();
-  bool look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers);
+  // `fences`: a ledger is not empty.
+  bool look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, bool fences);
   bool put_back(FenceLedger& ledger, const std::string& address);
 
   const std::shared_ptr<ControlClient> control_;

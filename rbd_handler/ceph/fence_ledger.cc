@@ -120,6 +120,7 @@ struct FenceLedger::State : std::enable_shared_from_this<FenceLedger::State> {
   size_t under_way GUARDED_BY(mutex) = 0;     // Ops.
   bool complained GUARDED_BY(mutex) = false;  // Until one succeeds.
   std::vector<std::shared_ptr<Notify>> notifies GUARDED_BY(mutex);
+  std::string own GUARDED_BY(mutex);  // The instance that serves, until it is reported.
 };
 
 void FenceLedger::State::write(const std::vector<LedgerPair>& pairs) {
@@ -227,19 +228,22 @@ void FenceLedger::State::wait_until_idle() {
 
 std::expected<std::shared_ptr<FenceLedger>, std::string> FenceLedger::open(
     std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
-    std::shared_ptr<Log> log, std::function<void()> on_change) {
+    std::shared_ptr<Log> log, std::function<void()> on_change, OnOwnFenced on_own_fenced) {
   auto pool = control->open_pool(spec.pool, spec.name_space);
   if (!pool) return std::unexpected(pool.error());
-  return std::shared_ptr<FenceLedger>(new FenceLedger(
-      std::move(control), std::move(*pool), spec, image_id, std::move(log), std::move(on_change)));
+  return std::shared_ptr<FenceLedger>(
+      new FenceLedger(std::move(control), std::move(*pool), spec, image_id, std::move(log),
+                      std::move(on_change), std::move(on_own_fenced)));
 }
 
 FenceLedger::FenceLedger(std::shared_ptr<ControlClient> control, PoolHandle pool,
                          const ImageSpec& spec, const std::string& image_id,
-                         std::shared_ptr<Log> log, std::function<void()> on_change)
+                         std::shared_ptr<Log> log, std::function<void()> on_change,
+                         OnOwnFenced on_own_fenced)
     : control_(std::move(control)),
       image_(tcmurbd::quoted(spec.to_string())),
       log_(std::move(log)),
+      on_own_fenced_(std::move(on_own_fenced)),
       state_(std::make_shared<State>(std::move(pool), "tcmu-rbd.lock." + image_id, log_,
                                      std::move(on_change))) {}
 
@@ -285,6 +289,29 @@ void FenceLedger::refresh() {
 bool FenceLedger::empty() const {
   const MutexLock lock(state_->mutex);
   return state_->book.empty(wall_clock());
+}
+
+void FenceLedger::serve_as(const std::string& address) {
+  {
+    const MutexLock lock(state_->mutex);
+    state_->own = address;
+  }
+  state_->on_change();
+}
+
+bool FenceLedger::serves() const {
+  const MutexLock lock(state_->mutex);
+  return !state_->own.empty();
+}
+
+void FenceLedger::look_for_own(const Blocklist& blocklist) {
+  std::string fenced;
+  {
+    const MutexLock lock(state_->mutex);
+    if (!blocklist.contains(state_->own)) return;
+    fenced = std::exchange(state_->own, {});
+  }
+  on_own_fenced_(fenced);
 }
 
 bool FenceLedger::contains(const std::string& address) const {

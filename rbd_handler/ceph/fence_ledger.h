@@ -30,7 +30,7 @@ class FenceLedger final : public FenceList {
   // thread, must only post or wake.
   static std::expected<std::shared_ptr<FenceLedger>, std::string> open(
       std::shared_ptr<ControlClient> control, const ImageSpec& spec, const std::string& image_id,
-      std::shared_ptr<Log> log, std::function<void()> on_change);
+      std::shared_ptr<Log> log, std::function<void()> on_change, OnOwnFenced on_own_fenced);
   // BLOCKS until requests in flight have ended, about 10 s when an OSD hangs: worker thread, not
   // one of librados.
   ~FenceLedger() override;
@@ -40,12 +40,17 @@ class FenceLedger final : public FenceList {
   void add(const std::string& address) override;
   void remove(const std::string& address) override;
   void refresh() override;
+  void serve_as(const std::string& address) override;
   bool contains(const std::string& address) const override;
 
   // As currently known.
   bool empty() const;
   // The instances without an entry in `blocklist`.
   std::vector<std::string> missing(const Blocklist& blocklist) const;
+  // Whether an instance serves that `blocklist` could contain.
+  bool serves() const;
+  // Calls on_own_fenced if `blocklist` contains the instance that serves.
+  void look_for_own(const Blocklist& blocklist);
 
   Log& log() const { return *log_; }
   const std::string& image() const { return image_; }
@@ -54,13 +59,14 @@ class FenceLedger final : public FenceList {
   struct State;
   FenceLedger(std::shared_ptr<ControlClient> control, PoolHandle pool, const ImageSpec& spec,
               const std::string& image_id, std::shared_ptr<Log> log,
-              std::function<void()> on_change);
+              std::function<void()> on_change, OnOwnFenced on_own_fenced);
   void save();
 
   // Constant after construction.
   const std::shared_ptr<ControlClient> control_;
   const std::string image_;
   const std::shared_ptr<Log> log_;
+  const OnOwnFenced on_own_fenced_;
   // Shared with requests in flight. Synchronises itself.
   const std::shared_ptr<State> state_;
 };

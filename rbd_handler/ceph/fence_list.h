@@ -4,9 +4,13 @@
 // No call waits for the cluster. Any thread.
 #pragma once
 
+#include <functional>
 #include <string>
 
 namespace tcmurbd::ceph {
+
+// Called with the instance, on a thread of the list; must only post.
+using OnOwnFenced = std::function<void(const std::string& address)>;
 
 class FenceList {
  public:
@@ -19,6 +23,9 @@ class FenceList {
   virtual void remove(const std::string& address) = 0;
   // Reads the list of the cluster again and retries failed writes.
   virtual void refresh() = 0;
+  // The instance that this gateway serves with now. If another client blocklists it, OnOwnFenced is
+  // called, within seconds and once: an idle instance would notice it only with its next op.
+  virtual void serve_as(const std::string& address) = 0;
   // As currently known.
   virtual bool contains(const std::string& address) const = 0;
 };

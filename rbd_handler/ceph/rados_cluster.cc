@@ -20,13 +20,13 @@ std::expected<std::shared_ptr<PeerChannel>, std::string> RadosCluster::open_chan
 
 std::expected<std::shared_ptr<FenceList>, std::string> RadosCluster::open_fence_list(
     const ImageSpec& spec, const std::string& image_id, const std::shared_ptr<Log>& log,
-    const std::string& fenced) const {
+    const std::string& fenced, OnOwnFenced on_own_fenced) const {
   struct Kept {
     std::shared_ptr<FenceGuard> guard;  // Outlives the ledger.
     std::shared_ptr<FenceLedger> ledger;
   };
   const auto kept = std::make_shared<Kept>(FenceGuard::of(control_), nullptr);
-  auto ledger = kept->guard->open_ledger(spec, image_id, log);
+  auto ledger = kept->guard->open_ledger(spec, image_id, log, std::move(on_own_fenced));
   if (!ledger) return std::unexpected(ledger.error());
   kept->ledger = std::move(*ledger);
   if (!fenced.empty()) kept->ledger->add(fenced);

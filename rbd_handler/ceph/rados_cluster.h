@@ -26,7 +26,7 @@ class RadosCluster final : public Cluster {
       const ImageSpec& spec, const std::string& image_id, ChannelHandlers handlers) const override;
   std::expected<std::shared_ptr<FenceList>, std::string> open_fence_list(
       const ImageSpec& spec, const std::string& image_id, const std::shared_ptr<Log>& log,
-      const std::string& fenced) const override;
+      const std::string& fenced, OnOwnFenced on_own_fenced) const override;
 
  private:
   const std::shared_ptr<ControlClient> control_;

@@ -214,6 +214,10 @@ void Device::on_rate_limits(const task::RateLimits& limits, TimePoint now) {
   event(now, [&] { queue_.on_rate_limits(limits); });
 }
 
+void Device::on_blocklisted(TimePoint now) {
+  event(now, [&] { queue_.on_blocklisted(); });
+}
+
 void Device::on_primary(bool primary, TimePoint now) {
   event(now, [&] { queue_.on_primary(primary); });
 }

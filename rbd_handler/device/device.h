@@ -70,6 +70,8 @@ class Device : private QueueOwner {
   // What the image's settings, or its role in mirroring, are now.
   void on_rate_limits(const task::RateLimits& limits, TimePoint now);
   void on_primary(bool primary, TimePoint now);
+  // The blocklist contains the current client instance: an op would be refused.
+  void on_blocklisted(TimePoint now);
   // Whether changes are safe: else they are answered BUSY, and reads are served. The caller logs
   // the reason.
   void on_safe(bool safe, TimePoint now);

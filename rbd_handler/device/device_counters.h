@@ -100,7 +100,7 @@ inline constexpr std::array kDeviceCounters{
                   &DeviceCounters::lock_acquired},
     DeviceCounter{"lock_released", "Times that the exclusive lock was released.",
                   &DeviceCounters::lock_released},
-    DeviceCounter{"lock_lost", "Times that an op was refused because the lock was lost.",
+    DeviceCounter{"lock_lost", "Times that another client took the lock, or fenced this gateway.",
                   &DeviceCounters::lock_lost},
     DeviceCounter{"away", "Times that this gateway was stopped, frozen or disconnected.",
                   &DeviceCounters::away},

@@ -75,6 +75,7 @@ class OpQueue {
   void on_kernel_limit(Duration cmd_time_out);
   void on_rate_limits(const task::RateLimits& limits);
   void on_primary(bool primary);
+  void on_blocklisted();
   void on_safe(bool safe);
   void on_peer_asks(uint64_t request) { gate_.on_peer_asks(request); }
   // REQUIRES: not kReopened.

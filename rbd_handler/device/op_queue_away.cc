@@ -79,8 +79,12 @@ void OpQueue::note_away(AwayCause cause, Duration gap) {
   outbox_.tell({.kind = Report::Kind::kAway, .away = cause, .gap = gap, .refused = waiting});
 }
 
-// Our own fence does that too, and says nothing of
-// having been away.
+void OpQueue::on_blocklisted() {
+  note_lost();
+  gate_.on_lost();
+}
+
+// Our own fence does that too, and says nothing of having been away.
 void OpQueue::note_lost() {
   ++counters_.lock_lost;
   const lock::State state = gate_.state();

@@ -112,14 +112,19 @@ ImageListeners LunImage::listeners() {
   handlers.on_silent = [post](std::vector<std::string> addresses) {
     post([addresses = std::move(addresses)](LunImage& lun_image) { lun_image.bury(addresses); });
   };
-  return {.done = sink_, .news = news_sink(), .channel = std::move(handlers)};
+  return {.done = sink_,
+          .news = news_sink(),
+          .channel = std::move(handlers),
+          .own_fenced = [post](const std::string& address) {
+            post([address](LunImage& lun_image) { lun_image.on_own_fenced(address); });
+          }};
 }
 
 void LunImage::adopt(OpenedImage opened, std::shared_ptr<void> mapping) {
   opened_ = std::move(opened);
   mapping_ = std::move(mapping);
   opened_.image = number(std::move(opened_.image));
-  if (opened_.channel) opened_.channel->serve_as(image().address());
+  serve_as_instance();
   if (!opened_.predecessor.empty()) fenced_.push_back(opened_.predecessor);
   publish(published_);
 }
@@ -314,7 +319,7 @@ void LunImage::reopened(uint64_t job,
   give_up_image();
   opened_.image = number(std::move(*outcome));
   publish(status);
-  if (opened_.channel) opened_.channel->serve_as(image().address());
+  serve_as_instance();
   log_->info("reopen: serving with instance {}", image().address());
   unsafe_ = false;  // It could not have been opened.
   warnings_.clear();
@@ -364,6 +369,18 @@ void LunImage::on_watch_lost() {
 
 void LunImage::on_fences_changed() {
   if (!closed_ && opened_.fences) opened_.fences->refresh();
+}
+
+void LunImage::serve_as_instance() {
+  if (!opened_.channel) return;
+  opened_.channel->serve_as(image().address());
+  opened_.fences->serve_as(image().address());
+}
+
+// Also after this gateway's own fence, whose states ignore it.
+void LunImage::on_own_fenced(const std::string& address) {
+  if (closed_ || address != image().address()) return;
+  tell([](Device& device, TimePoint now) { device.on_blocklisted(now); });
 }
 
 void LunImage::answer_peer(const lock::PeerReply& reply) {

@@ -96,6 +96,9 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   void on_peer_asks(ceph::PeerRequest request);
   void on_watch_lost();
   void on_fences_changed();
+  void on_own_fenced(const std::string& address);
+  // The channel and the list of fences serve for the instance that is open.
+  void serve_as_instance();
   ceph::NewsSink news_sink();
   void on_news(uint32_t instance, const ceph::ImageNews& news);
   void tell_role();

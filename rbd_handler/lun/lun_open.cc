@@ -173,7 +173,8 @@ std::expected<OpenedImage, OpenError> open_all(const LunPorts& ports, const Imag
     auto channel = (*cluster)->open_channel(spec, info.id, std::move(listeners.channel));
     if (!channel) return failed(EIO, channel.error());
     opened.channel = std::move(*channel);
-    auto fences = (*cluster)->open_fence_list(spec, info.id, log, predecessor->fenced);
+    auto fences = (*cluster)->open_fence_list(spec, info.id, log, predecessor->fenced,
+                                              std::move(listeners.own_fenced));
     if (!fences) return failed(EIO, fences.error());
     opened.fences = std::move(*fences);
     opened.unfenced = std::move(predecessor->unfenced);

@@ -82,6 +82,7 @@ struct ImageListeners {
   ceph::CompletionSink done;
   ceph::NewsSink news;
   ceph::ChannelHandlers channel;
+  ceph::OnOwnFenced own_fenced;
 };
 
 // Fences the instance that a dead predecessor left behind, opens the image and holds it against the

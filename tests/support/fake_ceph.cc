@@ -110,9 +110,11 @@ class FakePeerChannel final : public ceph::PeerChannel {
 
 class FakeFences final : public ceph::FenceList {
  public:
-  explicit FakeFences(std::shared_ptr<FakeCeph> ceph) : ceph_(std::move(ceph)) {
+  FakeFences(std::shared_ptr<FakeCeph> ceph, ceph::OnOwnFenced on_own_fenced)
+      : ceph_(std::move(ceph)) {
     const std::lock_guard lock(ceph_->mutex_);
     ++ceph_->others_;
+    ceph_->on_own_fenced_ = std::move(on_own_fenced);
   }
   ~FakeFences() override {
     const std::lock_guard lock(ceph_->mutex_);
@@ -130,6 +132,10 @@ class FakeFences final : public ceph::FenceList {
   void refresh() override {
     const std::lock_guard lock(ceph_->mutex_);
     ++ceph_->refreshed_;
+  }
+  void serve_as(const std::string& address) override {
+    const std::lock_guard lock(ceph_->mutex_);
+    ceph_->guarded_ = address;
   }
   bool contains(const std::string& address) const override {
     const std::lock_guard lock(ceph_->mutex_);
@@ -176,11 +182,11 @@ class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
     return std::make_shared<FakePeerChannel>(ceph_, spec.image, std::move(handlers));
   }
   std::expected<std::shared_ptr<ceph::FenceList>, std::string> open_fence_list(
-      const ImageSpec&, const std::string&, const std::shared_ptr<Log>&,
-      const std::string& fenced) const override {
+      const ImageSpec&, const std::string&, const std::shared_ptr<Log>&, const std::string& fenced,
+      ceph::OnOwnFenced on_own_fenced) const override {
     if (auto done = ceph_->take(CephStep::kOpenFences); !done)
       return std::unexpected(done.error().text);
-    auto opened = std::make_shared<FakeFences>(ceph_);
+    auto opened = std::make_shared<FakeFences>(ceph_, std::move(on_own_fenced));
     if (!fenced.empty()) opened->add(fenced);
     return opened;
   }
@@ -311,6 +317,17 @@ std::set<std::string> FakeCeph::fences() const {
 void FakeCeph::fence_elsewhere(const std::string& address) {
   const std::lock_guard lock(mutex_);
   fences_.insert(address);
+}
+
+void FakeCeph::fence_instance(const std::string& address) {
+  ceph::OnOwnFenced on_own_fenced;
+  {
+    const std::lock_guard lock(mutex_);
+    blocklisted_.push_back(address);
+    if (guarded_ != address) return;
+    on_own_fenced = on_own_fenced_;
+  }
+  on_own_fenced(address);
 }
 
 size_t FakeCeph::fences_refreshed() const {

@@ -132,6 +132,8 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   // The list of fenced instances. Another gateway adds one with fence_elsewhere().
   std::set<std::string> fences() const;
   void fence_elsewhere(const std::string& address);
+  // Another client blocklists an instance of the newest LUN.
+  void fence_instance(const std::string& address);
   size_t fences_refreshed() const;
   ChannelUse channel() const;
   // Of the newest channel.
@@ -171,6 +173,8 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   size_t refreshed_ = 0;
   ChannelUse channel_;
   ceph::ChannelHandlers handlers_;
+  ceph::OnOwnFenced on_own_fenced_;
+  std::string guarded_;
 };
 
 }  // namespace tcmurbd::testing

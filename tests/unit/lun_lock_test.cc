@@ -146,6 +146,25 @@ TEST_F(LunLockTest, AChangedListOfFencesIsReadAgain) {
   until([&] { return ceph_->fences_refreshed() == 1; });
 }
 
+// tcmu-runner breaks a lock without asking, and this gateway is idle. The next write must not be
+// what notices it: it would get BUSY for seconds.
+TEST_F(LunLockTest, AnIdleGatewayThatWasFencedOpensAnotherInstance) {
+  serve();
+  serves_a_write();
+  const std::string old = ceph_->served("disk1")->address();
+  ceph_->give_lock("disk1", kPeer);
+  ceph_->fence_instance(old);
+  until([&] { return ceph_->images_open() == 1 && ceph_->served("disk1")->address() != old; });
+  until([&] { return status().lock == lock::State::kUnowned; });
+  EXPECT_EQ(away(), 1U);
+  EXPECT_THAT(ceph_->blocklisted(), ElementsAre(old)) << "it needs no fence of its own";
+  EXPECT_EQ(owner(), kPeer);
+  // Of the one that is closed.
+  ceph_->fence_instance(old);
+  settle();
+  EXPECT_EQ(ceph_->begun(CephStep::kOpenImage), 2U);
+}
+
 class LunFenceTest : public LunLockTest, public ::testing::WithParamInterface<bool> {};
 
 // An op whose outcome is not known, because RADOS gave it up. Its instance stays in the list if it
