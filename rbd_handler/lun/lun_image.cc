@@ -316,6 +316,8 @@ void LunImage::reopened(uint64_t job,
   status.lock_owner = false;
   if (!std::exchange(fencing_, false)) ++status.locks_lost;
   publish(status);
+  // Also if another client fenced it, which may be no tcmu-rbd and keep no list.
+  if (opened_.fences) opened_.fences->add(image().address());
   give_up_image();
   opened_.image = number(std::move(*outcome));
   publish(status);

@@ -58,6 +58,9 @@ void LunSim::step() {
   if (!late_.empty() && chance(4)) deliver_late();
   if (chance(50)) inject();
   if (chance(64)) close_some_instance();
+  // The guard of fences has read the blocklist.
+  if (device_ && mine_->blocklisted() && !mine_->removed() && chance(64))
+    device_->on_blocklisted(now_);
   switch (below(16)) {
     case 0:
     case 1:

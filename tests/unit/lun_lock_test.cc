@@ -153,7 +153,11 @@ TEST_F(LunLockTest, AnIdleGatewayThatWasFencedOpensAnotherInstance) {
   serves_a_write();
   const std::string old = ceph_->served("disk1")->address();
   ceph_->give_lock("disk1", kPeer);
+  ceph_->hang(CephStep::kCloseImage);
   ceph_->fence_instance(old);
+  until([&] { return ceph_->begun(CephStep::kCloseImage) == 1; });
+  EXPECT_THAT(ceph_->fences(), ElementsAre(old)) << "its entry must stay until its ops have ended";
+  ceph_->release(CephStep::kCloseImage);
   until([&] { return ceph_->images_open() == 1 && ceph_->served("disk1")->address() != old; });
   until([&] { return status().lock == lock::State::kUnowned; });
   EXPECT_EQ(away(), 1U);
@@ -172,10 +176,14 @@ class LunFenceTest : public LunLockTest, public ::testing::WithParamInterface<bo
 TEST_P(LunFenceTest, AFencedInstanceIsListedUntilItsOpsHaveEnded) {
   const std::string old = serve().address();
   const uint64_t write = begin_a_write();
+  ceph_->hang(CephStep::kOpenImage);
   ceph_->hang(CephStep::kCloseImage);
   if (GetParam()) ceph_->served("disk1")->lose_track();
   ceph_->served("disk1")->finish(-ETIMEDOUT);
   EXPECT_EQ(result(write).status, kBusy);
+  until([&] { return ceph_->begun(CephStep::kOpenImage) == 2; });
+  EXPECT_THAT(ceph_->fences(), ElementsAre(old)) << "before anything else can fail";
+  ceph_->release(CephStep::kOpenImage);
   until([&] { return ceph_->begun(CephStep::kCloseImage) == 1; });
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre(old));
   EXPECT_THAT(ceph_->fences(), ElementsAre(old));
