@@ -22,9 +22,11 @@ HOST = 2
 MOVES = int(os.environ.get("LAB_MIGRATION_MOVES", "2"))
 MORE = 60
 # The pauses that the page promises, with room for a slow and shared machine: for a daemon that is exchanged for another; for a move of
-# the load between two tcmu-rbd; and for one to a tcmu-rbd whose lock tcmu-runner broke. That one learns it from its first write, and
-# then answers changes with BUSY for 5 s, since they may be stale.
-EXCHANGE_SECONDS, OURS_SECONDS, LOST_SECONDS = 5, 3, 9
+# the load between two daemons; and for one to a tcmu-rbd whose lock tcmu-runner broke less than ten seconds ago: it learns that from the
+# blocklist after 3 s or from its first write, and then answers changes with BUSY for 5 s, since they may be stale.
+EXCHANGE_SECONDS, MOVE_SECONDS, BROKEN_SECONDS = 5, 5, 9
+# How long the load stays on a path so that tcmu-rbd on the other one knows of its broken lock.
+STAY_SECONDS = 12
 NAMES = {True: "tcmu-rbd", False: "tcmu-runner"}
 
 
@@ -129,11 +131,17 @@ class MigrationTest(alua.AluaTestCase):
         with self.pause(f"gw{number} gets {NAMES[ours]}", EXCHANGE_SECONDS):
             self.exchange(number, ours)
 
-    def moved(self, state, limit, moves=MOVES):
+    def moved(self, state, limit, moves=MOVES, stay=0):
         for _ in range(moves):
             for number in (1, 0):
+                self.load_for(stay)
                 with self.pause(f"{state}: to gw{number}", limit):
                     self.use_path(number)
+
+    def load_for(self, seconds):
+        until = time.monotonic() + seconds
+        self.wait_until(lambda: time.monotonic() >= until, seconds + 10, "the load runs")
+        self.wait_for_more()
 
     def checked(self, number, levels):
         """What `tcmu-rbdctl check` finds there."""
@@ -150,19 +158,20 @@ class MigrationTest(alua.AluaTestCase):
         self.pauses = []
         self.progress = Progress(self.host, disk)
         self.addCleanup(self.progress.stop)
-        with self.pause("nothing happens", OURS_SECONDS):
+        with self.pause("nothing happens", MOVE_SECONDS):
             self.wait_for_more(5 * MORE)
         self.checked(0, {"OK", "WARN"})
 
         self.converted(1, ours=True)
         self.checked(1, {"OK", "WARN"})
-        self.moved("tcmu-runner and tcmu-rbd", LOST_SECONDS)
+        self.moved("tcmu-runner and tcmu-rbd", MOVE_SECONDS, stay=STAY_SECONDS)
+        self.moved("tcmu-runner and tcmu-rbd, at once", BROKEN_SECONDS, 1)
         self.converted(0, ours=True)
         self.checked(0, {"OK"})
-        self.moved("tcmu-rbd alone, for the first time", LOST_SECONDS, 1)
-        self.moved("tcmu-rbd alone", OURS_SECONDS)
+        self.moved("tcmu-rbd alone, for the first time", BROKEN_SECONDS, 1)
+        self.moved("tcmu-rbd alone", MOVE_SECONDS)
         self.converted(1, ours=False)
-        self.moved("tcmu-rbd and tcmu-runner", LOST_SECONDS)
+        self.moved("tcmu-rbd and tcmu-runner", MOVE_SECONDS, stay=STAY_SECONDS)
         self.converted(0, ours=False)
 
         self.progress.stop()
