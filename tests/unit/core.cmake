@@ -1,5 +1,6 @@
 unit_test(boot_clock_test SOURCES boot_clock_test.cc LIBS tcmurbd_common)
 unit_test(iov_test SOURCES iov_test.cc LIBS tcmurbd_common)
+unit_test(latency_histogram_test SOURCES latency_histogram_test.cc LIBS tcmurbd_common)
 unit_test(log_test SOURCES log_test.cc LIBS tcmurbd_common)
 unit_test(log_queue_test SOURCES log_queue_test.cc LIBS tcmurbd_common LABELS threaded)
 unit_test(lock_test SOURCES gate_bounds_test.cc gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc
