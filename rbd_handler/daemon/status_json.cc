@@ -25,10 +25,34 @@ const char* state_name(Lun::State state) {
 }
 
 nlohmann::json counters_json(const DeviceCounters& counters) {
+  const CounterWords words = words_of(counters);
   nlohmann::json all;
-  for (const DeviceCounter& counter : kDeviceCounters)
-    all[std::string(counter.name)] = counters.*counter.value;
+  for (const DeviceCounter& counter : kDeviceCounters) {
+    for (size_t i = 0; i < counter.size(); ++i) {
+      std::string name(counter.name);
+      if (!counter.values.empty()) name.append("_").append(counter.values[i]);
+      all[name] = words[counter.first + i];
+    }
+  }
   return all;
+}
+
+// Of operations that there were.
+nlohmann::json histograms_json(const LatencyByOperation& histograms) {
+  nlohmann::json all = nlohmann::json::object();
+  for (size_t i = 0; i < histograms.size(); ++i) {
+    const uint64_t count = histograms[i].count();
+    if (count == 0) continue;
+    all[std::string(scsi::kOperationNames[i])] = {
+        {"count", count}, {"sum_ns", histograms[i].sum_ns()}, {"buckets", histograms[i].buckets()}};
+  }
+  return all;
+}
+
+std::vector<uint64_t> bounds_us() {
+  std::vector<uint64_t> bounds;
+  for (const uint64_t bound : kLatencyBoundsNs) bounds.push_back(bound / 1000);
+  return bounds;
 }
 
 }  // namespace
@@ -45,11 +69,15 @@ std::string status_json(const std::vector<Lun::Status>& devices) {
       item["detached"] = device.detached;
       item["lock"] = lock::name(device.lock);
       item["counters"] = counters_json(*device.counters);
+      item["latency"] = {{"command", histograms_json(device.latency->command)},
+                         {"image", histograms_json(device.latency->image)}};
     }
     list.push_back(std::move(item));
   }
-  const nlohmann::json status{
-      {"version", TCMU_RBD_VERSION}, {"pid", getpid()}, {"devices", std::move(list)}};
+  const nlohmann::json status{{"version", TCMU_RBD_VERSION},
+                              {"pid", getpid()},
+                              {"latency_bounds_us", bounds_us()},
+                              {"devices", std::move(list)}};
   // Names come from configfs: any bytes, not always UTF-8.
   return status.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

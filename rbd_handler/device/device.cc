@@ -14,8 +14,34 @@ using task::TaskState;
 namespace {
 
 // target_core_base.h, enum tcm_tmreq_table; 128 is a reset by PREEMPT AND ABORT.
+constexpr uint8_t kTmrAbortTask = 1;
 constexpr uint8_t kTmrLunReset = 5;
 constexpr uint8_t kTmrLunResetPro = 128;
+
+TmrKind kind_of_tmr(uint8_t type) {
+  switch (type) {
+    case kTmrAbortTask:
+      return TmrKind::kAbortTask;
+    case kTmrLunReset:
+      return TmrKind::kLunReset;
+    case kTmrLunResetPro:
+      return TmrKind::kPreemptAndAbort;
+    default:
+      return TmrKind::kOther;
+  }
+}
+
+AbortStage stage_of(const Task& task) {
+  switch (task.state()) {
+    case TaskState::kInImage:
+      return task.changes() ? AbortStage::kChangeInLibrbd : AbortStage::kReadInLibrbd;
+    case TaskState::kCopying:
+    case TaskState::kCopyCancelled:
+      return AbortStage::kCopying;
+    default:
+      return AbortStage::kWaiting;
+  }
+}
 
 // Cuts the iovecs to their first `bytes` bytes: a fabric may expect more than the CDB transfers.
 void trim(std::vector<iovec>& iov, uint64_t bytes) {
@@ -36,7 +62,7 @@ Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
                const DeviceSettings& settings)
     : ring_(std::move(ring)),
       disk_(disk),
-      queue_(tasks_, *this, outbox_, counters_, image, settings) {}
+      queue_(tasks_, *this, outbox_, counters_, latency_, image, settings) {}
 
 bool Device::on_ring(TimePoint now) {
   if (!broken_.empty()) return false;
@@ -64,11 +90,12 @@ bool Device::take_entries() {
                             : ring_.broken_reason());
       return false;
     }
-    ++counters_.commands;
     task.queued = now_;
     task.sequence = next_sequence_++;
+    task.operation = scsi::Operation::kOther;
     if (next == ring::Next::kBadCommand) {
       ++counters_.bad_entries;
+      count_command(task);
       answer(id, scsi::Result::check(scsi::kInternalTargetFailure), {});
     } else {
       start(id);
@@ -77,9 +104,16 @@ bool Device::take_entries() {
   return ring_.has_entries();
 }
 
+void Device::count_command(const Task& task) {
+  ++counters_.commands;
+  ++counters_.commands_by_operation[std::to_underlying(task.operation)];
+}
+
 void Device::start(TaskId id) {
   Task& task = tasks_[id];
   const auto command = scsi::parse(task.entry.cdb_bytes());
+  if (command) task.operation = scsi::operation_of(*command);
+  count_command(task);
   if (!command) {
     answer(id, scsi::Result::check(command.error()), {});
     return;
@@ -87,6 +121,7 @@ void Device::start(TaskId id) {
   task.command = *command;
   if (answer_unit_attention(id)) return;
   if (scsi::needs_target_facts(task.command)) {
+    ++counters_.facts_waits;
     tasks_.move(id, TaskState::kAwaitingFacts);
     awaiting_facts_.push_back(id);
     return;
@@ -170,11 +205,13 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
   ++counters_.task_managements;
   const bool reset = tmr.type == kTmrLunReset || tmr.type == kTmrLunResetPro;
   counters_.lun_resets += reset;
+  ++counters_.task_managements_by_type[std::to_underlying(kind_of_tmr(tmr.type))];
   for (const uint16_t cmd_id : tmr.cmd_ids) {
     // An id that is not here was completed before the kernel wrote this entry.
     const auto id = tasks_.find(cmd_id);
     if (!id) continue;
     ++counters_.aborts;
+    ++counters_.aborts_by_stage[std::to_underlying(stage_of(tasks_[*id]))];
     outbox_.tell_of(tasks_[*id], Report::Kind::kAborted, now_, tmr.type);
     queue_.climb(*id, LadderEvent::kAborted, kTaskAborted);
   }

@@ -13,6 +13,7 @@
 
 #include "rbd_handler/copy/copy_op.h"
 #include "rbd_handler/device/device_counters.h"
+#include "rbd_handler/device/device_latency.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
 #include "rbd_handler/device/effect.h"
@@ -127,6 +128,7 @@ class Device : private QueueOwner {
   size_t tasks() const { return tasks_.size(); }
   bool has_entries() const { return ring_.has_entries(); }
   const DeviceCounters& counters() const { return counters_; }
+  const DeviceLatency& latency() const { return latency_; }
   const scsi::DiskFacts& disk() const { return disk_; }
   lock::State lock_state() const { return queue_.lock_state(); }
   // The instance that serves; see on_instance_closed().
@@ -150,6 +152,8 @@ class Device : private QueueOwner {
   void begin_event(TimePoint now);
   // True: entries are left.
   bool take_entries();
+  // One that was just taken, of the operation that it is known to be.
+  void count_command(const task::Task& task);
   // A command that was just taken.
   void start(TaskId id);
   // True: a condition was pending, and the command is answered with it.
@@ -195,6 +199,7 @@ class Device : private QueueOwner {
   scsi::DiskFacts disk_;
   scsi::TargetFacts target_;
   DeviceCounters counters_;
+  DeviceLatency latency_;
   Outbox outbox_;
   task::TaskTable tasks_;
   OpQueue queue_;

@@ -10,6 +10,48 @@ namespace tcmurbd {
 
 using task::Task;
 
+namespace {
+
+AnswerKind kind_of_answer(scsi::ScsiStatus status) {
+  switch (status) {
+    case scsi::ScsiStatus::kGood:
+      return AnswerKind::kGood;
+    case scsi::ScsiStatus::kCheckCondition:
+      return AnswerKind::kCheckCondition;
+    case scsi::ScsiStatus::kBusy:
+      return AnswerKind::kBusy;
+    case scsi::ScsiStatus::kTaskAborted:
+      return AnswerKind::kTaskAborted;
+    default:
+      return AnswerKind::kOther;
+  }
+}
+
+SenseKind kind_of_sense(uint8_t key) {
+  switch (key) {
+    case 0x2:
+      return SenseKind::kNotReady;
+    case 0x3:
+      return SenseKind::kMediumError;
+    case 0x4:
+      return SenseKind::kHardwareError;
+    case 0x5:
+      return SenseKind::kIllegalRequest;
+    case 0x6:
+      return SenseKind::kUnitAttention;
+    case 0x7:
+      return SenseKind::kDataProtect;
+    case 0xa:
+      return SenseKind::kCopyAborted;
+    case 0xe:
+      return SenseKind::kMiscompared;
+    default:
+      return SenseKind::kOther;
+  }
+}
+
+}  // namespace
+
 void Device::answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in) {
   respond_with(id, result, data_in);
   tasks_.release(id);
@@ -48,12 +90,15 @@ void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length
   scsi::WholeSense sense;
   if (result.status == scsi::ScsiStatus::kCheckCondition) {
     ++counters_.check_conditions;
+    ++counters_.check_conditions_by_key[std::to_underlying(kind_of_sense(result.sense.key))];
     if (result.sense.key == scsi::kMediumError)
       ++(task.changes() ? counters_.write_errors : counters_.read_errors);
     sense = scsi::encode_whole(result.sense);
     response.sense = sense.span();
   }
   counters_.busy += result.status == scsi::ScsiStatus::kBusy;
+  ++counters_.answers[std::to_underlying(kind_of_answer(result.status))];
+  latency_.command[std::to_underlying(task.operation)].add(now_ - task.queued);
   ring_.complete(response);
   tasks_.forget_id(id);
 }

@@ -77,6 +77,7 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   task.entry.data_length = op.data.size();
   task.entry.iov.clear();
   if (!op.data.empty()) task.entry.iov.push_back({op.data.data(), op.data.size()});
+  task.operation = changes_image(op.kind) ? scsi::Operation::kWrite : scsi::Operation::kRead;
   task.copy = copy;
   task.copy_token = op.token;
   task.copy_memory = op.memory;

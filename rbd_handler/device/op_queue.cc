@@ -27,11 +27,13 @@ Access access_of(OpKind kind) {
 }  // namespace
 
 OpQueue::OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox,
-                 DeviceCounters& counters, Image& image, const DeviceSettings& settings)
+                 DeviceCounters& counters, DeviceLatency& latency, Image& image,
+                 const DeviceSettings& settings)
     : tasks_(tasks),
       owner_(owner),
       outbox_(outbox),
       counters_(counters),
+      latency_(latency),
       image_(&image),
       wanted_deadline_(settings.deadline),
       reads_need_lock_(settings.reads_need_lock),
@@ -55,7 +57,7 @@ void OpQueue::enter(TaskId id) {
     order(id);
     return;
   }
-  counters_.rate_waits += throttle_.limited();
+  ++(throttle_.limited() ? counters_.rate_waits : counters_.room_waits);
   tasks_.move(id, TaskState::kBacklog);
   backlog_.push_back(id);
   if (throttle_.limited()) start_backlog();
@@ -185,7 +187,9 @@ void OpQueue::on_done(const OpDone& done) {
   Task& task = tasks_[id];
   CHECK(task.ops_pending > 0);
   note_result(done);
-  if (--task.ops_pending == 0) climb(id, LadderEvent::kEnded, task.result);
+  if (--task.ops_pending != 0) return;
+  latency_.image[std::to_underlying(task.operation)].add(now_ - task.submitted);
+  climb(id, LadderEvent::kEnded, task.result);
 }
 
 void OpQueue::end_ops(TaskId id) {

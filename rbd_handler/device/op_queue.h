@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rbd_handler/device/device_counters.h"
+#include "rbd_handler/device/device_latency.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
 #include "rbd_handler/device/outbox.h"
@@ -52,7 +53,7 @@ class OpQueue {
 
   // All must outlive the queue; `image` also each op submitted to it, after on_reopened() too.
   OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox, DeviceCounters& counters,
-          Image& image, const DeviceSettings& settings);
+          DeviceLatency& latency, Image& image, const DeviceSettings& settings);
 
   // --- events: set_time() comes before each, settle() after it ---
   void set_time(TimePoint now) { now_ = now; }
@@ -178,6 +179,7 @@ class OpQueue {
   QueueOwner& owner_;
   Outbox& outbox_;
   DeviceCounters& counters_;
+  DeviceLatency& latency_;
   Image* image_;
   const Duration wanted_deadline_;  // As configured.
   const bool reads_need_lock_;

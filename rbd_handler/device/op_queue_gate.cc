@@ -103,6 +103,7 @@ void OpQueue::refuse_parked() {
 
 void OpQueue::give_up_instance() {
   ++counters_.fences;
+  ++counters_.fences_by_cause[std::to_underlying(gate_.fence_cause())];
   oldest_detached_ = {};
   tasks_.for_each([this](TaskId id) {
     if (tasks_[id].state() != TaskState::kParsed)

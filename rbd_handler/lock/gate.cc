@@ -50,6 +50,13 @@ void Gate::apply(Event event) {
   }
 }
 
+// A fence under way keeps its cause.
+void Gate::fence(Event event, FenceCause cause) {
+  const State before = state_;
+  apply(event);
+  if (state_ != before && before != State::kFencing) fence_cause_ = cause;
+}
+
 void Gate::on_outcome(Outcome outcome, TimePoint now) {
   switch (outcome) {
     case Outcome::kAcquired:
@@ -62,7 +69,7 @@ void Gate::on_outcome(Outcome outcome, TimePoint now) {
     case Outcome::kReleased:
       return on_released(now);
     case Outcome::kReleaseFailed:
-      if (state_ == State::kReleasing) apply(Event::kReleaseFailed);
+      if (state_ == State::kReleasing) fence(Event::kReleaseFailed, FenceCause::kSlowRelease);
       return;
     case Outcome::kFenced:
       return apply(Event::kFenceDone);
@@ -122,17 +129,18 @@ void Gate::on_reopen_failed(TimePoint now) {
   apply(Event::kReopenFailed);
 }
 
+// kStuck retries by itself.
 void Gate::must_fence() {
-  if (state_ != State::kStuck) apply(Event::kFence);  // kStuck retries by itself.
+  if (state_ != State::kStuck) fence(Event::kFence, FenceCause::kUnknownOutcome);
 }
 
 void Gate::on_lock_gone() {
   unsure_ = true;
-  must_fence();
+  if (state_ != State::kStuck) fence(Event::kFence, FenceCause::kLockBroken);
 }
 
 void Gate::on_lost() {
-  apply(Event::kLost);
+  fence(Event::kLost, FenceCause::kLost);
   if (state_ == State::kReopening) refuses_ = true;
 }
 
@@ -185,7 +193,7 @@ void Gate::go_on(TimePoint now, const Load& load) {
     case State::kUnowned:
       if (now >= not_before_) refuses_ = false;
       if (too_old(now, load)) {
-        apply(Event::kFence);
+        fence(Event::kFence, FenceCause::kHungOp);
       } else if (load.waiting_changes != 0 && now >= not_before_) {
         apply(Event::kNeeded);
       }
@@ -223,7 +231,7 @@ void Gate::watch_action(TimePoint now) {
     // librbd is waiting, but this gateway is healthy: peers must not break the lock.
     slow_release_ = now - since_ >= settings_.drain_patience;
     if (slow_release_) answer_all(PeerAnswer::kWait);
-    if (now - since_ >= settings_.release_patience) apply(Event::kFence);
+    if (now - since_ >= settings_.release_patience) fence(Event::kFence, FenceCause::kSlowRelease);
   } else if (now - since_ >= settings_.action_patience) {
     refuses_ = true;
   }
@@ -257,7 +265,7 @@ void Gate::space_fences(TimePoint now) {
 
 void Gate::fence_or_keep(TimePoint now) {
   if (may_force(now)) {
-    apply(Event::kFence);
+    fence(Event::kFence, reset_ ? FenceCause::kLunReset : FenceCause::kPeer);
     return;
   }
   reset_ = false;
@@ -267,7 +275,7 @@ void Gate::fence_or_keep(TimePoint now) {
 
 void Gate::advance_owned(TimePoint now, const Load& load) {
   if (too_old(now, load)) {
-    apply(Event::kFence);
+    fence(Event::kFence, FenceCause::kHungOp);
   } else if (!asking_.empty() && load.detached_changes != 0) {
     fence_or_keep(now);
   } else if (reset_ || (!asking_.empty() && now >= owned_since_ + settings_.hold_min)) {

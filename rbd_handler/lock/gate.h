@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/units.h"
+#include "rbd_handler/lock/fence_cause.h"
 #include "rbd_handler/lock/lock_state.h"
 #include "rbd_handler/lock/peer_answer.h"
 
@@ -115,6 +116,8 @@ class Gate {
   void take_replies(std::vector<PeerReply>& replies);
   // True once after an instance was given up: the results of its ops are irrelevant then.
   bool take_given_up();
+  // Why it was.
+  FenceCause fence_cause() const { return fence_cause_; }
 
   State state() const { return state_; }
   // Whether advance() must be called as time passes.
@@ -123,6 +126,8 @@ class Gate {
  private:
   // Takes the table's step.
   void apply(Event event);
+  // The step of a fence, or of one of its equals.
+  void fence(Event event, FenceCause cause);
   // Outcomes, one by one.
   void on_acquired(TimePoint now);
   void on_acquire_failed(bool lost, TimePoint now);
@@ -161,7 +166,8 @@ class Gate {
   Action action_ = Action::kNone;
   bool refuses_ = false;
   bool given_up_ = false;
-  bool reset_ = false;  // A LUN RESET requires a release.
+  FenceCause fence_cause_{};  // Of the last one.
+  bool reset_ = false;        // A LUN RESET requires a release.
   bool retry_reopen_ = false;
   bool unsure_ = false;           // If the fence fails, another gateway may have the lock.
   bool slow_release_ = false;     // Reads no longer wait for the release.

@@ -457,6 +457,7 @@ void Lun::status(std::function<void(Status)> fn) {
   on_reactor([self = shared_from_this(), status,
               fn = std::move(fn)](reactor::LunReactor& serving) mutable {
     status.counters = serving.device().counters();
+    status.latency = std::make_shared<const DeviceLatency>(serving.device().latency());
     status.bytes = serving.device().disk().blocks * serving.device().disk().block_size;
     status.commands_open = serving.device().tasks();
     status.detached = serving.device().detached();

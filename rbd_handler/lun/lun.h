@@ -71,7 +71,9 @@ class Lun : public std::enable_shared_from_this<Lun> {
     std::string name;
     std::string image;
     State state;
+    // Absent if it does not serve; then the next ones are too.
     std::optional<DeviceCounters> counters;
+    std::shared_ptr<const DeviceLatency> latency{};
     uint64_t bytes = 0;
     size_t commands_open = 0;
     uint32_t detached = 0;

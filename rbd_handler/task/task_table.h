@@ -16,6 +16,7 @@
 
 #include "rbd_handler/image.h"
 #include "rbd_handler/ring/ring.h"
+#include "rbd_handler/scsi/operation.h"
 #include "rbd_handler/scsi/plan.h"
 #include "rbd_handler/task/ladder.h"
 #include "rbd_handler/task/task_id.h"
@@ -41,6 +42,7 @@ struct Task {
 
   ring::CommandEntry entry;
   scsi::Command command{};
+  scsi::Operation operation = scsi::Operation::kOther;
   scsi::ImageOps plan;
   int32_t error = 0;             // The first negative errno of its ops, for the log.
   scsi::Result result;           // The first error of its ops so far, else GOOD.

@@ -15,6 +15,7 @@ unit_test(device_test
     device_copy_test.cc
     device_extended_copy_test.cc
     device_ladder_test.cc
+    device_latency_test.cc
     device_lba_status_test.cc
     device_order_test.cc
     device_random_test.cc
