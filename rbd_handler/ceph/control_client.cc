@@ -12,6 +12,7 @@
 
 #include "common/mutex.h"
 #include "common/quote.h"
+#include "rbd_handler/ceph/object_place.h"
 
 namespace tcmurbd::ceph {
 namespace {
@@ -116,28 +117,26 @@ std::expected<bool, LockFailure> ControlClient::may_blocklist() const {
                   answer.error()});
 }
 
-std::expected<std::string, std::string> ControlClient::locate(const std::string& pool,
-                                                              const std::string& name_space,
-                                                              const std::string& object) const {
-  const std::string what = fmt::format("object {} of pool {}", object, tcmurbd::quoted(pool));
+std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPlace& place) const {
+  const auto failed = [&](const std::string& why) {
+    return std::unexpected(fmt::format("{}: {}", describe(place), why));
+  };
   const auto answer = ask_monitors(client_->handle(), {{"prefix", "osd map"},
-                                                       {"pool", pool},
-                                                       {"object", object},
-                                                       {"nspace", name_space},
+                                                       {"pool", place.pool},
+                                                       {"object", place.object},
+                                                       {"nspace", place.name_space},
                                                        {"format", "json"}});
-  if (!answer) return std::unexpected(fmt::format("{}: {}", what, failure_text(answer.error())));
+  if (!answer) return failed(failure_text(answer.error()));
   const json map = json::parse(*answer, nullptr, false);
   const auto pgid = map.find("pgid");
   const auto acting = map.find("acting");
   if (!map.is_object() || pgid == map.end() || !pgid->is_string() || acting == map.end() ||
       !acting->is_array())
-    return std::unexpected(fmt::format("{}: cannot parse the monitors' reply", what));
-  std::string osds;
+    return failed("cannot parse the monitors' reply");
+  ObjectLocation location{.pg = pgid->get<std::string>()};
   for (const json& osd : *acting)
-    if (osd.is_number_integer())
-      osds += fmt::format("{}osd.{}", osds.empty() ? "" : ", ", osd.get<int64_t>());
-  return fmt::format("{} is in pg {}, acting {}", what, pgid->get<std::string>(),
-                     osds.empty() ? "none" : osds);
+    if (osd.is_number_integer()) location.acting.push_back(osd.get<int>());
+  return location;
 }
 
 std::expected<std::string, int> ControlClient::ask(const std::string& command) const {

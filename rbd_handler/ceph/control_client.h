@@ -26,9 +26,7 @@ class ControlClient final : public Monitors {
 
   std::expected<void, LockFailure> blocklist(const std::string& address) const override;
   std::expected<Blocklist, LockFailure> blocklisted() const override;
-  std::expected<std::string, std::string> locate(const std::string& pool,
-                                                 const std::string& name_space,
-                                                 const std::string& object) const override;
+  std::expected<ObjectLocation, std::string> locate(const ObjectPlace& place) const override;
   // Asks the monitors whether this user may blocklist, without any change. Takes at most 10 s, the
   // timeout of a command. Not cached, since an operator may change the caps.
   std::expected<bool, LockFailure> may_blocklist() const;

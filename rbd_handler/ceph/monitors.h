@@ -9,6 +9,7 @@
 
 #include "rbd_handler/ceph/blocklist.h"
 #include "rbd_handler/ceph/failure.h"
+#include "rbd_handler/ceph/object_place.h"
 
 namespace tcmurbd::ceph {
 
@@ -25,11 +26,8 @@ class Monitors {
   // not expired or been removed.
   virtual std::expected<Blocklist, LockFailure> blocklisted() const = 0;
 
-  // Asks the monitors for the location of an object: "object X of pool 'p' is in pg 1.2f, acting
-  // osd.2, osd.0". For the operator's log.
-  virtual std::expected<std::string, std::string> locate(const std::string& pool,
-                                                         const std::string& name_space,
-                                                         const std::string& object) const = 0;
+  // Asks the monitors where an object is, for the operator. The error begins with the object.
+  virtual std::expected<ObjectLocation, std::string> locate(const ObjectPlace& place) const = 0;
 };
 
 }  // namespace tcmurbd::ceph

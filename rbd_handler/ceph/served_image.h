@@ -9,18 +9,11 @@
 
 #include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/image_info.h"
+#include "rbd_handler/ceph/object_place.h"
 #include "rbd_handler/ceph/service_entry.h"
 #include "rbd_handler/image.h"
 
 namespace tcmurbd::ceph {
-
-// As used in requests to the monitors.
-struct ObjectPlace {
-  std::string pool;
-  std::string name_space;
-  std::string object;
-  bool operator==(const ObjectPlace&) const = default;
-};
 
 // The destructor closes the image, then the instance. It BLOCKS until every op has ended: worker
 // thread.

@@ -396,18 +396,19 @@ void LunImage::answer_peer(const lock::PeerReply& reply) {
 void LunImage::locate(const ByteRange& range) {
   if (closed_ || locating_) return;
   locating_ = true;
-  auto place = std::make_shared<std::expected<std::string, std::string>>();
+  auto found = std::make_shared<std::expected<ceph::ObjectLocation, std::string>>();
+  auto place = image().place_of(range);
   questions_->run(
-      [held = opened_.monitors, where = image().place_of(range), place]() mutable {
+      [held = opened_.monitors, place, found]() mutable {
         const auto control = std::move(held);
-        *place = control->locate(where.pool, where.name_space, where.object);
+        *found = control->locate(place);
       },
-      [this, self = shared_from_this(), place] {
+      [this, self = shared_from_this(), place, found] {
         locating_ = false;
-        if (*place) {
-          log_->warning("hung op: {}", **place);
+        if (*found) {
+          log_->warning("hung op: {} is in {}", describe(place), describe(**found));
         } else {
-          log_->warning("hung op: cannot locate its OSD: {}", place->error());
+          log_->warning("hung op: cannot locate its OSD: {}", found->error());
         }
       });
 }

@@ -161,9 +161,11 @@ class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
     const std::lock_guard lock(ceph_->mutex_);
     return ceph::Blocklist{ceph_->blocklisted_.begin(), ceph_->blocklisted_.end()};
   }
-  std::expected<std::string, std::string> locate(const std::string&, const std::string&,
-                                                 const std::string&) const override {
-    return "nowhere";
+  std::expected<ceph::ObjectLocation, std::string> locate(
+      const ceph::ObjectPlace& place) const override {
+    if (auto done = ceph_->take(CephStep::kLocate); !done)
+      return std::unexpected(done.error().text);
+    return ceph::ObjectLocation{.pg = "1." + place.object, .acting = {2, 0}};
   }
 
   std::shared_ptr<ceph::Monitors> monitors() const override {

@@ -36,8 +36,9 @@ enum class CephStep : uint8_t {
   kOpenFences,
   kCloseImage,
   kRefreshSize,
+  kLocate,
 };
-inline constexpr size_t kCephSteps = 9;
+inline constexpr size_t kCephSteps = 10;
 
 class FakeCeph;
 
@@ -62,7 +63,10 @@ class FakeServed final : public ceph::ServedImage {
   void give_up(OpToken) override {}
   bool timed_out() const override { return timed_out_; }
   const ceph::ImageInfo& info() const override { return info_; }
-  ceph::ObjectPlace place_of(const ByteRange&) const override { return {}; }
+  // An object for each MiB.
+  ceph::ObjectPlace place_of(const ByteRange& range) const override {
+    return {.pool = "pool", .object = std::to_string(range.offset >> 20U)};
+  }
   const std::string& address() const override { return address_; }
   std::expected<void, std::string> publish(const ceph::ServiceStatus& status) override {
     published.push_back(status);

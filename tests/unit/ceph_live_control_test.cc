@@ -135,17 +135,18 @@ TEST_F(Control, ProfileRbdIsEnoughForAllOfIt) {
   EXPECT_EQ(taken->how, Acquired::kBroken);
   EXPECT_EQ(next->write(0, Bytes(4096, 1)), 0);
   EXPECT_THAT((*client)->blocklisted().value(), testing::Contains(victim->image->address()));
-  EXPECT_THAT((*client)->locate("rbd", "", "x").value(), HasSubstr("acting osd."));
+  EXPECT_THAT((*client)->locate({.pool = "rbd", .object = "x"}).value().acting,
+              Not(testing::IsEmpty()));
 }
 
 TEST_F(Control, TellsWhereAnObjectLies) {
-  const auto where = control()->locate("rbd", "", "rbd_data.1.0000000000000000");
+  const ObjectPlace place{.pool = "rbd", .object = "rbd_data.1.0000000000000000"};
+  const auto where = control()->locate(place);
   ASSERT_TRUE(where.has_value()) << where.error();
-  std::cout << *where << std::endl;
-  EXPECT_THAT(*where, ContainsRegex("^object rbd_data.1.0000000000000000 of pool 'rbd' is in pg "
-                                    "[0-9]+\\.[0-9a-f]+, acting osd\\.[0-9]+"));
-  EXPECT_NE(control()->locate("rbd", "space", "rbd_data.1.0000000000000000"), *where);
-  EXPECT_THAT(control()->locate("nosuch", "", "x").error(),
+  std::cout << describe(*where) << std::endl;
+  EXPECT_THAT(describe(*where), ContainsRegex("^pg [0-9]+\\.[0-9a-f]+, acting osd\\.[0-9]+"));
+  EXPECT_NE(control()->locate({place.pool, "space", place.object}), *where);
+  EXPECT_THAT(control()->locate({.pool = "nosuch", .object = "x"}).error(),
               StartsWith("object x of pool 'nosuch': "));
 }
 
@@ -226,7 +227,8 @@ TEST_F(Control, WithoutMonitorsNobodyIsFenced) {
     EXPECT_EQ(done.error().error, -ETIMEDOUT);
     EXPECT_THAT(done.error().text,
                 HasSubstr("the monitors did not answer in time; they seem to have no quorum"));
-    EXPECT_THAT(client->locate("rbd", "", "x").error(), HasSubstr("no answer in time"));
+    EXPECT_THAT(client->locate({.pool = "rbd", .object = "x"}).error(),
+                HasSubstr("no answer in time"));
     EXPECT_FALSE(newest);
   }
   waiter.join();

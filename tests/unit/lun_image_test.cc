@@ -40,9 +40,8 @@ class FakeMonitors final : public ceph::Monitors {
   std::expected<ceph::Blocklist, LockFailure> blocklisted() const override {
     return failure(-ENOSYS);
   }
-  std::expected<std::string, std::string> locate(const std::string&, const std::string&,
-                                                 const std::string&) const override {
-    return "nowhere";
+  std::expected<ceph::ObjectLocation, std::string> locate(const ceph::ObjectPlace&) const override {
+    return ceph::ObjectLocation{.pg = "1.0"};
   }
 
   // Used by one job at a time, and looked at between them.
