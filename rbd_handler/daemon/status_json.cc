@@ -8,22 +8,6 @@
 namespace tcmurbd {
 namespace {
 
-const char* state_name(Lun::State state) {
-  switch (state) {
-    case Lun::State::kOpening:
-      return "opening";
-    case Lun::State::kServing:
-      return "serving";
-    case Lun::State::kDraining:
-      return "draining";
-    case Lun::State::kClosing:
-      return "closing";
-    case Lun::State::kClosed:
-      return "closed";
-  }
-  return "";
-}
-
 nlohmann::json counters_json(const DeviceCounters& counters) {
   const CounterWords words = words_of(counters);
   nlohmann::json all;

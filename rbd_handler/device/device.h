@@ -13,6 +13,7 @@
 
 #include "rbd_handler/copy/copy_op.h"
 #include "rbd_handler/device/device_counters.h"
+#include "rbd_handler/device/device_gauges.h"
 #include "rbd_handler/device/device_latency.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
@@ -129,6 +130,8 @@ class Device : private QueueOwner {
   bool has_entries() const { return ring_.has_entries(); }
   const DeviceCounters& counters() const { return counters_; }
   const DeviceLatency& latency() const { return latency_; }
+  // Looks at every task (device_gauges.cc).
+  DeviceGauges gauges(TimePoint now) const;
   const scsi::DiskFacts& disk() const { return disk_; }
   lock::State lock_state() const { return queue_.lock_state(); }
   // The instance that serves; see on_instance_closed().

@@ -40,17 +40,12 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       configfs_jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       walks_(std::make_shared<reactor::Jobs>(loops_.control)),
+      hung_(std::make_shared<HungPlaces>(loops_.control)),
       timer_(loops_.control),
       retry_timer_(loops_.control) {}
 
 void Lun::complete_request(int status) {
   if (const Done done = std::exchange(done_, nullptr)) done(status);
-}
-
-template <typename Fn>
-void Lun::on_reactor(Fn fn) {
-  asio::post(loops_.reactor,
-             [serving = lun_reactor_, fn = std::move(fn)]() mutable { fn(*serving); });
 }
 
 void Lun::open(Origin origin, Done done) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
@@ -20,7 +21,9 @@
 #include "config/config.h"
 #include "config/image_spec.h"
 #include "rbd_handler/lun/copy_manager.h"
+#include "rbd_handler/lun/hung_places.h"
 #include "rbd_handler/lun/lun_image.h"
+#include "rbd_handler/lun/lun_metrics.h"
 #include "rbd_handler/lun/lun_open.h"
 #include "rbd_handler/lun/lun_reactor.h"
 #include "rbd_handler/lun/named_luns.h"
@@ -83,6 +86,13 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // Calls `fn` on the control thread, with what the reactor says.
   void status(std::function<void(Status)> fn);
 
+  // --- for the metrics (lun_metrics.cc) ---
+  // What is known without the reactor.
+  LunMetrics describe_metrics() const;
+  // Calls `fn` on the control thread, with what the reactor says. False: it does not serve, and
+  // `fn` is not called.
+  bool measure(std::function<void(LunMetrics)> fn);
+
   const kernel::UioEntry& entry() const { return entry_; }
   Log& log() const { return *log_; }
 
@@ -129,8 +139,12 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void stop_waiting(const char* why);
   void close_all();
   void complete_request(int status);
+  HungByOsd hung_by_osd(const DeviceGauges& gauges);
   template <typename Fn>
-  void on_reactor(Fn fn);
+  void on_reactor(Fn fn) {
+    boost::asio::post(loops_.reactor,
+                      [serving = lun_reactor_, fn = std::move(fn)]() mutable { fn(*serving); });
+  }
 
   const Loops loops_;
   const LunPorts ports_;
@@ -146,6 +160,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   const std::shared_ptr<reactor::Jobs> jobs_;           // Opens the image.
   const std::shared_ptr<reactor::Jobs> configfs_jobs_;  // Block, unblock and reset the device.
   const std::shared_ptr<reactor::Jobs> walks_;          // Read configfs; see walks().
+  const std::shared_ptr<HungPlaces> hung_;              // For measure().
   boost::asio::steady_timer timer_;                     // Bounds an attempt to open, then drain.
   boost::asio::steady_timer retry_timer_;
   std::chrono::seconds retry_delay_{1};
@@ -164,5 +179,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   std::shared_ptr<LunImage> lun_image_;
   std::shared_ptr<reactor::LunReactor> lun_reactor_;
 };
+
+// "opening", "serving", ...
+std::string_view state_name(Lun::State state);
 
 }  // namespace tcmurbd

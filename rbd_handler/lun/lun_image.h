@@ -56,8 +56,11 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   // Conditions that an operator should correct, as in the log.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
-  // REQUIRES: adopted, and not closed.
+  // Adopted, and not closed.
+  bool is_open() const { return !closed_ && opened_.image != nullptr; }
+  // REQUIRES: is_open(), as for the next one.
   ceph::ServedImage& image() { return *opened_.image; }
+  const std::shared_ptr<ceph::Monitors>& monitors() const { return opened_.monitors; }
 
   // Starts an action of the lock; its outcome is reported to the device.
   void start(lock::Action action);

@@ -186,6 +186,12 @@ std::expected<void, std::string> Ring::look() const {
   return {};
 }
 
+Usage Ring::usage() const {
+  Usage usage{.ring_bytes = ring_bytes_, .data_bytes = memory_.size() - ring_offset_ - ring_bytes_};
+  if (const auto unread = read_head()) usage.used = used_up_to(parsed_) + *unread;
+  return usage;
+}
+
 bool Ring::has_entries() const {
   return broken_reason_.empty() &&
          memory_.load_acquire<uint32_t>(offsetof(Mailbox, head)) != parsed_;

@@ -67,6 +67,13 @@ struct Response {
       sense{};  // At most 96 bytes; the rest is zeroed. Only with CHECK CONDITION (02h).
 };
 
+// How much of the mapping is in use, in bytes.
+struct Usage {
+  uint32_t used = 0;  // Of the ring: entries that are not completed, and those behind them.
+  uint32_t ring_bytes = 0;
+  uint64_t data_bytes = 0;  // Of the data area, which the kernel gives out.
+};
+
 class Ring {
  public:
   // `map` is the whole UIO mapping and must outlive the Ring. Fails for a mailbox of another
@@ -100,6 +107,9 @@ class Ring {
   // Whether the ring has entries that next() has not returned yet (cheap: reads cmd_head, for
   // polling). False once next() has returned kBroken.
   bool has_entries() const;
+
+  // Of a broken ring: nothing is in use.
+  Usage usage() const;
 
   const std::string& broken_reason() const { return broken_reason_; }
   // Commands read and not completed.

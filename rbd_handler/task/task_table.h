@@ -110,6 +110,12 @@ class TaskTable {
       if (tasks_[slot].state() != TaskState::kFree) fn(TaskId{slot});
     }
   }
+  // Calls fn(task) for each slot in use, in no particular order.
+  template <typename Fn>
+  void for_each(Fn fn) const {
+    for (const Task& task : tasks_)
+      if (task.state() != TaskState::kFree) fn(task);
+  }
   // Slots in use.
   size_t size() const { return tasks_.size() - free_.size(); }
 

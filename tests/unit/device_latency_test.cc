@@ -129,6 +129,71 @@ TEST_F(DeviceLatencyTest, AFenceForAHungWriteHasItsCause) {
             1U);
 }
 
+TEST_F(DeviceLatencyTest, GaugesOfAnIdleLun) {
+  const DeviceGauges gauges = lun.device.gauges(lun.now);
+  EXPECT_EQ(gauges.bytes, 2048U * 512);
+  EXPECT_EQ(gauges.in_flight, 0U);
+  EXPECT_EQ(gauges.oldest, Duration{});
+  EXPECT_EQ(gauges.ring_used, 0U);
+  EXPECT_GT(gauges.ring_bytes, 0U);
+  EXPECT_EQ(gauges.data_used, 0U);
+  EXPECT_GT(gauges.data_bytes, 0U);
+}
+
+TEST_F(DeviceLatencyTest, GaugesOfCommandsInFlight) {
+  lun.read(0, 9);
+  lun.now += milliseconds(100);
+  lun.write(64, Bytes(512, 1));
+  lun.now += milliseconds(50);
+  const DeviceGauges gauges = lun.device.gauges(lun.now);
+  EXPECT_EQ(gauges.in_flight, 2U);
+  EXPECT_EQ(gauges.oldest, milliseconds(150));
+  EXPECT_EQ(gauges.hung, 0U);
+  EXPECT_GT(gauges.ring_used, 0U);
+  EXPECT_LE(gauges.ring_used, gauges.ring_bytes);
+  EXPECT_EQ(gauges.data_used, 3U * 4096) << "in pages";
+  lun.finish_all();
+  const DeviceGauges after = lun.device.gauges(lun.now);
+  EXPECT_EQ(after.in_flight, 0U);
+  EXPECT_EQ(after.ring_used, 0U);
+  EXPECT_EQ(after.data_used, 0U);
+  EXPECT_EQ(after.lock, lock::State::kOwned);
+}
+
+TEST_F(DeviceLatencyTest, AnOpThatStaysInLibrbdHangs) {
+  lun.read(8, 1);
+  lun.now += kHungAfter - milliseconds(1);
+  EXPECT_EQ(lun.device.gauges(lun.now).hung, 0U);
+  lun.now += milliseconds(1);
+  const DeviceGauges gauges = lun.device.gauges(lun.now);
+  EXPECT_EQ(gauges.hung, 1U);
+  EXPECT_EQ(gauges.hung_ranges, std::vector<ByteRange>({{8 * 512, 512}}));
+  EXPECT_EQ(gauges.oldest, kHungAfter);
+}
+
+TEST_F(DeviceLatencyTest, ADetachedOpHangsSooner) {
+  const uint64_t tag = lun.read(8, 1);
+  lun.kernel.abort(tag);
+  lun.run();
+  lun.now += kHangToldAfter;
+  const DeviceGauges gauges = lun.device.gauges(lun.now);
+  EXPECT_EQ(gauges.in_flight, 0U);
+  EXPECT_EQ(gauges.oldest, Duration{});
+  EXPECT_EQ(gauges.detached, 1U);
+  EXPECT_EQ(gauges.oldest_detached, kHangToldAfter);
+  EXPECT_EQ(gauges.hung, 1U);
+  EXPECT_EQ(gauges.data_used, 4096U) << "its buffer is kept";
+}
+
+TEST_F(DeviceLatencyTest, OnlySoManyHungRangesAreLookedFor) {
+  DeviceFixture wide(2048, {.ring_bytes = 65536 - 128});
+  for (uint32_t i = 0; i < kHungRangesMax + 10; ++i) wide.read(i, 1);
+  wide.now += kHungAfter;
+  const DeviceGauges gauges = wide.device.gauges(wide.now);
+  EXPECT_EQ(gauges.hung, kHungRangesMax + 10);
+  EXPECT_EQ(gauges.hung_ranges.size(), kHungRangesMax);
+}
+
 // A reader that sums over a label gets what the counter without it says.
 TEST(DeviceCountersList, EachNameIsThereOnce) {
   std::vector<std::string> names;

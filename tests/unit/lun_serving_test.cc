@@ -32,6 +32,12 @@ class LunServingTest : public testing::LunFixture {
     until([&] { return !image.pending.empty(); });
     return image;
   }
+  void abort_a_hung_read() {
+    const uint64_t tag = device().read(3);
+    until([&] { return !ceph_->served("disk1")->pending.empty(); });
+    device().kernel().abort(tag);
+    device().wake();
+  }
   void until_begun(CephStep step, size_t count) {
     until([&] { return ceph_->begun(step) >= count; });
   }
@@ -226,6 +232,36 @@ TEST_F(LunServingTest, ALunThatDoesNotServeIsNoDiskForCopies) {
   ends(remove(), 0);
   EXPECT_FALSE(lun().copy_disk());
   EXPECT_FALSE(lun().known().disk);
+}
+
+TEST_F(LunServingTest, ItsMetricsTellWhichOsdHangsACommand) {
+  serve();
+  abort_a_hung_read();
+  HungByOsd hung;
+  until([&] {
+    std::optional<LunMetrics> told;
+    EXPECT_TRUE(lun().measure([&](LunMetrics metrics) { told = std::move(metrics); }));
+    until([&] { return told.has_value(); });
+    hung = told->hung;
+    return hung.contains(HungOsd{.osd = 2});
+  });
+  EXPECT_EQ(hung, (HungByOsd{{HungOsd{2, true}, 1}, {HungOsd{0, false}, 1}}));
+}
+
+TEST_F(LunServingTest, ItsMetricsDoNotWaitForTheMonitors) {
+  ceph_->hang(CephStep::kLocate);
+  serve();
+  abort_a_hung_read();
+  until_begun(CephStep::kLocate, 1);  // For the log.
+  HungByOsd hung;
+  until([&] {
+    std::optional<LunMetrics> told;
+    lun().measure([&](LunMetrics metrics) { told = std::move(metrics); });
+    until([&] { return told.has_value(); });
+    hung = told->hung;
+    return !hung.empty();
+  });
+  EXPECT_EQ(hung, (HungByOsd{{HungOsd{}, 1}})) << "its OSD is not known";
 }
 
 }  // namespace
