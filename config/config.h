@@ -47,6 +47,13 @@ struct Config {
     bool operator==(const Device&) const = default;
   } device;
 
+  struct Metrics {
+    // metrics.address: an IPv4 or IPv6 address to serve metrics on. Reloadable.
+    std::string address = "127.0.0.1";
+    uint32_t port = 0;  // metrics.port: 0 to 65535, 0: not served. Reloadable.
+    bool operator==(const Metrics&) const = default;
+  } metrics;
+
   bool operator==(const Config&) const = default;
 };
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/keys.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
 
 #include <array>
 #include <charconv>
@@ -60,6 +62,10 @@ constexpr std::array kKeys{
                           [](Config& c, uint32_t v) { c.device.release_after = milliseconds(v); }}},
     ConfigKey{"device", "reads_need_lock",
               YesNo{[](Config& c, bool v) { c.device.reads_need_lock = v; }}},
+    ConfigKey{"metrics", "address",
+              IpAddress{[](Config& c) -> std::string& { return c.metrics.address; }}},
+    ConfigKey{"metrics", "port",
+              NumberRange{0, 65535, "", [](Config& c, uint32_t v) { c.metrics.port = v; }}},
 };
 
 constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLogLevels{{
@@ -81,7 +87,8 @@ std::optional<uint32_t> whole_number(std::string_view text) {
 std::string set_value(Config& config, const NumberRange& range, std::string_view value) {
   const auto number = whole_number(value);
   if (!number || *number < range.min || *number > range.max)
-    return fmt::format("a whole number of {} from {} to {}", range.unit, range.min, range.max);
+    return fmt::format("a whole number{}{} from {} to {}", range.unit.empty() ? "" : " of ",
+                       range.unit, range.min, range.max);
   range.set(config, *number);
   return {};
 }
@@ -107,6 +114,17 @@ std::string set_value(Config& config, const LogLevelName&, std::string_view valu
     names += name;
   }
   return "one of " + names;
+}
+
+std::string set_value(Config& config, const IpAddress& address, std::string_view value) {
+  std::array<uint8_t, sizeof(in6_addr)> parsed{};
+  const std::string text(value);  // A zero byte ends it for inet_pton().
+  const bool valid =
+      !value.contains('\0') && (inet_pton(AF_INET, text.c_str(), parsed.data()) == 1 ||
+                                inet_pton(AF_INET6, text.c_str(), parsed.data()) == 1);
+  if (!valid) return "an IPv4 or IPv6 address in numbers";
+  address.field(config) = text;
+  return {};
 }
 
 std::string set_value(Config& config, const YesNo& choice, std::string_view value) {

@@ -18,7 +18,7 @@ namespace tcmurbd {
 struct NumberRange {
   uint32_t min;
   uint32_t max;
-  std::string_view unit;
+  std::string_view unit;  // Empty: none.
   void (*set)(Config& config, uint32_t value);
 };
 
@@ -36,10 +36,15 @@ struct YesNo {
   void (*set)(Config& config, bool value);
 };
 
+// An IPv4 or IPv6 address in numbers.
+struct IpAddress {
+  std::string& (*field)(Config& config);
+};
+
 struct ConfigKey {
   std::string_view section;
   std::string_view name;
-  std::variant<NumberRange, AbsolutePath, LogLevelName, YesNo> value;
+  std::variant<NumberRange, AbsolutePath, LogLevelName, YesNo, IpAddress> value;
 
   std::string full_name() const;  // "section.name"
 };
@@ -55,7 +60,7 @@ const ConfigKey* find_config_key(std::string_view section, std::string_view name
 std::expected<void, std::string> set_config_key(Config& config, const ConfigKey& key,
                                                 std::string_view value);
 
-// "log, paths, reactor, device", for messages.
+// "log, paths, reactor, device, metrics", for messages.
 std::string config_section_names();
 // "level, burst, per_minute"; empty: no such section.
 std::string config_key_names(std::string_view section);

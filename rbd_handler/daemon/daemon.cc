@@ -121,6 +121,7 @@ bool Daemon::start() {
       control_, [this](const std::string& dev_config, BusService::Reply answer) {
         check_config(dev_config, std::move(answer));
       });
+  start_metrics();
   take_over();
   return true;
 }
@@ -329,6 +330,7 @@ void Daemon::reload() {
                                         std::chrono::steady_clock::now().time_since_epoch())
                                         .count()));
   auto fresh = read_config_();
+  note_reload(fresh.has_value());
   if (!fresh) {
     log_.error("reload failed, the old settings stay in effect: {}", fresh.error());
   } else {
@@ -337,6 +339,8 @@ void Daemon::reload() {
     }
     config_.log = fresh->log;
     config_.device = fresh->device;
+    if (fresh->metrics != config_.metrics) metrics_->serve(fresh->metrics);
+    config_.metrics = fresh->metrics;
     apply_log_settings(config_.log);
     for (const auto& [minor, lun] : luns_) lun->reconfigure(config_);
     log_.info("settings reloaded");
@@ -363,8 +367,9 @@ void Daemon::shut_down() {
 }
 
 void Daemon::answer_control(std::string_view request, admin::ControlSocket::Reply reply) {
+  if (request == "metrics") return expose_metrics(metrics::Format::kText, std::move(reply));
   if (request != "status")
-    return reply(R"({"error": "unknown request; known: status"})"
+    return reply(R"({"error": "unknown request; known: metrics, status"})"
                  "\n");
   // Replies when the last LUN, which holds a reference too, has reported.
   struct StatusReply {

@@ -21,6 +21,7 @@
 #include "config/config.h"
 #include "rbd_handler/daemon/bus_service.h"
 #include "rbd_handler/daemon/control_socket.h"
+#include "rbd_handler/daemon/metrics_server.h"
 #include "rbd_handler/kernel/netlink.h"
 #include "rbd_handler/lun/lun.h"
 
@@ -76,6 +77,12 @@ class Daemon {
   void shut_down();
   void ready();
   void answer_control(std::string_view request, admin::ControlSocket::Reply reply);
+  // --- daemon_metrics.cc ---
+  void start_metrics();
+  void note_reload(bool good);
+  // Calls `done` on the control thread, after kScrapePatience at the latest.
+  void expose_metrics(metrics::Format format, std::function<void(std::string)> done);
+
   void check_config(const std::string& dev_config, BusService::Reply answer);
 
   Config config_;
@@ -96,6 +103,10 @@ class Daemon {
   boost::asio::posix::stream_descriptor netlink_wait_;
   std::unique_ptr<admin::ControlSocket> socket_;
   std::unique_ptr<BusService> bus_;
+  std::unique_ptr<MetricsServer> metrics_;
+  double started_ = 0;  // Seconds since the epoch, as is the next.
+  double reload_time_ = 0;
+  bool reload_good_ = true;
   std::map<uint32_t, std::shared_ptr<Lun>> luns_;  // By UIO minor.
   size_t starting_ = 0;  // LUNs being taken over without a first result yet.
   bool stopping_ = false;

@@ -51,7 +51,8 @@ TEST(Config, EveryKeyReachesItsField) {
       "paths:\n  lock_file: /a/lock\n  control_socket: \"/a/socket\"\n  state_dir: /a/state\n"
       "reactor:\n  threads: 64\n  poll_us: 1000\n"
       "device:\n  open_timeout_s: 600\n  drain_timeout_s: 1\n  command_deadline_s: 0\n"
-      "  fence_after_s: 60\n  release_after_ms: 0\n  reads_need_lock: yes\n");
+      "  fence_after_s: 60\n  release_after_ms: 0\n  reads_need_lock: yes\n"
+      "metrics:\n  address: '::'\n  port: 65535\n");
   Config expected;
   expected.log = {.level = LogLevel::kWarning, .burst = 1, .per_minute = 10000};
   expected.paths = {.lock_file = "/a/lock", .control_socket = "/a/socket", .state_dir = "/a/state"};
@@ -62,6 +63,7 @@ TEST(Config, EveryKeyReachesItsField) {
                      .fence_after = seconds(60),
                      .release_after = std::chrono::milliseconds(0),
                      .reads_need_lock = true};
+  expected.metrics = {.address = "::", .port = 65535};
   EXPECT_EQ(config, expected);
 }
 
@@ -79,11 +81,23 @@ TEST(Config, EveryLogLevel) {
   EXPECT_EQ(parsed("log: {level: error}").log.level, LogLevel::kError);
 }
 
+TEST(Config, AnAddressIsInNumbers) {
+  for (const char* address : {"0.0.0.0", "192.0.2.7", "::1", "fe80::1:2"})
+    EXPECT_EQ(parsed("metrics: {address: '" + std::string(address) + "'}").metrics.address,
+              address);
+  for (const char* address : {"localhost", "1.2.3", "1.2.3.4:80", "[::1]", "1.2.3.4\\0", "' '"})
+    EXPECT_THAT(refusal("metrics: {address: \"" + std::string(address) + "\"}"),
+                HasSubstr("expected an IPv4 or IPv6 address in numbers"))
+        << address;
+  EXPECT_THAT(refusal("metrics: {port: 65536}"),
+              HasSubstr("expected a whole number from 0 to 65535"));
+}
+
 TEST(Config, MessagesNameFileLineKeyAndWhatIsAllowed) {
   EXPECT_EQ(refusal("log:\n  levl: info\n"),
             "test.yaml:2: unknown key 'log.levl'; known: level, burst, per_minute");
   EXPECT_EQ(refusal("\n\nlogs: {}\n"),
-            "test.yaml:3: unknown section 'logs'; known: log, paths, reactor, device");
+            "test.yaml:3: unknown section 'logs'; known: log, paths, reactor, device, metrics");
   EXPECT_EQ(refusal("log:\n  level: loud\n"),
             "test.yaml:2: log.level: 'loud' is not allowed; expected one of debug, info, warning, "
             "error");

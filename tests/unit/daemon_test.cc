@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -24,7 +26,10 @@ namespace {
 using kernel::DeviceEvent;
 using kernel::EventChannel;
 using testing::CephStep;
+using ::testing::EndsWith;
 using testing::FakeDevice;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 using Kind = DeviceEvent::Kind;
 
 // A daemon is never destroyed: its process ends instead, since its threads may hang.
@@ -48,6 +53,12 @@ class DaemonTest : public ::testing::Test {
 
   static std::string parameter(const std::string& name) {
     return "/sys/module/target_core_user/parameters/" + name;
+  }
+  // Which nobody listens on.
+  static uint16_t free_port() {
+    boost::asio::io_context loop;
+    const boost::asio::ip::tcp::acceptor any(loop, {boost::asio::ip::address_v4::loopback(), 0});
+    return any.local_endpoint().port();
   }
   // A device with this minor.
   FakeDevice& device(uint32_t minor) {
@@ -147,6 +158,26 @@ TEST_F(DaemonTest, EachEventHasItsReply) {
   EXPECT_EQ(removed(7), 0);
   EXPECT_EQ(ceph_->images_open(), 1U);
   EXPECT_EQ(end(), 0);
+}
+
+TEST_F(DaemonTest, TellsItsMetricsOverTheControlSocketAndOverHttp) {
+  const uint16_t port = free_port();
+  config_.metrics.port = port;
+  start();
+  EXPECT_EQ(added(1), 0);
+  boost::asio::local::stream_protocol::iostream socket;
+  socket.connect(boost::asio::local::stream_protocol::endpoint(config_.paths.control_socket));
+  socket << "metrics\n" << std::flush;
+  const std::string text{std::istreambuf_iterator<char>(socket), {}};
+  EXPECT_THAT(text, HasSubstr("tcmu_rbd_lun_state{lun=\"user_0/disk1\",pool=\"pool\",namespace="
+                              "\"\",image=\"image\",state=\"serving\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("tcmu_rbd_reactor_cpu_seconds_total{reactor=\"0\"} "));
+  EXPECT_THAT(text, EndsWith("\n# EOF\n"));
+  boost::asio::ip::tcp::iostream http("127.0.0.1", std::to_string(port));
+  http << "GET /metrics HTTP/1.1\r\n\r\n" << std::flush;
+  const std::string page{std::istreambuf_iterator<char>(http), {}};
+  EXPECT_THAT(page, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(page, HasSubstr("tcmu_rbd_lun_lock_owner{lun=\"user_0/disk1\""));
 }
 
 TEST_F(DaemonTest, WhatCannotBeServedIsRefused) {
