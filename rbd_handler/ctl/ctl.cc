@@ -10,6 +10,7 @@
 #include "rbd_handler/ctl/ask.h"
 #include "rbd_handler/ctl/check_command.h"
 #include "rbd_handler/ctl/import_config.h"
+#include "rbd_handler/ctl/metrics_command.h"
 
 namespace tcmurbd {
 namespace {
@@ -81,12 +82,17 @@ int run(int argc, char** argv) {
   check->add_option("--timeout", options.timeout_s, "seconds to wait for the cluster")
       ->check(CLI::Range(1, 600))
       ->capture_default_str();
+  std::string output;
+  CLI::App* metrics =
+      app.add_subcommand("metrics", "print the daemon's metrics in the text format of Prometheus");
+  metrics->add_option("--output", output, "replace this file with them, for a textfile collector");
   app.require_subcommand(1);
   CLI11_PARSE(app, argc, argv);
 
   options.config_named = named->count() != 0;
   if (app.count("--socket") != 0) options.socket = socket_path;
   if (*check) return check_gateway(options);
+  if (*metrics) return write_metrics(socket_path, output);
   if (*import) return import_config(from, to);
   return print_status(socket_path, as_json);
 }
