@@ -8,6 +8,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <chrono>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 namespace tcmurbd {
 namespace {
@@ -33,6 +34,13 @@ std::expected<std::string, std::string> ask(const std::string& path, const std::
   std::string answer{std::istreambuf_iterator<char>(daemon), {}};
   if (daemon.error() && daemon.error() != boost::asio::error::eof) return failed("reading from");
   return answer;
+}
+
+std::expected<nlohmann::json, std::string> ask_json(const std::string& path,
+                                                    const std::string& request) {
+  const auto answer = ask(path, request);
+  if (!answer) return std::unexpected(answer.error());
+  return read_answer(request, *answer);
 }
 
 }  // namespace tcmurbd

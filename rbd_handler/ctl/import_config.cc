@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/ctl/import_config.h"
-
+// tcmu-rbdctl import-config: takes the settings of tcmu-runner over, once. Blocks on files only.
 #include <fmt/format.h>
 
 #include <expected>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <optional>
 
 #include "common/replace_file.h"
+#include "config/config.h"
 #include "config/tcmu_conf.h"
+#include "rbd_handler/ctl/command.h"
 
 namespace tcmurbd {
 namespace {
@@ -43,16 +45,31 @@ std::expected<std::string, std::string> import(const std::string& from, const st
   return fmt::format("{}: log.level: {}", to, log_level_name(level));
 }
 
-}  // namespace
-
+// Never changes a setting that `to` has. `to` is replaced by a rename, or created, with its
+// directory if that is missing. Prints what was done to stdout and what has no effect here to
+// stderr. Exit code 0 also if there was nothing to do.
 int import_config(const std::string& from, const std::string& to) {
   const auto done = import(from, to);
-  if (!done) {
-    std::cerr << "tcmu-rbdctl: " << done.error() << "\n";
-    return 1;
-  }
+  if (!done) return complain(done.error());
   std::cout << *done << "\n";
   return 0;
+}
+
+}  // namespace
+
+void add_import_config(CommandLine& line) {
+  struct Options {
+    std::string from = "/etc/tcmu/tcmu.conf";
+    std::string to = kConfigPathDefault;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command =
+      line.add("import-config", "take over the settings of tcmu-runner, once",
+               [options] { return import_config(options->from, options->to); });
+  command->add_option("--from", options->from, "the settings of tcmu-runner")
+      ->capture_default_str();
+  command->add_option("--to", options->to, "the settings of tcmu-rbd; what they set stays")
+      ->capture_default_str();
 }
 
 }  // namespace tcmurbd

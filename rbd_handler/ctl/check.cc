@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/ctl/check_command.h"
-
+// tcmu-rbdctl check: finds the facts (preflight/probes.h), prints the findings
+// (preflight/checks.h).
 #include <unistd.h>
 
 #include <cerrno>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "config/config.h"
 #include "config/image_spec.h"
 #include "rbd_handler/ctl/ask.h"
+#include "rbd_handler/ctl/command.h"
 #include "rbd_handler/preflight/checks.h"
 #include "rbd_handler/preflight/probes.h"
 
@@ -19,6 +25,15 @@ namespace tcmurbd {
 namespace {
 
 using namespace preflight;
+
+struct CheckOptions {
+  std::string config = kConfigPathDefault;
+  bool config_named = false;            // Then it must exist.
+  std::optional<std::string> socket{};  // Absent: that of the settings.
+  std::vector<std::string> images{};    // dev_configs without a device.
+  int timeout_s = 30;
+  bool as_json = false;
+};
 
 // The settings in force, the defaults if they are missing or wrong.
 Config read_settings(const CheckOptions& options, SettingsFacts& facts) {
@@ -79,8 +94,9 @@ uint64_t instances_of(const std::vector<Wanted>& wanted, bool running) {
   return wanted.size() + users.size() + kReserve;
 }
 
-}  // namespace
-
+// Works with and without a running daemon, and changes nothing; waits for the cluster no longer
+// than the timeout. Returns 1 if an --image is wrong. Otherwise it ends the process itself, since
+// threads may hang in librados: status 1 after a FAIL, else 0.
 int check_gateway(const CheckOptions& options) {
   Facts facts;
   const Config config = read_settings(options, facts.settings);
@@ -91,10 +107,7 @@ int check_gateway(const CheckOptions& options) {
       read_daemon(options.socket.value_or(config.paths.control_socket), facts.daemon_error);
   facts.devices = probe_devices();
   const auto wanted = wanted_images(options, facts.devices);
-  if (!wanted) {
-    std::cerr << "tcmu-rbdctl: " << wanted.error() << "\n";
-    return 1;
-  }
+  if (!wanted) return complain(wanted.error());
   facts.limits = probe_limits(facts.daemon ? facts.daemon->pid : 0,
                               instances_of(*wanted, facts.daemon.has_value()));
   ClusterFacts cluster = probe_clusters(*wanted, std::chrono::seconds(options.timeout_s));
@@ -105,6 +118,26 @@ int check_gateway(const CheckOptions& options) {
   const std::vector<Finding> found = findings(facts);
   std::cout << (options.as_json ? as_json(found) : as_text(found)) << std::flush;
   _exit(worst(found) == Level::kFail ? 1 : 0);
+}
+
+}  // namespace
+
+void add_check(CommandLine& line) {
+  const auto options = std::make_shared<CheckOptions>();
+  CLI::App* const command =
+      line.add("check", "look for what keeps this gateway from serving, without changing anything",
+               [&line, options] {
+                 options->config_named = line.app.get_subcommand("check")->count("--config") != 0;
+                 if (line.socket_named) options->socket = line.socket;
+                 return check_gateway(*options);
+               });
+  add_json_flag(*command, options->as_json);
+  command->add_option("--config", options->config, "the daemon's settings")->capture_default_str();
+  command->add_option("--image", options->images,
+                      "check an image that has no device yet: 'rbd/POOL/IMAGE;id=USER'");
+  command->add_option("--timeout", options->timeout_s, "seconds to wait for the cluster")
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
 }
 
 }  // namespace tcmurbd

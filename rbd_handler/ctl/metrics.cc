@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rbd_handler/ctl/metrics_command.h"
-
+// tcmu-rbdctl metrics: the daemon's metrics as text, for people and for node_exporter's textfile
+// collector. Blocks on the socket and on a file.
 #include <expected>
 #include <iostream>
+#include <memory>
+#include <string>
 
 #include "common/replace_file.h"
 #include "rbd_handler/ctl/ask.h"
+#include "rbd_handler/ctl/command.h"
 
 namespace tcmurbd {
 namespace {
@@ -18,8 +21,8 @@ std::expected<std::string, std::string> read_metrics(const std::string& socket) 
   return std::unexpected("the daemon's reply is not complete (did it exit meanwhile?)");
 }
 
-}  // namespace
-
+// Prints them, or replaces the file `output` with them if it is not empty; a reader of the file
+// never sees a part. Without a whole answer of the daemon nothing is printed or changed.
 int write_metrics(const std::string& socket, const std::string& output) {
   const auto text = read_metrics(socket);
   std::expected<void, std::string> done;
@@ -30,9 +33,17 @@ int write_metrics(const std::string& socket, const std::string& output) {
   } else if (!(std::cout << *text << std::flush)) {
     done = std::unexpected("cannot write to the standard output");
   }
-  if (done) return 0;
-  std::cerr << "tcmu-rbdctl: " << done.error() << "\n";
-  return 1;
+  return done ? 0 : complain(done.error());
+}
+
+}  // namespace
+
+void add_metrics(CommandLine& line) {
+  const auto output = std::make_shared<std::string>();
+  CLI::App* const command =
+      line.add("metrics", "print the daemon's metrics in the text format of Prometheus",
+               [&line, output] { return write_metrics(line.socket, *output); });
+  command->add_option("--output", *output, "replace this file with them, for a textfile collector");
 }
 
 }  // namespace tcmurbd

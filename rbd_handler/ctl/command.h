@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the subcommands of tcmu-rbdctl are put together: each file adds its own to the command line,
+// and what it does when it is chosen. Exit codes: 0, the command has done its work; 1, it has not,
+// or there is trouble as its documentation says; above 100, the command line is wrong (CLI11).
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+namespace tcmurbd {
+
+struct CommandLine {
+  CLI::App& app;
+  std::string socket;             // --socket, or its default,
+  bool socket_named = false;      // and whether it was given.
+  std::function<int()> chosen{};  // Runs the subcommand that was chosen; its exit code.
+
+  // A subcommand. `run` is called after all options are set; what it refers to must live as long.
+  CLI::App* add(const std::string& name, const std::string& help, std::function<int()> run);
+};
+
+// The option of all subcommands that print something for people.
+void add_json_flag(CLI::App& command, bool& as_json);
+
+void add_check(CommandLine& line);
+void add_import_config(CommandLine& line);
+void add_metrics(CommandLine& line);
+void add_status(CommandLine& line);
+
+// Prints "tcmu-rbdctl: `text`" to stderr. Returns the exit code 1.
+int complain(const std::string& text);
+
+}  // namespace tcmurbd
