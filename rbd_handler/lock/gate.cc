@@ -172,6 +172,27 @@ void Gate::on_peer_asks(uint64_t request) {
   }
 }
 
+void Gate::on_operator_asks(uint64_t request) {
+  switch (state_) {
+    case State::kUnowned:
+      replies_.push_back({request, PeerAnswer::kNotOwner});
+      return;
+    case State::kFencing:
+    case State::kReopening:
+      replies_.push_back({request, PeerAnswer::kHoldsDetached});
+      return;
+    case State::kStuck:
+      replies_.push_back({request, PeerAnswer::kWait});
+      return;
+    case State::kOwned:
+    case State::kAcquiring:
+    case State::kDraining:
+    case State::kReleasing:
+      operators_.push_back(request);
+      return;
+  }
+}
+
 void Gate::on_lun_reset(TimePoint now) {
   if (state_ != State::kOwned || reset_) return;
   reset_ = true;
@@ -252,7 +273,7 @@ bool Gate::may_force(TimePoint now) {
 }
 
 void Gate::calm_down(TimePoint now) {
-  if (now - spaced_ < settings_.fence_calm) return;
+  if (!calm(now)) return;
   spacing_ = settings_.fence_after;
   forced_gap_ = {};
 }
@@ -266,8 +287,12 @@ void Gate::space_fences(TimePoint now) {
 void Gate::fence_or_keep(TimePoint now) {
   if (may_force(now)) {
     fence(Event::kFence, reset_ ? FenceCause::kLunReset : FenceCause::kPeer);
-    return;
+  } else {
+    keep();
   }
+}
+
+void Gate::keep() {
   reset_ = false;
   apply(Event::kKeep);
   answer_all(PeerAnswer::kWait);
@@ -281,6 +306,9 @@ void Gate::advance_owned(TimePoint now, const Load& load) {
   } else if (reset_ || (!asking_.empty() && now >= owned_since_ + settings_.hold_min)) {
     if (!reset_) yield_by_ = now + settings_.drain_patience;
     apply(Event::kYield);
+  } else if (!operators_.empty()) {
+    yield_by_ = now + settings_.drain_patience;
+    load.detached_changes != 0 ? keep() : apply(Event::kYield);
   }
 }
 
@@ -288,13 +316,16 @@ void Gate::advance_draining(TimePoint now, const Load& load) {
   if (load.in_librbd == 0) {
     apply(Event::kDrained);
   } else if (now >= yield_by_ || (!asking_.empty() && load.detached_changes != 0)) {
-    fence_or_keep(now);
+    const bool for_operators_only = asking_.empty() && !reset_;
+    for_operators_only ? keep() : fence_or_keep(now);
   }
 }
 
 void Gate::answer_all(PeerAnswer answer) {
   for (const uint64_t request : asking_) replies_.push_back({request, answer});
+  for (const uint64_t request : operators_) replies_.push_back({request, answer});
   asking_.clear();
+  operators_.clear();
 }
 
 Action Gate::take_action() { return std::exchange(action_, Action::kNone); }
@@ -307,8 +338,8 @@ void Gate::take_replies(std::vector<PeerReply>& replies) {
 bool Gate::take_given_up() { return std::exchange(given_up_, false); }
 
 bool Gate::needs_time() const {
-  return !asking_.empty() || reset_ || refuses_ || retry_reopen_ || state_ == State::kDraining ||
-         state_ == State::kReleasing || state_ == State::kStuck;
+  return !asking_.empty() || !operators_.empty() || reset_ || refuses_ || retry_reopen_ ||
+         state_ == State::kDraining || state_ == State::kReleasing || state_ == State::kStuck;
 }
 
 }  // namespace tcmurbd::lock

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "common/units.h"
@@ -80,6 +81,19 @@ struct Load {
   Duration oldest_detached{};     // Age of the oldest op whose age can cause a fence.
 };
 
+// The gate at one moment, for an operator who asks.
+struct GateView {
+  State state = State::kUnowned;
+  Duration in_state{-1};  // Negative: since the LUN was opened.
+  bool refuses = false;   // Waiting and new changes get BUSY.
+  bool unsure = false;    // Another gateway may have the lock.
+  uint32_t peers = 0;     // Gateways that wait for an answer.
+  // How long until what comes next, unless ops end before; no value: it does not come.
+  std::optional<Duration> fence_in{};
+  std::optional<Duration> retry_in{};  // Of the action that failed.
+  std::optional<Duration> busy_in{};   // Then waiting commands get BUSY.
+};
+
 class Gate {
  public:
   explicit Gate(const GateSettings& settings)
@@ -103,6 +117,9 @@ class Gate {
   // This gateway was away: another gateway may have the lock now.
   void on_away();
   void on_peer_asks(uint64_t request);
+  // An operator wants the lock released. Unlike a peer it never causes a fence: if ops hang, or do
+  // not end in time, the answer is kWait and the lock is kept.
+  void on_operator_asks(uint64_t request);
   void on_lun_reset(TimePoint now);
 
   // Applies time and load. Called after each batch of events.
@@ -120,6 +137,7 @@ class Gate {
   FenceCause fence_cause() const { return fence_cause_; }
 
   State state() const { return state_; }
+  GateView view(TimePoint now, const Load& load) const;
   // Whether advance() must be called as time passes.
   bool needs_time() const;
 
@@ -150,10 +168,14 @@ class Gate {
   bool may_force(TimePoint now);
   // Resets the distance of fences when there was none for a while.
   void calm_down(TimePoint now);
+  // Whether there was none for a while.
+  bool calm(TimePoint now) const { return now - spaced_ >= settings_.fence_calm; }
   // The next fence for age, or by force, is further away.
   void space_fences(TimePoint now);
   // Somebody wants the lock, and what is under way does not end.
   void fence_or_keep(TimePoint now);
+  // Keeps the lock that it was about to release.
+  void keep();
   // Bounds how long commands wait for an action.
   void watch_action(TimePoint now);
   // go_on() of kOwned,
@@ -169,10 +191,11 @@ class Gate {
   FenceCause fence_cause_{};  // Of the last one.
   bool reset_ = false;        // A LUN RESET requires a release.
   bool retry_reopen_ = false;
-  bool unsure_ = false;           // If the fence fails, another gateway may have the lock.
-  bool slow_release_ = false;     // Reads no longer wait for the release.
-  bool verify_again_ = false;     // This gateway was away during the current acquire.
-  std::vector<uint64_t> asking_;  // Requests of peers without an answer yet.
+  bool unsure_ = false;              // If the fence fails, another gateway may have the lock.
+  bool slow_release_ = false;        // Reads no longer wait for the release.
+  bool verify_again_ = false;        // This gateway was away during the current acquire.
+  std::vector<uint64_t> asking_;     // Requests of peers without an answer yet.
+  std::vector<uint64_t> operators_;  // The same of operators.
   std::vector<PeerReply> replies_;
   // The current limit for fences by age, by peers and by LUN RESETs.
   Duration spacing_;

@@ -3,7 +3,7 @@ unit_test(iov_test SOURCES iov_test.cc LIBS tcmurbd_common)
 unit_test(latency_histogram_test SOURCES latency_histogram_test.cc LIBS tcmurbd_common)
 unit_test(log_test SOURCES log_test.cc LIBS tcmurbd_common)
 unit_test(log_queue_test SOURCES log_queue_test.cc LIBS tcmurbd_common LABELS threaded)
-unit_test(lock_test SOURCES gate_bounds_test.cc gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc
+unit_test(lock_test SOURCES gate_bounds_test.cc gate_operator_test.cc gate_random_test.cc gate_test.cc ladder_table_test.cc lock_state_test.cc
           task_moves_test.cc LIBS tcmurbd_lock tcmurbd_task)
 unit_test(copy_test SOURCES copy_pipeline_test.cc LIBS tcmurbd_copy)
 unit_test(range_order_test SOURCES range_order_test.cc throttle_test.cc LIBS tcmurbd_task)

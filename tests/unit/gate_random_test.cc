@@ -52,6 +52,10 @@ class GateRandom : public ::testing::Test {
         gate_.on_peer_asks(answers_.size());
         answers_.push_back(0);
         return;
+      case 7:
+        gate_.on_operator_asks(answers_.size());
+        answers_.push_back(0);
+        return;
       default:
         break;
     }
