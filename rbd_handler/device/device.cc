@@ -62,7 +62,9 @@ Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
                const DeviceSettings& settings)
     : ring_(std::move(ring)),
       disk_(disk),
-      queue_(tasks_, *this, outbox_, counters_, latency_, image, settings) {}
+      queue_(tasks_, *this, outbox_, counters_, latency_, slow_, image, settings) {
+  slow_.set_slow_after(settings.slow_after);
+}
 
 bool Device::on_ring(TimePoint now) {
   if (!broken_.empty()) return false;
@@ -265,6 +267,10 @@ void Device::on_safe(bool safe, TimePoint now) {
 
 void Device::on_peer_asks(uint64_t request, TimePoint now) {
   event(now, [&] { queue_.on_peer_asks(request); });
+}
+
+void Device::on_operator_asks(uint64_t request, TimePoint now) {
+  event(now, [&] { queue_.on_operator_asks(request); });
 }
 
 void Device::on_lock_event(lock::Outcome outcome, TimePoint now) {

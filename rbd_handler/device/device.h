@@ -17,9 +17,11 @@
 #include "rbd_handler/device/device_latency.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
+#include "rbd_handler/device/device_snapshot.h"
 #include "rbd_handler/device/effect.h"
 #include "rbd_handler/device/op_queue.h"
 #include "rbd_handler/device/outbox.h"
+#include "rbd_handler/device/slow_log.h"
 #include "rbd_handler/image.h"
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/copy_history.h"
@@ -79,6 +81,8 @@ class Device : private QueueOwner {
   void on_safe(bool safe, TimePoint now);
   // Another gateway wants the lock. `request` comes back with a lock::PeerReply.
   void on_peer_asks(uint64_t request, TimePoint now);
+  // An operator wants it released, as Gate::on_operator_asks(). `request` comes back as above.
+  void on_operator_asks(uint64_t request, TimePoint now);
   // Fresh facts, as asked for with FetchTargetFacts.
   void on_target_facts(const scsi::TargetFacts& facts, TimePoint now);
   // attrib/dev_size was written. Served at once; each later command is held against the new size,
@@ -136,6 +140,13 @@ class Device : private QueueOwner {
   lock::State lock_state() const { return queue_.lock_state(); }
   // The instance that serves; see on_instance_closed().
   uint32_t instance() const { return queue_.instance(); }
+  // What it does now, for people: its `ops_max` oldest commands; in a few numbers; and the last
+  // slow ones.
+  DeviceSnapshot snapshot(TimePoint now, size_t ops_max) const;
+  DeviceLoad load(TimePoint now) const;
+  SlowReport slow(TimePoint now) const;
+  // How long a slow command takes.
+  void set_slow_after(Duration slow_after) { slow_.set_slow_after(slow_after); }
   // Ops that were answered and are still with librbd: of this instance and of earlier ones.
   uint32_t detached() const {
     return tasks_.count(task::TaskState::kDetached).tasks +
@@ -204,6 +215,7 @@ class Device : private QueueOwner {
   DeviceCounters counters_;
   DeviceLatency latency_;
   Outbox outbox_;
+  SlowLog slow_;
   task::TaskTable tasks_;
   OpQueue queue_;
   TimePoint now_{};  // Of the event under way.

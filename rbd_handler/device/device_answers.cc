@@ -54,6 +54,7 @@ SenseKind kind_of_sense(uint8_t key) {
 
 void Device::answer(TaskId id, const scsi::Result& result, std::span<const uint8_t> data_in) {
   respond_with(id, result, data_in);
+  slow_.note(tasks_[id], now_);
   tasks_.release(id);
 }
 
@@ -74,7 +75,8 @@ void Device::respond_with(TaskId id, const scsi::Result& result, std::span<const
 
 void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length,
                      bool keep_buffer) {
-  const Task& task = tasks_[id];
+  Task& task = tasks_[id];
+  task.scsi_status = static_cast<uint8_t>(result.status);
   if (task.copy != 0) {
     outbox_.add(CopyOpDone{task.copy, task.copy_token, result});
     return;

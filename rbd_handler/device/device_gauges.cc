@@ -52,7 +52,7 @@ DeviceGauges Device::gauges(TimePoint now) const {
                       .ring_used = ring.used,
                       .ring_bytes = ring.ring_bytes,
                       .data_bytes = ring.data_bytes};
-  tasks_.for_each([&](const Task& task) { add(gauges, task, now); });
+  tasks_.for_each([&](task::TaskId id) { add(gauges, tasks_[id], now); });
   return gauges;
 }
 

@@ -15,6 +15,8 @@ struct DeviceSettings {
   // session that is gone sends no task management, and its host's new login waits for the commands
   // of the old one.
   Duration deadline = std::chrono::seconds(15);
+  // A command that takes this long is kept among the slow ones; see SlowLog.
+  Duration slow_after = std::chrono::seconds(1);
   // Reads wait for the exclusive lock too, instead of being served without it.
   bool reads_need_lock = false;
   // The device's attrib/cmd_time_out: the kernel answers a command that is older. Zero: never.

@@ -27,13 +27,14 @@ Access access_of(OpKind kind) {
 }  // namespace
 
 OpQueue::OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox,
-                 DeviceCounters& counters, DeviceLatency& latency, Image& image,
+                 DeviceCounters& counters, DeviceLatency& latency, SlowLog& slow, Image& image,
                  const DeviceSettings& settings)
     : tasks_(tasks),
       owner_(owner),
       outbox_(outbox),
       counters_(counters),
       latency_(latency),
+      slow_(slow),
       image_(&image),
       wanted_deadline_(settings.deadline),
       reads_need_lock_(settings.reads_need_lock),
@@ -65,6 +66,11 @@ void OpQueue::enter(TaskId id) {
 
 void OpQueue::finish(TaskId id, const scsi::Result& result) {
   owner_.respond_early(id, result, false);
+  release(id);
+}
+
+void OpQueue::release(TaskId id) {
+  slow_.note(tasks_[id], now_);
   tasks_.release(id);
 }
 
@@ -119,7 +125,7 @@ void OpQueue::submit(TaskId id) {
   if (tasks_[id].plan.ops.empty()) {
     // A flush: with rbd_cache=false an ended write is durable.
     owner_.respond_ended(id);
-    tasks_.release(id);
+    release(id);
     return;
   }
   if (const auto refused = refusal(id)) {  // It has waited for others meanwhile.
@@ -199,7 +205,7 @@ void OpQueue::end_ops(TaskId id) {
   }
   order_.leave(id, ready_);
   owner_.respond_ended(id);
-  tasks_.release(id);
+  release(id);
   submit_ready();
   start_backlog();
 }

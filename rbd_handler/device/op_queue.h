@@ -15,7 +15,9 @@
 #include "rbd_handler/device/device_latency.h"
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
+#include "rbd_handler/device/device_snapshot.h"
 #include "rbd_handler/device/outbox.h"
+#include "rbd_handler/device/slow_log.h"
 #include "rbd_handler/image.h"
 #include "rbd_handler/lock/gate.h"
 #include "rbd_handler/scsi/plan.h"
@@ -53,7 +55,7 @@ class OpQueue {
 
   // All must outlive the queue; `image` also each op submitted to it, after on_reopened() too.
   OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox, DeviceCounters& counters,
-          DeviceLatency& latency, Image& image, const DeviceSettings& settings);
+          DeviceLatency& latency, SlowLog& slow, Image& image, const DeviceSettings& settings);
 
   // --- events: set_time() comes before each, settle() after it ---
   void set_time(TimePoint now) { now_ = now; }
@@ -79,6 +81,7 @@ class OpQueue {
   void on_blocklisted();
   void on_safe(bool safe);
   void on_peer_asks(uint64_t request) { gate_.on_peer_asks(request); }
+  void on_operator_asks(uint64_t request) { gate_.on_operator_asks(request); }
   // REQUIRES: not kReopened.
   void on_lock_event(lock::Outcome outcome);
   void on_reopened(Image& fresh);
@@ -89,6 +92,11 @@ class OpQueue {
   bool refuses_changes() const { return !safe_ || now_ < away_until_; }
   Duration away_limit() const { return away_limit_; }
   bool needs_time() const { return gate_.needs_time(); }
+  // The last change that needed space found none.
+  bool full() const { return full_; }
+  // Shows a task, and all but the tasks and the ring (device_snapshot.cc).
+  OpSnapshot snapshot_of(const task::Task& task, TimePoint now) const;
+  void fill_in(DeviceSnapshot& snapshot, TimePoint now) const;
   lock::State lock_state() const { return gate_.state(); }
   // The instance that serves, counted from 1.
   uint32_t instance() const { return instance_; }
@@ -121,6 +129,8 @@ class OpQueue {
   void submit_ready();
   // Calls order() for the tasks in the backlog that have room now.
   void start_backlog();
+  // Forgets a task that was answered and has no op in flight.
+  void release(TaskId id);
   // Answers it and releases it. REQUIRES: it has no op in flight.
   void finish(TaskId id, const scsi::Result& result);
 
@@ -135,7 +145,8 @@ class OpQueue {
   void note_lost();
   // Reports when the pool is full, and when it has room again. For an op of a change.
   void note_space(OpKind kind, int32_t result);
-  // Whether its deadline has passed.
+  // Until its deadline, negative when it has passed. No value: it has none in its state.
+  std::optional<Duration> time_left(const task::Task& task, TimePoint now) const;
   bool past_deadline(const task::Task& task) const;
 
   // --- commands that do not end in time (op_queue_ladder.cc): the steps of task/ladder.h ---
@@ -160,6 +171,8 @@ class OpQueue {
   void look_at_clocks();
 
   // --- the lock's gate (op_queue_gate.cc) ---
+  // What the gate has to know of the tasks.
+  lock::Load gates_load() const;
   // Forwards the effects of the gate.
   void take_gates_effects();
   // Whether the gate admits it now.
@@ -180,6 +193,7 @@ class OpQueue {
   Outbox& outbox_;
   DeviceCounters& counters_;
   DeviceLatency& latency_;
+  SlowLog& slow_;
   Image* image_;
   const Duration wanted_deadline_;  // As configured.
   const bool reads_need_lock_;

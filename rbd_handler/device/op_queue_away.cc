@@ -35,23 +35,32 @@ std::optional<scsi::Result> OpQueue::refusal(TaskId id) {
   return scsi::Result::busy();
 }
 
-bool OpQueue::past_deadline(const Task& task) const {
+std::optional<Duration> OpQueue::time_left(const Task& task, TimePoint now) const {
   switch (task.state()) {
+    case TaskState::kDetached:
     case TaskState::kOrphaned:
     case TaskState::kCopyCancelled:
-      return false;
+      return std::nullopt;
     case TaskState::kCopying:
-      if (task.submitted != TimePoint{}) return task.copy_by != TimePoint{} && now_ >= task.copy_by;
+      if (task.submitted != TimePoint{})
+        return task.copy_by != TimePoint{} ? std::optional(task.copy_by - now) : std::nullopt;
       [[fallthrough]];
     default:
       break;
   }
-  if (begin_limit_ != Duration{} && now_ - task.queued >= begin_limit_) return true;
-  if (deadline_ == Duration{}) return false;
+  std::optional<Duration> left;
+  if (begin_limit_ != Duration{}) left = task.queued + begin_limit_ - now;
+  if (deadline_ == Duration{}) return left;
   // To wait for one's own QoS limits is no fault.
-  if (throttle_.limited() && task.state() == TaskState::kBacklog) return false;
+  if (throttle_.limited() && task.state() == TaskState::kBacklog) return left;
   const bool counts_from_admission = throttle_.limited() && task.admitted != TimePoint{};
-  return now_ - (counts_from_admission ? task.admitted : task.queued) >= deadline_;
+  const Duration own = (counts_from_admission ? task.admitted : task.queued) + deadline_ - now;
+  return left ? std::min(*left, own) : own;
+}
+
+bool OpQueue::past_deadline(const Task& task) const {
+  const auto left = time_left(task, now_);
+  return left && *left <= Duration{};
 }
 
 void OpQueue::refuse_waiting_changes(const scsi::Result& result) {

@@ -28,16 +28,20 @@ void OpQueue::park(TaskId id) {
   parked_.push_back(id);
 }
 
+lock::Load OpQueue::gates_load() const {
+  // The age counts only while there is something that a fence would help.
+  const task::TaskCount& detached = tasks_.count(TaskState::kDetached);
+  const bool starved = detached.reads() != 0 && !backlog_.empty();
+  const bool counts = detached.changes != 0 || starved;
+  return {.waiting_changes = static_cast<uint32_t>(parked_.size()),
+          .in_librbd = tasks_.count(TaskState::kInImage).tasks + detached.tasks,
+          .detached_changes = detached.changes,
+          .oldest_detached = counts ? oldest_detached_ : Duration{}};
+}
+
 void OpQueue::settle() {
   for (;;) {
-    // The age counts only while there is something that a fence would help.
-    const task::TaskCount& detached = tasks_.count(TaskState::kDetached);
-    const bool starved = detached.reads() != 0 && !backlog_.empty();
-    const bool counts = detached.changes != 0 || starved;
-    gate_.advance(now_, {.waiting_changes = static_cast<uint32_t>(parked_.size()),
-                         .in_librbd = tasks_.count(TaskState::kInImage).tasks + detached.tasks,
-                         .detached_changes = detached.changes,
-                         .oldest_detached = counts ? oldest_detached_ : Duration{}});
+    gate_.advance(now_, gates_load());
     bool closed = false;
     bool opened = false;
     for (const bool for_changes : {false, true}) {

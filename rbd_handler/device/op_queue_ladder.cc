@@ -21,8 +21,10 @@ void OpQueue::climb(TaskId id, LadderEvent event, const scsi::Result& result) {
     case LadderStep::kNothing:
       return;
     case LadderStep::kDrop:
+      tasks_[id].ended_by = event;
       return drop(id, result);
     case LadderStep::kDetach:
+      tasks_[id].ended_by = event;
       return detach(id, result);
     case LadderStep::kCancel:
       return owner_.cancel_copy(id, result);
@@ -96,6 +98,7 @@ void OpQueue::orphan(TaskId id) {
   Task& task = tasks_[id];
   const bool writes = task.changes();
   if (task.state() == TaskState::kInImage) {
+    task.ended_by = LadderEvent::kGivenUp;
     image_->give_up(std::to_underlying(id));
     writes ? order_.hold(id, ready_) : order_.leave(id, ready_);
     task.buffer_kept = owner_.reads_into_ring(id) && !task.abandoned;
@@ -118,7 +121,7 @@ void OpQueue::forget(TaskId id) {
   outbox_.tell_of(task, Report::Kind::kEnded, now_);
   if (writes) order_.leave(id, ready_);
   if (task.buffer_kept) outbox_.add(FreeKeptBuffer{task.entry.cmd_id});
-  tasks_.release(id);
+  release(id);
   submit_ready();
   start_backlog();
 }

@@ -8,6 +8,14 @@
 
 namespace tcmurbd {
 
+std::string_view command_of(const task::Task& task) {
+  return task.copy != 0 ? "piece of EXTENDED COPY" : scsi::command_name(task.entry.cdb_bytes());
+}
+
+ByteRange range_of(const task::Task& task) {
+  return task.plan.ops.empty() ? ByteRange{} : task.plan.ops.front().range;
+}
+
 void Outbox::tell(const Report& report) {
   if (reports_ == kReportsMax) return;
   ++reports_;
@@ -21,10 +29,9 @@ void Outbox::tell_of(const task::Task& task, Report::Kind kind, TimePoint now, u
   tell({.kind = kind,
         .tmr_type = tmr_type,
         .cmd_id = task.entry.cmd_id,
-        .command =
-            task.copy != 0 ? "piece of EXTENDED COPY" : scsi::command_name(task.entry.cdb_bytes()),
+        .command = command_of(task),
         .state = task.state(),
-        .range = task.plan.ops.empty() ? ByteRange{} : task.plan.ops.front().range,
+        .range = range_of(task),
         .result = task.error,
         .queued = age(task.queued),
         .submitted = age(task.submitted),

@@ -5,12 +5,17 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "rbd_handler/device/effect.h"
 #include "rbd_handler/task/task_table.h"
 
 namespace tcmurbd {
+
+// For people: the command's name, a literal, and the range of its first op; empty: it has none.
+std::string_view command_of(const task::Task& task);
+ByteRange range_of(const task::Task& task);
 
 class Outbox {
  public:

@@ -70,7 +70,16 @@ std::string describe_lun(const Report& report) {
   }
 }
 
-std::string_view stage(task::TaskState state) {
+// Nothing for what has not happened.
+std::string age(std::string_view name, Duration duration) {
+  if (duration < Duration{}) return {};
+  return fmt::format(" {}={:.1f}ms", name,
+                     std::chrono::duration<double, std::milli>(duration).count());
+}
+
+}  // namespace
+
+std::string_view stage_name(task::TaskState state) {
   switch (state) {
     case task::TaskState::kAwaitingFacts:
       return "waits-for-configfs";
@@ -96,19 +105,10 @@ std::string_view stage(task::TaskState state) {
   return "new";
 }
 
-// Nothing for what has not happened.
-std::string age(std::string_view name, Duration duration) {
-  if (duration < Duration{}) return {};
-  return fmt::format(" {}={:.1f}ms", name,
-                     std::chrono::duration<double, std::milli>(duration).count());
-}
-
-}  // namespace
-
 std::string describe(const Report& report) {
   if (std::string line = describe_lun(report); !line.empty()) return line;
   std::string line = fmt::format("{} command=\"{}\" id={} stage={}", headline(report),
-                                 report.command, report.cmd_id, stage(report.state));
+                                 report.command, report.cmd_id, stage_name(report.state));
   if (report.range.length != 0)
     line += fmt::format(" offset={} length={}", report.range.offset, report.range.length);
   line += age("queued", report.queued);

@@ -3,11 +3,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "rbd_handler/device/device_report.h"
 
 namespace tcmurbd {
 
 std::string describe(const Report& report);
+
+// "waits-for-lock", "in-librbd", ...: where a command is.
+std::string_view stage_name(task::TaskState state);
 
 }  // namespace tcmurbd

@@ -56,6 +56,8 @@ void TaskTable::release(TaskId id) {
   task.admitted = task.submitted = task.answered = {};
   task.outcome_unknown = task.buffer_kept = task.hang_told = false;
   task.timed_out = task.instance_closed = task.abandoned = false;
+  task.ended_by.reset();
+  task.scsi_status = 0;
   task.copy = 0;
   task.copy_memory.reset();
   task.copy_by = {};
@@ -80,6 +82,12 @@ uint32_t TaskTable::ops_claimed() const {
 }
 
 Task& TaskTable::operator[](TaskId id) {
+  const auto slot = std::to_underlying(id);
+  CHECK(slot < tasks_.size());
+  return tasks_[slot];
+}
+
+const Task& TaskTable::operator[](TaskId id) const {
   const auto slot = std::to_underlying(id);
   CHECK(slot < tasks_.size());
   return tasks_[slot];

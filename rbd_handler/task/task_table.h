@@ -59,6 +59,9 @@ struct Task {
   bool abandoned = false;        // Its ring was reset: the kernel has answered it.
   bool buffer_kept = false;      // Answered with KEEP_BUF: its id and memory are not freed yet.
   bool hang_told = false;
+  // What answered it before its ops had ended; for people, as is the next.
+  std::optional<LadderEvent> ended_by{};
+  uint8_t scsi_status = 0;  // Its answer.
   // The read buffer if the kernel has no KEEP_BUF; else unused.
   std::vector<uint8_t> own_buffer;
   iovec own_iov{};
@@ -101,6 +104,7 @@ class TaskTable {
   uint32_t ops_claimed() const;
 
   Task& operator[](TaskId id);
+  const Task& operator[](TaskId id) const;
   std::optional<TaskId> find(uint16_t cmd_id) const;
   // Calls fn(id) for each slot in use, in no particular order. fn may change tasks and release its
   // own one, but must not acquire one.
@@ -110,11 +114,11 @@ class TaskTable {
       if (tasks_[slot].state() != TaskState::kFree) fn(TaskId{slot});
     }
   }
-  // Calls fn(task) for each slot in use, in no particular order.
   template <typename Fn>
   void for_each(Fn fn) const {
-    for (const Task& task : tasks_)
-      if (task.state() != TaskState::kFree) fn(task);
+    for (uint32_t slot = 0; slot < tasks_.size(); ++slot) {
+      if (tasks_[slot].state() != TaskState::kFree) fn(TaskId{slot});
+    }
   }
   // Slots in use.
   size_t size() const { return tasks_.size() - free_.size(); }

@@ -20,6 +20,7 @@ unit_test(device_test
     device_order_test.cc
     device_random_test.cc
     device_refusals_test.cc
+    device_snapshot_test.cc
     device_stale_test.cc
     device_verify_test.cc
     esxi_probe_test.cc
