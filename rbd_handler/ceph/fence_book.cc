@@ -24,16 +24,34 @@ std::optional<int64_t> parse_ledger_value(std::string_view value) {
   return until;
 }
 
-bool FenceBook::add(const std::string& address, int64_t now) {
+std::string_view name(FenceCause cause) {
+  switch (cause) {
+    case FenceCause::kUnknown:
+      return "unknown";
+    case FenceCause::kHungOps:
+      return "hung-ops";
+    case FenceCause::kPredecessor:
+      return "predecessor";
+    case FenceCause::kLockBroken:
+      return "lock-broken";
+    case FenceCause::kSilent:
+      return "silent";
+  }
+  return "";
+}
+
+bool FenceBook::add(const std::string& address, int64_t now, FenceCause cause) {
   if (!is_instance_address(address) || contains(address, now)) return false;
   if (own_.size() + stored_.size() >= kFencedMax) return false;
   own_[address] = {.until = now + kFenceSeconds};
+  causes_[address] = cause;
   return true;
 }
 
 void FenceBook::remove(const std::string& address) {
   own_.erase(address);
   stored_.erase(address);
+  causes_.erase(address);
   removed_[address] = ++step_;
 }
 
@@ -68,6 +86,9 @@ std::vector<std::string> FenceBook::stored(uint64_t reading, const std::vector<L
     const Own& own = entry.second;
     return own.until <= now || (own.saved != 0 && own.saved < reading);
   });
+  std::erase_if(causes_, [this](const auto& entry) {
+    return !own_.contains(entry.first) && !stored_.contains(entry.first);
+  });
   return over;
 }
 
@@ -81,6 +102,19 @@ bool FenceBook::contains(const std::string& address, int64_t now) const {
   if (own != own_.end()) return own->second.until > now;
   const auto stored = stored_.find(address);
   return stored != stored_.end() && stored->second > now;
+}
+
+std::vector<FencedInstance> FenceBook::list(int64_t now) const {
+  std::map<std::string, int64_t> all = stored_;
+  for (const auto& [address, own] : own_) all[address] = own.until;
+  std::vector<FencedInstance> instances;
+  for (const auto& [address, until] : all) {
+    if (until <= now) continue;
+    const auto cause = causes_.find(address);
+    instances.push_back(
+        {address, until, cause == causes_.end() ? FenceCause::kUnknown : cause->second});
+  }
+  return instances;
 }
 
 std::vector<std::string> FenceBook::missing(const Blocklist& blocklist, int64_t now) const {

@@ -30,10 +30,28 @@ std::string ledger_value(int64_t until);
 // No value: unknown format.
 std::optional<int64_t> parse_ledger_value(std::string_view value);
 
+// Why this gateway fenced an instance, for people.
+enum class FenceCause : uint8_t {
+  kUnknown,      // Another gateway did, or an earlier daemon.
+  kHungOps,      // An instance of this gateway, whose ops hung.
+  kPredecessor,  // Left behind by a daemon of this gateway that died.
+  kLockBroken,   // Another gateway's: it did not release the exclusive lock.
+  kSilent,       // Another gateway's: it did not respond, and delayed hand-overs of the lock.
+};
+// "hung-ops", ...
+std::string_view name(FenceCause cause);
+
+struct FencedInstance {
+  std::string address;
+  int64_t until = 0;  // Seconds since 1970.
+  FenceCause cause = FenceCause::kUnknown;
+  bool operator==(const FencedInstance&) const = default;
+};
+
 class FenceBook {
  public:
   // Adds an instance that is blocklisted now. False: it is present already, or the book is full.
-  bool add(const std::string& address, int64_t now);
+  bool add(const std::string& address, int64_t now, FenceCause cause = FenceCause::kUnknown);
   // Its connections are closed; none of its writes can be applied any more.
   void remove(const std::string& address);
   // The object contains it now.
@@ -50,6 +68,8 @@ class FenceBook {
 
   bool empty(int64_t now) const;
   bool contains(const std::string& address, int64_t now) const;
+  // All instances, by address.
+  std::vector<FencedInstance> list(int64_t now) const;
   // Instances whose blocklist entries are missing.
   std::vector<std::string> missing(const Blocklist& blocklist, int64_t now) const;
 
@@ -63,7 +83,8 @@ class FenceBook {
   // entries removed there are forgotten here.
   std::map<std::string, Own> own_;
   std::map<std::string, int64_t> stored_;
-  std::map<std::string, uint64_t> removed_;  // The step; for reads that began before.
+  std::map<std::string, FenceCause> causes_;  // Of both, as far as this gateway knows.
+  std::map<std::string, uint64_t> removed_;   // The step; for reads that began before.
 };
 
 }  // namespace tcmurbd::ceph

@@ -249,10 +249,10 @@ FenceLedger::FenceLedger(std::shared_ptr<ControlClient> control, PoolHandle pool
 
 FenceLedger::~FenceLedger() { state_->wait_until_idle(); }
 
-void FenceLedger::add(const std::string& address) {
+void FenceLedger::add(const std::string& address, FenceCause cause) {
   {
     const MutexLock lock(state_->mutex);
-    if (!state_->book.add(address, wall_clock())) return;
+    if (!state_->book.add(address, wall_clock(), cause)) return;
   }
   state_->on_change();
   save();
@@ -317,6 +317,11 @@ void FenceLedger::look_for_own(const Blocklist& blocklist) {
 bool FenceLedger::contains(const std::string& address) const {
   const MutexLock lock(state_->mutex);
   return state_->book.contains(address, wall_clock());
+}
+
+std::vector<FencedInstance> FenceLedger::list() const {
+  const MutexLock lock(state_->mutex);
+  return state_->book.list(wall_clock());
 }
 
 std::vector<std::string> FenceLedger::missing(const Blocklist& blocklist) const {

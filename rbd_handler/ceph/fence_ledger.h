@@ -37,11 +37,12 @@ class FenceLedger final : public FenceList {
   FenceLedger(const FenceLedger&) = delete;
   FenceLedger& operator=(const FenceLedger&) = delete;
 
-  void add(const std::string& address) override;
+  void add(const std::string& address, FenceCause cause) override;
   void remove(const std::string& address) override;
   void refresh() override;
   void serve_as(const std::string& address) override;
   bool contains(const std::string& address) const override;
+  std::vector<FencedInstance> list() const override;
 
   // As currently known.
   bool empty() const;

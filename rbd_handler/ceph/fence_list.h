@@ -6,6 +6,9 @@
 
 #include <functional>
 #include <string>
+#include <vector>
+
+#include "rbd_handler/ceph/fence_book.h"
 
 namespace tcmurbd::ceph {
 
@@ -18,7 +21,7 @@ class FenceList {
   virtual ~FenceList() = default;
 
   // The instance is blocklisted now and may have writes in RADOS. Notifies the other gateways.
-  virtual void add(const std::string& address) = 0;
+  virtual void add(const std::string& address, FenceCause cause) = 0;
   // No write of the instance can be applied any more. No effect if it is not in the list.
   virtual void remove(const std::string& address) = 0;
   // Reads the list of the cluster again and retries failed writes.
@@ -28,6 +31,7 @@ class FenceList {
   virtual void serve_as(const std::string& address) = 0;
   // As currently known.
   virtual bool contains(const std::string& address) const = 0;
+  virtual std::vector<FencedInstance> list() const = 0;
 };
 
 }  // namespace tcmurbd::ceph

@@ -10,14 +10,14 @@ namespace tcmurbd::ceph {
 
 // As used in requests to the monitors.
 struct ObjectPlace {
-  std::string pool;
+  std::string pool{};
   std::string name_space{};
-  std::string object;
+  std::string object{};
   bool operator==(const ObjectPlace&) const = default;
 };
 
 struct ObjectLocation {
-  std::string pg;             // "1.2f".
+  std::string pg{};           // "1.2f".
   std::vector<int> acting{};  // The OSDs, the primary one first; may be empty.
   bool operator==(const ObjectLocation&) const = default;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/fake_ceph.h"
 
+#include <ranges>
 #include <utility>
 
 #include "common/check.h"
@@ -121,9 +122,9 @@ class FakeFences final : public ceph::FenceList {
     --ceph_->others_;
   }
 
-  void add(const std::string& address) override {
+  void add(const std::string& address, ceph::FenceCause cause) override {
     const std::lock_guard lock(ceph_->mutex_);
-    ceph_->fences_.insert(address);
+    ceph_->fences_.try_emplace(address, cause);
   }
   void remove(const std::string& address) override {
     const std::lock_guard lock(ceph_->mutex_);
@@ -140,6 +141,13 @@ class FakeFences final : public ceph::FenceList {
   bool contains(const std::string& address) const override {
     const std::lock_guard lock(ceph_->mutex_);
     return ceph_->fences_.contains(address);
+  }
+  std::vector<ceph::FencedInstance> list() const override {
+    const std::lock_guard lock(ceph_->mutex_);
+    std::vector<ceph::FencedInstance> all;
+    for (const auto& [address, cause] : ceph_->fences_)
+      all.push_back({.address = address, .until = 1, .cause = cause});
+    return all;
   }
 
  private:
@@ -189,7 +197,7 @@ class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
     if (auto done = ceph_->take(CephStep::kOpenFences); !done)
       return std::unexpected(done.error().text);
     auto opened = std::make_shared<FakeFences>(ceph_, std::move(on_own_fenced));
-    if (!fenced.empty()) opened->add(fenced);
+    if (!fenced.empty()) opened->add(fenced, ceph::FenceCause::kPredecessor);
     return opened;
   }
 
@@ -313,12 +321,13 @@ void FakeCeph::set_own_watch(ceph::OwnWatch watch) {
 
 std::set<std::string> FakeCeph::fences() const {
   const std::lock_guard lock(mutex_);
-  return fences_;
+  const auto keys = std::views::keys(fences_);
+  return {keys.begin(), keys.end()};
 }
 
 void FakeCeph::fence_elsewhere(const std::string& address) {
   const std::lock_guard lock(mutex_);
-  fences_.insert(address);
+  fences_.try_emplace(address, ceph::FenceCause::kUnknown);
 }
 
 void FakeCeph::fence_instance(const std::string& address) {

@@ -38,6 +38,36 @@ TEST_F(Book, AFenceOfOursCountsAtOnceAndIsToBeSaved) {
   EXPECT_TRUE(book.contains(kA, kNow));
 }
 
+TEST_F(Book, AnOperatorSeesAllWithTheirCauses) {
+  EXPECT_THAT(book.list(kNow), IsEmpty());
+  book.add(kA, kNow, FenceCause::kHungOps);
+  book.saved(kA);
+  const FencedInstance ours{kA, kNow + kFenceSeconds, FenceCause::kHungOps};
+  EXPECT_THAT(book.list(kNow), ElementsAre(ours));
+  read({{kA, ledger_value(ours.until)}, {kB, ledger_value(kNow + 60)}});
+  EXPECT_THAT(book.list(kNow), ElementsAre(ours, FencedInstance{kB, kNow + 60}));
+  EXPECT_THAT(book.list(kNow + 60), ElementsAre(ours)) << "expired";
+  book.remove(kA);
+  book.add(kA, kNow);
+  EXPECT_EQ(book.list(kNow).front().cause, FenceCause::kUnknown) << "of the earlier fence";
+}
+
+TEST_F(Book, CausesEndWithTheirEntries) {
+  book.add(kA, kNow, FenceCause::kSilent);
+  book.saved(kA);
+  read({});  // Its owner has removed it.
+  read({{kA, ledger_value(kNow + 60)}});
+  EXPECT_THAT(book.list(kNow), ElementsAre(FencedInstance{kA, kNow + 60}));
+}
+
+TEST_F(Book, EachCauseHasAName) {
+  EXPECT_EQ(name(FenceCause::kUnknown), "unknown");
+  EXPECT_EQ(name(FenceCause::kHungOps), "hung-ops");
+  EXPECT_EQ(name(FenceCause::kPredecessor), "predecessor");
+  EXPECT_EQ(name(FenceCause::kLockBroken), "lock-broken");
+  EXPECT_EQ(name(FenceCause::kSilent), "silent");
+}
+
 TEST_F(Book, WhatCouldNotBeSavedIsNotForgottenByARead) {
   book.add(kA, kNow);
   EXPECT_THAT(read({}), IsEmpty());
