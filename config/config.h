@@ -44,6 +44,8 @@ struct Config {
     std::chrono::seconds fence_after{5};
     std::chrono::milliseconds release_after{250};  // device.release_after_ms: 0 to 10000.
     bool reads_need_lock = false;                  // device.reads_need_lock: yes or no.
+    // device.slow_after_ms: 1 to 600000, what `tcmu-rbdctl slow` shows. Reloadable.
+    std::chrono::milliseconds slow_after{1000};
     bool operator==(const Device&) const = default;
   } device;
 

@@ -52,6 +52,7 @@ TEST(Config, EveryKeyReachesItsField) {
       "reactor:\n  threads: 64\n  poll_us: 1000\n"
       "device:\n  open_timeout_s: 600\n  drain_timeout_s: 1\n  command_deadline_s: 0\n"
       "  fence_after_s: 60\n  release_after_ms: 0\n  reads_need_lock: yes\n"
+      "  slow_after_ms: 1\n"
       "metrics:\n  address: '::'\n  port: 65535\n");
   Config expected;
   expected.log = {.level = LogLevel::kWarning, .burst = 1, .per_minute = 10000};
@@ -62,7 +63,8 @@ TEST(Config, EveryKeyReachesItsField) {
                      .command_deadline = seconds(0),
                      .fence_after = seconds(60),
                      .release_after = std::chrono::milliseconds(0),
-                     .reads_need_lock = true};
+                     .reads_need_lock = true,
+                     .slow_after = std::chrono::milliseconds(1)};
   expected.metrics = {.address = "::", .port = 65535};
   EXPECT_EQ(config, expected);
 }
