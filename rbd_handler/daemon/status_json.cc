@@ -45,7 +45,7 @@ std::string status_json(const std::vector<Lun::Status>& devices) {
   nlohmann::json list = nlohmann::json::array();
   for (const Lun::Status& device : devices) {
     nlohmann::json item{
-        {"name", device.name}, {"image", device.image}, {"state", state_name(device.state)}};
+        {"name", device.name}, {"image", device.image}, {"state", name(device.state)}};
     if (!device.warnings.empty()) item["warnings"] = device.warnings;
     if (device.counters) {
       item["bytes"] = device.bytes;

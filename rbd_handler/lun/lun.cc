@@ -41,6 +41,7 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       configfs_jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       walks_(std::make_shared<reactor::Jobs>(loops_.control)),
       hung_(std::make_shared<HungPlaces>(loops_.control)),
+      places_(std::make_shared<PlaceFinder>(loops_.control)),
       timer_(loops_.control),
       retry_timer_(loops_.control) {}
 
@@ -198,6 +199,7 @@ DeviceSettings Lun::device_settings() const {
   settings.gate.release_after = settings_.release_after;
   settings.deadline = spec_.command_deadline.value_or(settings_.command_deadline);
   settings.reads_need_lock = settings_.reads_need_lock;
+  settings.slow_after = settings_.slow_after;
   settings.kernel_limit = kernel_limit_;
   settings.limits = lun_image_->image().info().limits;
   settings.primary = lun_image_->image().primary();
@@ -439,26 +441,6 @@ KnownLun Lun::known() const {
 std::optional<Lun::ServedDisk> Lun::copy_disk() const {
   if (state_ != State::kServing) return std::nullopt;
   return ServedDisk{{&loops_.reactor, lun_reactor_}, disk_};
-}
-
-void Lun::status(std::function<void(Status)> fn) {
-  Status status{entry_.name.hba + "/" + entry_.name.device, spec_.to_string(), state_,
-                std::nullopt};
-  if (lun_image_) status.warnings = lun_image_->warnings();
-  if (!lun_reactor_) {
-    fn(status);
-    return;
-  }
-  on_reactor([self = shared_from_this(), status,
-              fn = std::move(fn)](reactor::LunReactor& serving) mutable {
-    status.counters = serving.device().counters();
-    status.latency = std::make_shared<const DeviceLatency>(serving.device().latency());
-    status.bytes = serving.device().disk().blocks * serving.device().disk().block_size;
-    status.commands_open = serving.device().tasks();
-    status.detached = serving.device().detached();
-    status.lock = serving.device().lock_state();
-    asio::post(self->loops_.control, [status, fn] { fn(status); });
-  });
 }
 
 }  // namespace tcmurbd

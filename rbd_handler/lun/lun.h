@@ -12,6 +12,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -26,7 +27,9 @@
 #include "rbd_handler/lun/lun_metrics.h"
 #include "rbd_handler/lun/lun_open.h"
 #include "rbd_handler/lun/lun_reactor.h"
+#include "rbd_handler/lun/lun_snapshot.h"
 #include "rbd_handler/lun/named_luns.h"
+#include "rbd_handler/lun/place_finder.h"
 #include "rbd_handler/reactor/jobs.h"
 
 namespace tcmurbd {
@@ -68,8 +71,10 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void on_away(Duration gap);
 
   // New limits from a reloaded config.
-  void reconfigure(const Config& config) { settings_ = config.device; }
+  void reconfigure(const Config& config);
 
+  LunLabel label() const;
+  // --- for tcmu-rbdctl (lun_views.cc): `fn` is called once, on the control thread ---
   struct Status {
     std::string name;
     std::string image;
@@ -82,9 +87,19 @@ class Lun : public std::enable_shared_from_this<Lun> {
     uint32_t detached = 0;
     lock::State lock = lock::State::kUnowned;
     std::vector<std::string> warnings{};  // What an operator ought to mend.
+    DeviceLoad load{};
   };
-  // Calls `fn` on the control thread, with what the reactor says.
   void status(std::function<void(Status)> fn);
+  // Its oldest commands, and where those in librbd that are older than a second are. The cluster
+  // has kPlacesPatience to tell.
+  void snapshot(std::function<void(LunSnapshot)> fn);
+  void slow(std::function<void(LunSlow)> fn);
+  LunFences fences() const;
+  // Has the exclusive lock released, see Gate::on_operator_asks(). No value: it does not serve, or
+  // the answer takes longer than kReleasePatience; then the lock is released later.
+  void release_lock(std::function<void(std::optional<lock::PeerAnswer>)> fn);
+  static constexpr std::chrono::seconds kPlacesPatience{2};
+  static constexpr std::chrono::seconds kReleasePatience{5};
 
   // --- for the metrics (lun_metrics.cc) ---
   // What is known without the reactor.
@@ -140,6 +155,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void close_all();
   void complete_request(int status);
   HungByOsd hung_by_osd(const DeviceGauges& gauges);
+  void add_places(LunSnapshot snapshot, std::function<void(LunSnapshot)> fn);
   template <typename Fn>
   void on_reactor(Fn fn) {
     boost::asio::post(loops_.reactor,
@@ -161,6 +177,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   const std::shared_ptr<reactor::Jobs> configfs_jobs_;  // Block, unblock and reset the device.
   const std::shared_ptr<reactor::Jobs> walks_;          // Read configfs; see walks().
   const std::shared_ptr<HungPlaces> hung_;              // For measure().
+  const std::shared_ptr<PlaceFinder> places_;           // For snapshot().
   boost::asio::steady_timer timer_;                     // Bounds an attempt to open, then drain.
   boost::asio::steady_timer retry_timer_;
   std::chrono::seconds retry_delay_{1};
@@ -181,6 +198,6 @@ class Lun : public std::enable_shared_from_this<Lun> {
 };
 
 // "opening", "serving", ...
-std::string_view state_name(Lun::State state);
+std::string_view name(Lun::State state);
 
 }  // namespace tcmurbd

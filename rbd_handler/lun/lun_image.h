@@ -58,13 +58,20 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
 
   // Adopted, and not closed.
   bool is_open() const { return !closed_ && opened_.image != nullptr; }
-  // REQUIRES: is_open(), as for the next one.
+  // REQUIRES: is_open(), as for the next two.
   ceph::ServedImage& image() { return *opened_.image; }
   const std::shared_ptr<ceph::Monitors>& monitors() const { return opened_.monitors; }
+  // The instances of this image that are fenced; never blocks.
+  std::vector<ceph::FencedInstance> fences() const;
+  // An instance that must be fenced, which is not possible yet; empty: there is none.
+  const std::string& unfenced() const { return opened_.unfenced; }
 
   // Starts an action of the lock; its outcome is reported to the device.
   void start(lock::Action action);
   void answer_peer(const lock::PeerReply& reply);
+  // Device::on_operator_asks(). `done` is called with the answer; never, if the LUN is closed
+  // meanwhile.
+  void release_for_operator(std::function<void(lock::PeerAnswer)> done);
   // Logs where an op hangs: object, placement group, OSDs. At most one question under way.
   void locate(const ByteRange& range);
   void refresh_size(uint64_t device_bytes);
@@ -141,7 +148,8 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   std::weak_ptr<ceph::FenceList> fences_;
   std::string closing_address_;  // and its instance.
   uint64_t last_request_ = 0;
-  std::map<uint64_t, ceph::PeerRequest> requests_;  // Not answered yet.
+  std::map<uint64_t, ceph::PeerRequest> requests_;  // Not answered yet, as the next.
+  std::map<uint64_t, std::function<void(lock::PeerAnswer)>> operators_;
 };
 
 }  // namespace tcmurbd

@@ -89,6 +89,10 @@ void LunImage::fence_predecessor_later() {
   });
 }
 
+std::vector<ceph::FencedInstance> LunImage::fences() const {
+  return opened_.ledger ? opened_.ledger->list() : std::vector<ceph::FencedInstance>{};
+}
+
 void LunImage::publish(ceph::ServiceStatus status) {
   published_ = status;
   if (closed_ || !opened_.image) return;

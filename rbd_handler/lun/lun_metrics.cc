@@ -13,7 +13,7 @@ LunMetrics Lun::describe_metrics() const {
                      .pool = spec_.pool,
                      .name_space = spec_.name_space,
                      .image = spec_.image,
-                     .state = state_name(state_)};
+                     .state = tcmurbd::name(state_)};
   if (!spec_.snapshot.empty()) metrics.image.append("@").append(spec_.snapshot);
   return metrics;
 }
@@ -44,22 +44,6 @@ HungByOsd Lun::hung_by_osd(const DeviceGauges& gauges) {
   if (gauges.hung > looked_for)
     by_osd[HungOsd{}] += gauges.hung - static_cast<uint32_t>(looked_for);
   return by_osd;
-}
-
-std::string_view state_name(Lun::State state) {
-  switch (state) {
-    case Lun::State::kOpening:
-      return "opening";
-    case Lun::State::kServing:
-      return "serving";
-    case Lun::State::kDraining:
-      return "draining";
-    case Lun::State::kClosing:
-      return "closing";
-    case Lun::State::kClosed:
-      return "closed";
-  }
-  return "";
 }
 
 }  // namespace tcmurbd

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a LUN tells an operator while it serves, and while the cluster hangs.
+#include <gmock/gmock.h>
+
+#include "rbd_handler/lun/explain.h"
+#include "tests/unit/lun_fixture.h"
+
+namespace tcmurbd {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::CephStep;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class LunViews : public testing::LunFixture {
+ protected:
+  LunSnapshot snapshot() {
+    std::optional<LunSnapshot> told;
+    lun().snapshot([&](LunSnapshot snapshot) { told = std::move(snapshot); });
+    until([&] { return told.has_value(); });
+    return told.value_or(LunSnapshot{});
+  }
+  std::optional<lock::PeerAnswer> release() {
+    std::optional<std::optional<lock::PeerAnswer>> told;
+    lun().release_lock([&](std::optional<lock::PeerAnswer> answer) { told = answer; });
+    until([&] { return told.has_value(); });
+    return *told;
+  }
+  // A write whose op has been with the image for more than a second.
+  void hang_a_write() {
+    serve();
+    device().write(9);
+    until([&] { return !ceph_->served("disk1")->pending.empty(); });
+    const auto end = std::chrono::steady_clock::now() + milliseconds(1050);
+    until([&] { return std::chrono::steady_clock::now() > end; });
+  }
+};
+
+TEST_F(LunViews, AHungWriteWithItsOsds) {
+  hang_a_write();
+  const LunSnapshot told = snapshot();
+  EXPECT_EQ(told.label.name, "user_0/disk1");
+  ASSERT_TRUE(told.device.has_value());
+  ASSERT_EQ(told.device->ops.size(), 1U);
+  EXPECT_EQ(told.device->ops[0].stage, "in-librbd");
+  ASSERT_EQ(told.places.size(), 1U);
+  EXPECT_EQ(told.places[0].object, "0");
+  ASSERT_TRUE(told.places[0].location.has_value());
+  EXPECT_EQ(told.places[0].location->pg, "1.0");
+  EXPECT_THAT(explain(told), HasSubstr("object 0 in pg 1.0, acting osd.2, osd.0"));
+  EXPECT_EQ(status().load.hung, 1U);
+  EXPECT_EQ(status().load.in_flight, 1U);
+}
+
+TEST_F(LunViews, MonitorsThatHangAreNotWaitedFor) {
+  hang_a_write();
+  ceph_->hang(CephStep::kLocate);
+  const auto begin = std::chrono::steady_clock::now();
+  const LunSnapshot told = snapshot();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, Lun::kPlacesPatience + seconds(2));
+  EXPECT_EQ(told.places.at(0).object, "0");
+  EXPECT_FALSE(told.places.at(0).location.has_value());
+}
+
+TEST_F(LunViews, BeforeItServes) {
+  ceph_->hang(CephStep::kOpenImage);
+  open();
+  const LunSnapshot told = snapshot();
+  EXPECT_EQ(told.state, "opening");
+  EXPECT_FALSE(told.device.has_value());
+  EXPECT_EQ(release(), std::nullopt);
+  EXPECT_TRUE(lun().fences().fences.empty());
+}
+
+TEST_F(LunViews, TheLockIsReleasedAndComesBack) {
+  serve();
+  EXPECT_EQ(release(), lock::PeerAnswer::kNotOwner);
+  serves_a_write();
+  EXPECT_EQ(status().lock, lock::State::kOwned);
+  EXPECT_EQ(release(), lock::PeerAnswer::kReleased);
+  EXPECT_EQ(status().lock, lock::State::kUnowned);
+  serves_a_write();
+  EXPECT_EQ(status().lock, lock::State::kOwned);
+}
+
+TEST_F(LunViews, TheLockIsKeptOverAHungWrite) {
+  hang_a_write();
+  EXPECT_EQ(release(), lock::PeerAnswer::kWait);
+  EXPECT_EQ(status().lock, lock::State::kOwned);
+  EXPECT_THAT(ceph_->blocklisted(), ElementsAre());
+}
+
+TEST_F(LunViews, SlowCommandsBySettings) {
+  config_.device.slow_after = milliseconds(1);
+  serve();
+  const auto slow = [this] {
+    std::optional<LunSlow> told;
+    lun().slow([&](LunSlow answer) { told = std::move(answer); });
+    until([&] { return told.has_value(); });
+    return told.value_or(LunSlow{});
+  };
+  EXPECT_EQ(slow().slow.slow_after, milliseconds(1));
+  device().write(9);
+  until([&] { return !ceph_->served("disk1")->pending.empty(); });
+  const auto end = std::chrono::steady_clock::now() + milliseconds(5);
+  until([&] { return std::chrono::steady_clock::now() > end; });
+  finish_all();
+  until([&] { return slow().slow.total == 1; });
+  Config fresh = config_;
+  fresh.device.slow_after = seconds(7);
+  lun().reconfigure(fresh);
+  EXPECT_EQ(slow().slow.slow_after, seconds(7));
+}
+
+}  // namespace
+}  // namespace tcmurbd
