@@ -12,7 +12,6 @@
 
 #include "common/boot_clock.h"
 #include "rbd_handler/ceph/headroom.h"
-#include "rbd_handler/daemon/status_json.h"
 #include "rbd_handler/reactor/jobs.h"
 
 namespace tcmurbd {
@@ -100,7 +99,7 @@ bool Daemon::start() {
     socket_ = std::make_unique<admin::ControlSocket>(
         control_, config_.paths.control_socket,
         [this](std::string_view request, admin::ControlSocket::Reply reply) {
-          answer_control(request, std::move(reply));
+          requests_.answer(request, std::move(reply));
         });
   } catch (const boost::system::system_error& error) {
     log_.error("{}", error.what());
@@ -364,24 +363,6 @@ void Daemon::shut_down() {
   };
   for (const auto& [minor, lun] : luns_) lun->leave(one_done);
   one_done(0);
-}
-
-void Daemon::answer_control(std::string_view request, admin::ControlSocket::Reply reply) {
-  if (request == "metrics") return expose_metrics(metrics::Format::kText, std::move(reply));
-  if (request != "status")
-    return reply(R"({"error": "unknown request; known: metrics, status"})"
-                 "\n");
-  // Replies when the last LUN, which holds a reference too, has reported.
-  struct StatusReply {
-    explicit StatusReply(admin::ControlSocket::Reply to) : reply(std::move(to)) {}
-    ~StatusReply() { reply(status_json(devices)); }
-    admin::ControlSocket::Reply reply;
-    std::vector<Lun::Status> devices;
-  };
-  auto answer = std::make_shared<StatusReply>(std::move(reply));
-  for (const auto& [minor, lun] : luns_) {
-    lun->status([answer](Lun::Status status) { answer->devices.push_back(std::move(status)); });
-  }
 }
 
 // Opens the image as a LUN would, and closes it. If it hangs in RADOS, the job's thread stays

@@ -20,6 +20,7 @@
 #include "common/heartbeat.h"
 #include "config/config.h"
 #include "rbd_handler/daemon/bus_service.h"
+#include "rbd_handler/daemon/control_requests.h"
 #include "rbd_handler/daemon/control_socket.h"
 #include "rbd_handler/daemon/metrics_server.h"
 #include "rbd_handler/kernel/netlink.h"
@@ -76,7 +77,6 @@ class Daemon {
   void reload();
   void shut_down();
   void ready();
-  void answer_control(std::string_view request, admin::ControlSocket::Reply reply);
   // --- daemon_metrics.cc ---
   void start_metrics();
   void note_reload(bool good);
@@ -107,7 +107,10 @@ class Daemon {
   double started_ = 0;  // Seconds since the epoch, as is the next.
   double reload_time_ = 0;
   bool reload_good_ = true;
-  std::map<uint32_t, std::shared_ptr<Lun>> luns_;  // By UIO minor.
+  ControlRequests::Luns luns_;  // By UIO minor.
+  ControlRequests requests_{luns_, [this](ControlRequests::Reply reply) {
+                              expose_metrics(metrics::Format::kText, std::move(reply));
+                            }};
   size_t starting_ = 0;  // LUNs being taken over without a first result yet.
   bool stopping_ = false;
   int exit_code_ = 0;

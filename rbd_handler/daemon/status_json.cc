@@ -52,6 +52,14 @@ std::string status_json(const std::vector<Lun::Status>& devices) {
       item["commands_open"] = device.commands_open;
       item["detached"] = device.detached;
       item["lock"] = lock::name(device.lock);
+      item["in_flight"] = device.load.in_flight;
+      item["hung"] = device.load.hung;
+      item["oldest"] =
+          device.load.oldest < Duration{}
+              ? nlohmann::json()
+              : nlohmann::json(std::chrono::duration<double>(device.load.oldest).count());
+      item["full"] = device.load.full;
+      item["primary"] = device.load.primary;
       item["counters"] = counters_json(*device.counters);
       item["latency"] = {{"command", histograms_json(device.latency->command)},
                          {"image", histograms_json(device.latency->image)}};
