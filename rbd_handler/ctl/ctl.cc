@@ -17,6 +17,13 @@ int run(int argc, char** argv) {
   const CLI::Option* const socket =
       app.add_option("--socket", line.socket, "the daemon's control socket")->capture_default_str();
   add_status(line);
+  add_top(line);
+  add_iostat(line);
+  add_ops(line);
+  add_slow(line);
+  add_explain(line);
+  add_fences(line);
+  add_lock(line);
   add_check(line);
   add_import_config(line);
   add_metrics(line);
