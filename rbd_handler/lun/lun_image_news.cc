@@ -90,7 +90,7 @@ void LunImage::fence_predecessor_later() {
 }
 
 std::vector<ceph::FencedInstance> LunImage::fences() const {
-  return opened_.ledger ? opened_.ledger->list() : std::vector<ceph::FencedInstance>{};
+  return opened_.fences ? opened_.fences->list() : std::vector<ceph::FencedInstance>{};
 }
 
 void LunImage::publish(ceph::ServiceStatus status) {
