@@ -366,34 +366,6 @@ void LunImage::release_for_operator(std::function<void(lock::PeerAnswer)> done) 
   tell([number](Device& device, TimePoint now) { device.on_operator_asks(number, now); });
 }
 
-// The device learns of it before the outcome of an acquire that noticed it too: both are posted
-// here.
-void LunImage::on_watch_lost() {
-  log_->warning(
-      "lock: the cluster removed this gateway's watch on the lock channel: it was away or "
-      "disconnected");
-  auto status = published_;
-  ++status.connections_lost;
-  publish(status);
-  tell([](Device& device, TimePoint now) { device.on_away(AwayCause::kWatchLost, {}, now); });
-}
-
-void LunImage::on_fences_changed() {
-  if (!closed_ && opened_.fences) opened_.fences->refresh();
-}
-
-void LunImage::serve_as_instance() {
-  if (!opened_.channel) return;
-  opened_.channel->serve_as(image().address());
-  opened_.fences->serve_as(image().address());
-}
-
-// Also after this gateway's own fence, whose states ignore it.
-void LunImage::on_own_fenced(const std::string& address) {
-  if (closed_ || address != image().address()) return;
-  tell([](Device& device, TimePoint now) { device.on_blocklisted(now); });
-}
-
 void LunImage::answer_peer(const lock::PeerReply& reply) {
   if (const auto asks = operators_.extract(reply.request)) return asks.mapped()(reply.answer);
   const auto found = requests_.find(reply.request);

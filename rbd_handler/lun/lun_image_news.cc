@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the LunImage hears of its image beside ops and peers, and whether changes are safe.
+// What the LunImage learns from its image, the watch and the list of fences, and whether changes are
+// safe.
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
@@ -144,6 +145,34 @@ void LunImage::bury(const std::vector<std::string>& addresses) {
           if (!*done) log->warning("lock: it cannot be blocklisted: {}", done->error().text);
         });
   }
+}
+
+// The device learns of it before the outcome of an acquire that noticed it too: both are posted
+// here.
+void LunImage::on_watch_lost() {
+  log_->warning(
+      "lock: the cluster removed this gateway's watch on the lock channel: it was away or "
+      "disconnected");
+  auto status = published_;
+  ++status.connections_lost;
+  publish(status);
+  tell([](Device& device, TimePoint now) { device.on_away(AwayCause::kWatchLost, {}, now); });
+}
+
+void LunImage::on_fences_changed() {
+  if (!closed_ && opened_.fences) opened_.fences->refresh();
+}
+
+void LunImage::serve_as_instance() {
+  if (!opened_.channel) return;
+  opened_.channel->serve_as(image().address());
+  opened_.fences->serve_as(image().address());
+}
+
+// Also after this gateway's own fence, whose states ignore it.
+void LunImage::on_own_fenced(const std::string& address) {
+  if (closed_ || address != image().address()) return;
+  tell([](Device& device, TimePoint now) { device.on_blocklisted(now); });
 }
 
 }  // namespace tcmurbd
