@@ -37,6 +37,9 @@ TESTS = (
     ("rbd_handler/lun/lun_open", ("lun_open_test",)),
     ("rbd_handler/lun/copy_", ("copy_manager_test",)),
     ("rbd_handler/lun/lun", ("lun_test",)),
+    ("rbd_handler/metrics/", ("metrics_test",)),
+    ("rbd_handler/daemon/scrape", ("scrape_test",)),
+    ("common/latency_histogram", ("latency_histogram_test",)),
     ("rbd_handler/daemon/daemon", ("daemon_test",)),
     ("rbd_handler/", ("daemon_parts_test",)),
 )
