@@ -44,7 +44,7 @@ void PlaceFinder::find(std::shared_ptr<ceph::Monitors> monitors,
           auto place = mine->locate(request->objects[i]);
           if (!place) continue;
           asio::post(control, [request, i, place = std::move(*place)]() mutable {
-            request->found[i] = std::move(place);
+            if (!request->over) request->found[i] = std::move(place);
           });
         }
       },
