@@ -107,12 +107,11 @@ std::string slow_text(const json& answer) {
         if (name == "ended") ended = duration;
       }
       if (!waited) waited = std::exchange(answered, std::nullopt);  // It never came to librbd.
-      const bool detached = ended.value_or(0) > 0;
+      if (ended.value_or(0) == 0) ended.reset();                    // With its answer.
       table.add({device.at("name"), op.at("initiated_at"), op.at("description"),
                  or_dash(waited, human_seconds), or_dash(answered, human_seconds),
-                 detached ? human_seconds(*ended) : "-",
-                 human_seconds(op.at("duration").get<double>()), string_or_dash(data, "ended_by"),
-                 data.at("result").dump()});
+                 or_dash(ended, human_seconds), human_seconds(op.at("duration").get<double>()),
+                 string_or_dash(data, "ended_by"), data.at("result").dump()});
     }
   }
   return table.empty() ? "no slow commands\n" : table.text();
