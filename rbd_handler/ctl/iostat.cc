@@ -49,7 +49,7 @@ int print_load(const std::string& socket, const Options& options) {
     std::cout << (options.as_json ? json_line(sampler.load())
                                   : iostat_text(sampler.status(), sampler.load()))
               << std::flush;
-    if (!std::cout) return 1;  // Nobody reads any more.
+    if (!std::cout) return 1;  // The reader is gone.
   }
   return 0;
 }

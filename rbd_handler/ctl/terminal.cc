@@ -11,10 +11,10 @@
 namespace tcmurbd {
 namespace {
 
-volatile std::sig_atomic_t told_to_end = 0;
+volatile std::sig_atomic_t ended_by_signal = 0;
 
 void on_signal(int number) {
-  if (number != SIGWINCH) told_to_end = 1;
+  if (number != SIGWINCH) ended_by_signal = 1;
 }
 
 void catch_signal(int number) {
@@ -59,10 +59,10 @@ size_t Terminal::columns() const { return size().ws_col; }
 void Terminal::show(const std::string& screen) const { write_all("\033[H\033[2J" + screen); }
 
 char Terminal::key(std::chrono::milliseconds patience) const {
-  if (told_to_end != 0) return 'q';
+  if (ended_by_signal != 0) return 'q';
   pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
   const int ready = poll(&input, 1, static_cast<int>(patience.count()));
-  if (told_to_end != 0) return 'q';
+  if (ended_by_signal != 0) return 'q';
   if (ready <= 0) return 0;
   char key = 0;
   return read(STDIN_FILENO, &key, 1) == 1 ? key : 'q';

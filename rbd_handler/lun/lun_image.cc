@@ -358,14 +358,6 @@ void LunImage::on_peer_asks(ceph::PeerRequest request) {
   tell([number](Device& device, TimePoint now) { device.on_peer_asks(number, now); });
 }
 
-void LunImage::release_for_operator(std::function<void(lock::PeerAnswer)> done) {
-  if (!tell_) return done(lock::PeerAnswer::kNotOwner);
-  const uint64_t number = ++last_request_;
-  operators_[number] = std::move(done);
-  log_->info("lock: an operator asks for its release");
-  tell([number](Device& device, TimePoint now) { device.on_operator_asks(number, now); });
-}
-
 void LunImage::answer_peer(const lock::PeerReply& reply) {
   if (const auto asks = operators_.extract(reply.request)) return asks.mapped()(reply.answer);
   const auto found = requests_.find(reply.request);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the LunImage learns from its image, the watch and the list of fences, and whether changes are
-// safe.
+// What the LunImage learns from its image, the watch, the list of fences and operators, and whether
+// changes are safe.
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
@@ -92,6 +92,14 @@ void LunImage::fence_predecessor_later() {
 
 std::vector<ceph::FencedInstance> LunImage::fences() const {
   return opened_.fences ? opened_.fences->list() : std::vector<ceph::FencedInstance>{};
+}
+
+void LunImage::release_for_operator(std::function<void(lock::PeerAnswer)> done) {
+  if (!tell_) return done(lock::PeerAnswer::kNotOwner);
+  const uint64_t number = ++last_request_;
+  operators_[number] = std::move(done);
+  log_->info("lock: an operator asks for its release");
+  tell([number](Device& device, TimePoint now) { device.on_operator_asks(number, now); });
 }
 
 void LunImage::publish(ceph::ServiceStatus status) {

@@ -143,7 +143,7 @@ void Lun::release_lock(std::function<void(std::optional<lock::PeerAnswer>)> fn) 
     explicit Wait(asio::io_context& control) : timer(control) {}
     void end(std::optional<lock::PeerAnswer> answer) {
       timer.cancel();
-      if (const auto told = std::exchange(fn, nullptr)) told(answer);
+      if (const auto call = std::exchange(fn, nullptr)) call(answer);
     }
     asio::steady_timer timer;
     std::function<void(std::optional<lock::PeerAnswer>)> fn;

@@ -14,7 +14,7 @@ struct PlaceFinder::Request {
   explicit Request(asio::io_context& control) : timer(control) {}
 
   std::vector<ceph::ObjectPlace> objects;  // Constant while the thread runs.
-  std::atomic<bool> over = false;          // Nobody waits any more.
+  std::atomic<bool> over = false;          // It was answered.
   // Control thread only.
   asio::steady_timer timer;
   Places found;

@@ -24,9 +24,9 @@ class PlaceFinder : public std::enable_shared_from_this<PlaceFinder> {
   explicit PlaceFinder(boost::asio::io_context& control);
 
   // Calls `done` once, on the control thread, when all are found, after `patience` at the latest,
-  // with what was found by then. While the thread of an earlier request that nobody
-  // waits for any more hangs, at once, with nothing: there is one such thread at most. It hangs as
-  // long as a monitor command, 10 s.
+  // with what was found by then. While the thread of an earlier request that has been answered
+  // still hangs, at once, with nothing: so there is one such thread at most. It hangs as long as a
+  // monitor command, 10 s.
   void find(std::shared_ptr<ceph::Monitors> monitors, std::vector<ceph::ObjectPlace> objects,
             std::chrono::milliseconds patience, std::function<void(Places)> done);
 
