@@ -2,8 +2,10 @@
 #include "rbd_handler/ctl/load.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <string_view>
 
 namespace tcmurbd {
 
@@ -65,8 +67,25 @@ const json* device_named(const json* status, const std::string& name) {
   return nullptr;
 }
 
-// All of a kind, or those that read, or those that do not.
-enum class Which : uint8_t { kAll, kReads, kOthers };
+// Commands that move or flush data, those that read, and those that change the image.
+enum class Which : uint8_t { kData, kReads, kWrites };
+
+// `op` is an operation of the histograms (scsi/operation.h). INQUIRY and its like are fast and
+// frequent on an idle LUN, and EXTENDED COPY takes seconds on a healthy one: they say nothing of
+// the cluster.
+bool belongs(std::string_view op, Which which) {
+  constexpr std::array<std::string_view, 4> kWrites{"write", "unmap", "write_same",
+                                                    "compare_and_write"};
+  switch (which) {
+    case Which::kData:
+      return op != "other" && op != "extended_copy";
+    case Which::kReads:
+      return op == "read";
+    case Which::kWrites:
+      return std::ranges::find(kWrites, op) != kWrites.end();
+  }
+  return false;
+}
 
 std::optional<Histogram> sum_of(const json* status, const json* device, Which which) {
   if (status == nullptr || device == nullptr) return std::nullopt;
@@ -75,7 +94,7 @@ std::optional<Histogram> sum_of(const json* status, const json* device, Which wh
   std::optional<Histogram> sum;
   if (commands == nullptr) return sum;
   for (const auto& [op, value] : commands->items()) {
-    if (which != Which::kAll && (op == "read") != (which == Which::kReads)) continue;
+    if (!belongs(op, which)) continue;
     const auto one = histogram(*status, *device, "command", op);
     if (!one) continue;
     if (sum) {
@@ -129,7 +148,7 @@ Direction direction(const Pair& pair, const std::string& name, Which which, doub
 
 Load load_of(const Pair& pair, double seconds) {
   Load load{.reads = direction(pair, "read", Which::kReads, seconds),
-            .writes = direction(pair, "write", Which::kOthers, seconds),
+            .writes = direction(pair, "write", Which::kWrites, seconds),
             .ops = {},
             .bytes = {},
             .p50 = {},
@@ -137,7 +156,7 @@ Load load_of(const Pair& pair, double seconds) {
             .queue = {}};
   load.ops = sum(load.reads.ops, load.writes.ops);
   load.bytes = sum(load.reads.bytes, load.writes.bytes);
-  if (const auto latencies = histogram_of(pair, Which::kAll)) {
+  if (const auto latencies = histogram_of(pair, Which::kData)) {
     load.p50 = latencies->quantile(0.5);
     load.p99 = latencies->quantile(0.99);
     // Little's law; exact if all of them have ended within the time.

@@ -49,7 +49,7 @@ struct Load {
   Direction writes{};           // All that change the image.
   std::optional<double> ops{};  // Of both.
   std::optional<double> bytes{};
-  std::optional<double> p50{};  // Of all commands.
+  std::optional<double> p50{};  // Of all commands that move or flush data, as the next.
   std::optional<double> p99{};
   std::optional<double> queue{};  // Commands open on average.
 };

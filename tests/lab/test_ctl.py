@@ -140,7 +140,7 @@ class CtlTest(CtlTestCase):
         load = testing.Background(self.write_until, enough)
         try:
             table = self.ctl("status")
-            self.assertRegex(table, rf"(?m)^{self.name} +rbd/\S+ +serving +owned +[1-9]\S* +[\d.]+ ")
+            self.assertRegex(table, rf"(?m)^{self.name} +rbd/\S+ +serving +owned +[1-9]\S* +[\d.]+ +[\d.]+[um]?s +[\d.]+[um]?s ")
             self.assertRegex(self.ctl("iostat", "1", "1"), rf"(?m)^{self.name} .* 4 KiB +\S+ +\d+$")
             self.assertRegex(self.ctl("top", "--once"), rf"{self.name} .* #####")
         finally:

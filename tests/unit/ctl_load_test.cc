@@ -89,6 +89,27 @@ TEST(Loads, LatenciesOfTwoAnswers) {
   EXPECT_THAT(load.queue, Optional(DoubleNear(0.05, 1e-9)));
 }
 
+// TEST UNIT READY and the copies of a healthy LUN say nothing of its cluster.
+TEST(Loads, CommandsWithoutDataDoNotCount) {
+  const json after = status(0, 0, R"({"command": {
+    "other": {"count": 900, "sum_ns": 1, "buckets": [900, 0, 0]},
+    "extended_copy": {"count": 900, "sum_ns": 1, "buckets": [0, 0, 900]},
+    "flush": {"count": 1, "sum_ns": 75000, "buckets": [0, 1, 0]},
+    "unmap": {"count": 1, "sum_ns": 80000, "buckets": [0, 1, 0]}}})");
+  const Load load = loads(nullptr, after, 0).at("a");
+  EXPECT_THAT(load.p50, Optional(DoubleNear(75e-6, 1e-9)));
+  EXPECT_THAT(load.p99, Optional(DoubleNear(99.5e-6, 1e-6)));
+  EXPECT_THAT(load.writes.mean, Optional(DoubleNear(80e-6, 1e-9)));
+  EXPECT_EQ(load.reads.mean, std::nullopt);
+}
+
+// The daemon leaves out operations that never came.
+TEST(Loads, AnOperationThatIsNew) {
+  const json before = status(0, 0, R"({"command": {}})");
+  const json after = status(10, 0, kBefore);
+  EXPECT_THAT(loads(&before, after, 1).at("a").reads.mean, Optional(DoubleNear(50e-6, 1e-9)));
+}
+
 TEST(Loads, OneAnswer) {
   const json after = status(300, 5000, kAfter);
   const Load load = loads(nullptr, after, 0).at("a");
