@@ -218,8 +218,7 @@ std::string about_fence(const DeviceSnapshot& device) {
   return line;
 }
 
-std::string about_role(const LunSnapshot& snapshot) {
-  const DeviceSnapshot& device = *snapshot.device;
+std::string about_role(const LunSnapshot& snapshot, const DeviceSnapshot& device) {
   std::string line;
   if (!device.primary)
     line +=
@@ -242,8 +241,7 @@ std::string about_role(const LunSnapshot& snapshot) {
   return line;
 }
 
-std::string about_commands(const LunSnapshot& snapshot) {
-  const DeviceSnapshot& device = *snapshot.device;
+std::string about_commands(const LunSnapshot& snapshot, const DeviceSnapshot& device) {
   if (device.ops.empty()) return " is idle: no command is open.";
   std::string line = " has open commands: " + count_of(device);
   line += about("The oldest", device.ops.front(), snapshot.places.front(), device);
@@ -269,12 +267,12 @@ std::string explain(const LunSnapshot& snapshot) {
     line += not_served(snapshot);
   } else {
     const DeviceSnapshot& device = *snapshot.device;
-    line += about_commands(snapshot);
+    line += about_commands(snapshot, device);
     if (!device.broken.empty())
       line += fmt::format(" Its ring is not usable and is being reset: {}.", device.broken);
     line += about_lock(device.gate, snapshot.instance);
     line += about_fence(device);
-    line += about_role(snapshot);
+    line += about_role(snapshot, device);
   }
   for (const std::string& warning : snapshot.warnings)
     line += fmt::format(" Warning: {}.", warning);
