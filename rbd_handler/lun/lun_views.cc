@@ -91,6 +91,7 @@ void Lun::snapshot(std::function<void(LunSnapshot)> fn) {
 }
 
 void Lun::add_places(LunSnapshot snapshot, std::function<void(LunSnapshot)> fn) {
+  if (!snapshot.device) return fn(std::move(snapshot));
   const auto& ops = snapshot.device->ops;
   snapshot.places.resize(ops.size());
   if (!lun_image_ || !lun_image_->is_open()) return fn(std::move(snapshot));
