@@ -57,7 +57,7 @@ std::string show_screens(Sampler& sampler, const Options& options, Screen screen
 int top(const std::string& socket, const Options& options) {
   Sampler sampler(socket);
   if (auto taken = sampler.take(); !taken) return complain(taken.error());
-  Screen screen{.sort = sort_by_name(options.sort).value_or(SortBy::kIops)};
+  const Screen screen{.sort = sort_by_name(options.sort).value_or(SortBy::kIops)};
   if (options.once || !Terminal::present()) return print(sampler, options, screen);
   const std::string error = show_screens(sampler, options, screen);
   return error.empty() ? 0 : complain(error);
