@@ -118,6 +118,10 @@ class Device : private QueueOwner {
   // Appends what is to be done, in the order in which it came about. Only after the doorbell for
   // what publish() showed: see FreeKeptBuffer.
   void take_effects(std::vector<Effect>& effects);
+  // Whether take_effects() would find some.
+  bool has_effects() const {
+    return !outbox_.empty() || (facts_asked_for_ == 0 && !awaiting_facts_.empty());
+  }
   // Set when the ring is invalid, or was reset by another process: the reason.
   // Nothing is read from it or written to it then. What waited was dropped; ops in flight still
   // end, and changes hold their ranges until then. The kernel answers the commands when the ring is

@@ -30,6 +30,7 @@ class Outbox {
   // The copy has ended by itself.
   void forget_cancel(task::TaskId task);
 
+  bool empty() const { return effects_.empty(); }
   // Appends them, oldest first.
   void take(std::vector<Effect>& effects);
 

@@ -21,8 +21,10 @@ LunMetrics Lun::describe_metrics() const {
 bool Lun::measure(std::function<void(LunMetrics)> fn) {
   if (!lun_reactor_) return false;
   on_reactor([self = shared_from_this(), fn = std::move(fn)](reactor::LunReactor& serving) mutable {
-    auto gauges =
-        std::make_shared<const DeviceGauges>(serving.device().gauges(reactor::Heartbeat::now()));
+    std::shared_ptr<const DeviceGauges> gauges;
+    serving.show([&gauges](const Device& device) {
+      gauges = std::make_shared<const DeviceGauges>(device.gauges(reactor::Heartbeat::now()));
+    });
     boost::asio::post(self->loops_.control, [self, gauges = std::move(gauges), fn = std::move(fn)] {
       LunMetrics metrics = self->describe_metrics();
       metrics.device = gauges;

@@ -2,6 +2,7 @@
 #include "rbd_handler/lun/lun_reactor.h"
 
 #include <boost/asio/post.hpp>
+#include <exception>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -11,6 +12,13 @@ namespace tcmurbd::reactor {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
+namespace {
+// Returns how many.
+size_t end_ops(Inbox& inbox, Device& device, TimePoint now) REQUIRES_LOCK(inbox.turn) {
+  return inbox.drain([&device, now](const OpDone& done) { device.on_done(done, now); });
+}
+}  // namespace
+
 LunReactor::LunReactor(asio::io_context& reactor, Parts parts, const scsi::DiskFacts& disk,
                        const DeviceSettings& settings, std::chrono::microseconds poll,
                        ToControl to_control)
@@ -18,7 +26,7 @@ LunReactor::LunReactor(asio::io_context& reactor, Parts parts, const scsi::DiskF
       heartbeat_(parts.heartbeat),
       uio_(parts.uio),
       kept_buffers_(std::move(parts.kept_buffers)),
-      inbox_(parts.inbox),
+      inbox_(std::move(parts.inbox)),
       uio_wait_(reactor),
       inbox_wait_(reactor),
       timer_(reactor),
@@ -27,14 +35,21 @@ LunReactor::LunReactor(asio::io_context& reactor, Parts parts, const scsi::DiskF
       device_(std::move(parts.ring), parts.image, disk, settings) {}
 
 LunReactor::~LunReactor() {
+  const TurnLock turn(inbox_->turn);
+  inbox_->set_drain_here({});
   if (uio_wait_.is_open()) uio_wait_.release();
   if (inbox_wait_.is_open()) inbox_wait_.release();
 }
 
 void LunReactor::start() {
   uio_wait_.assign(uio_.fd());
-  inbox_wait_.assign(inbox_.fd());
-  looked_ = Heartbeat::now();
+  inbox_wait_.assign(inbox_->fd());
+  {
+    const TurnLock turn(inbox_->turn);
+    serves_ = true;
+    looked_ = Heartbeat::now();
+    inbox_->set_drain_here([this]() REQUIRES_LOCK(inbox_->turn) { return drain_here(); });
+  }
   wait_for_kernel();
   wait_for_inbox();
   run();
@@ -57,7 +72,7 @@ void LunReactor::wait_for_inbox() {
   inbox_wait_.async_wait(asio::posix::stream_descriptor::wait_read,
                          [self = shared_from_this()](const error_code& error) {
                            if (error) return;
-                           self->inbox_.clear_event();
+                           self->inbox_->clear_event();
                            self->run();
                            if (self->inbox_wait_.is_open()) self->wait_for_inbox();
                          });
@@ -73,15 +88,51 @@ TimePoint LunReactor::look() {
   return now;
 }
 
+void LunReactor::run() {
+  const TurnLock turn(inbox_->turn);
+  run_at(look());
+}
+
 void LunReactor::run_at(TimePoint now) {
-  if (!uio_wait_.is_open()) return;  // Drained; this call was posted before.
-  const size_t ended = inbox_.drain([&](const OpDone& done) { device_.on_done(done, now); });
+  if (!serves_) return;  // Drained; this call was posted before.
+  const size_t ended = end_ops(*inbox_, device_, now);
   const uint64_t commands_before = device_.counters().commands;
   const bool more = device_.on_ring(now);
   if (device_.publish()) uio_.kick();
   hand_out();
   settle();
   poll_or_sleep(ended != 0 || device_.counters().commands != commands_before, more);
+  inbox_->invite(serves_ && device_.tasks() <= kFewTasks);
+}
+
+// An op that waited for one of these may begin here. So it does nothing if the reactor was away, or
+// if it may have been and has not looked since: the reactor tells the device first (see look()).
+// Draining is the reactor's too, as it ends with the descriptors that it waits for.
+bool LunReactor::drain_here() {
+  const TimePoint now = Heartbeat::now();
+  if (!serves_ || drained_ || device_.tasks() > kFewTasks || !heartbeat_.steady(looked_, now))
+    return false;
+  try {
+    end_ops(*inbox_, device_, now);
+    if (device_.publish()) uio_.kick();
+    const bool wants_timer = device_.wants_time() && !timer_armed_;
+    if (device_.has_effects() || !device_.broken_reason().empty() || wants_timer) post_run();
+  } catch (...) {  // librbd's thread is no place for it: the reactor's is, see Daemon::run_reactor.
+    asio::post(reactor_, [error = std::current_exception()] { std::rethrow_exception(error); });
+  }
+  return true;
+}
+
+void LunReactor::post_run() {
+  if (run_posted_) return;
+  run_posted_ = true;
+  asio::post(reactor_, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const TurnLock turn(self->inbox_->turn);
+    self->run_posted_ = false;
+    self->run_at(self->look());
+  });
 }
 
 // After the kernel has its answers. None of the calls into a CopySession comes back from within: it
@@ -116,7 +167,7 @@ void LunReactor::begin_copy(CopyStart& start) {
 }
 
 void LunReactor::copy_op(const std::shared_ptr<CopySession>& copy, const copy::Op& op) {
-  if (!uio_wait_.is_open()) {
+  if (!uio_wait_.is_open()) {  // Drained.
     copy->op_done(op.token, scsi::Result::check(scsi::kCopyTargetNotReachable));
     return;
   }
@@ -130,6 +181,7 @@ void LunReactor::copy_leaves(const CopySession& copy) {
 }
 
 void LunReactor::copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes) {
+  const TurnLock turn(inbox_->turn);
   device_.on_copy_progress(task, segments, bytes);
 }
 
@@ -142,8 +194,9 @@ void LunReactor::wait_for_time() {
   timer_armed_ = true;
   timer_.expires_after(Device::kTick);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    const TurnLock turn(self->inbox_->turn);
     self->timer_armed_ = false;
-    if (error || !self->uio_wait_.is_open()) return;
+    if (error || !self->serves_) return;
     const TimePoint now = self->look();
     self->device_.on_time(now);
     self->run_at(now);
@@ -153,18 +206,13 @@ void LunReactor::wait_for_time() {
 // Work that is left, or may come at once, is looked at from the loop's queue and not from here:
 // neighbours of this reactor get their turn in between.
 void LunReactor::poll_or_sleep(bool worked, bool more) {
-  if (!uio_wait_.is_open()) return;
+  if (!serves_) return;
   if (poll_.count() != 0 && !more) {
     const TimePoint now = std::chrono::steady_clock::now();
     if (worked) poll_until_ = now + poll_;
     more = now < poll_until_;
   }
-  if (!more || run_posted_) return;
-  run_posted_ = true;
-  asio::post(reactor_, [self = shared_from_this()] {
-    self->run_posted_ = false;
-    self->run();
-  });
+  if (more) post_run();
 }
 
 void LunReactor::settle() {
@@ -178,6 +226,8 @@ void LunReactor::settle() {
   }
   if (!device_.idle()) return;
   if (!drained_ || (device_.has_entries() && !told_broken_)) return;
+  serves_ = false;
+  inbox_->set_drain_here({});
   uio_wait_.release();
   inbox_wait_.release();
   timer_.cancel();
@@ -185,18 +235,23 @@ void LunReactor::settle() {
 }
 
 void LunReactor::drain(std::function<void()> done) {
+  const TurnLock turn(inbox_->turn);
   drained_ = std::move(done);
   const TimePoint now = look();
   device_.on_leaving(now);
   run_at(now);
 }
 
-void LunReactor::resize(uint64_t bytes) { device_.on_resized(bytes); }
+void LunReactor::resize(uint64_t bytes) {
+  const TurnLock turn(inbox_->turn);
+  device_.on_resized(bytes);
+}
 
 void LunReactor::restart(ring::Ring ring) {
+  const TurnLock turn(inbox_->turn);
   told_broken_ = told_unused_ = false;
   device_.restart(std::move(ring));
-  run();
+  run_at(look());
 }
 
 }  // namespace tcmurbd::reactor

@@ -2,8 +2,12 @@
 // The reactor's half of a LUN: waits for wake-ups of the kernel and of librbd, passes events to the
 // Device, and rings the doorbell once per batch.
 //
-// Thread: all of it, constructor and destructor excepted, runs on the LUN's reactor; nothing in
-// here blocks, but for the doorbell, which runs the kernel's copy of read data in our call.
+// Thread: all of it, constructor and destructor excepted, runs on the LUN's reactor with the LUN's
+// turn, but for drain_here(): while few commands are open, the thread of librbd that brings a
+// completion takes the turn and answers the kernel itself (reactor/inbox.h says why). It takes
+// nothing from the ring, touches no object of the loop and executes no effect; what is left of
+// these it posts to the reactor. Nothing in here blocks, but for the doorbell, which runs the
+// kernel's copy of read data in our call.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -14,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -51,7 +56,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
     Heartbeat& heartbeat;  // Of the reactor.
     kernel::UioDevice& uio;
     kernel::KeptBuffers kept_buffers;
-    Inbox& inbox;
+    std::shared_ptr<Inbox> inbox;
     Image& image;
     ring::Ring ring;
   };
@@ -69,6 +74,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   // Passes an event to the device, and executes its effects.
   template <typename Fn>
   void apply(const Fn& event) {
+    const TurnLock turn(inbox_->turn);
     const TimePoint now = look();
     event(device_, now);
     run_at(now);
@@ -85,43 +91,59 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   void copy_progress(task::TaskId task, uint16_t segments, uint64_t bytes);
   void copy_ended(task::TaskId task, const scsi::Result& result);
 
-  const Device& device() const { return device_; }
+  // Shows `fn` the device, with the turn.
+  template <typename Fn>
+  void show(const Fn& fn) {
+    const TurnLock turn(inbox_->turn);
+    fn(std::as_const(device_));
+  }
 
  private:
+  // Open commands up to which a thread of librbd answers the kernel itself. It then rings the
+  // doorbell for each op; beyond a few, the reactor answers more than one op per doorbell.
+  static constexpr size_t kFewTasks = 4;
+
   void wait_for_kernel();
   void wait_for_inbox();
-  void wait_for_time();
-  void run() { run_at(look()); }
-  void run_at(TimePoint now);
-  TimePoint look();
+  void wait_for_time() REQUIRES_LOCK(inbox_->turn);
+  void run();
+  void run_at(TimePoint now) REQUIRES_LOCK(inbox_->turn);
+  TimePoint look() REQUIRES_LOCK(inbox_->turn);
+  // On a thread of librbd; see Inbox.
+  bool drain_here() REQUIRES_LOCK(inbox_->turn);
+  void post_run() REQUIRES_LOCK(inbox_->turn);
   // Executes the device's effects, or passes them to the control thread.
-  void hand_out();
+  void hand_out() REQUIRES_LOCK(inbox_->turn);
   void begin_copy(CopyStart& start);
-  void poll_or_sleep(bool worked, bool more);
-  void settle();
+  void poll_or_sleep(bool worked, bool more) REQUIRES_LOCK(inbox_->turn);
+  void settle() REQUIRES_LOCK(inbox_->turn);
 
   boost::asio::io_context& reactor_;
   Heartbeat& heartbeat_;
   kernel::UioDevice& uio_;
   kernel::KeptBuffers kept_buffers_;
-  Inbox& inbox_;
+  const std::shared_ptr<Inbox> inbox_;  // And the turn.
+  // Used on the reactor only.
   boost::asio::posix::stream_descriptor uio_wait_;  // Borrow their descriptors.
   boost::asio::posix::stream_descriptor inbox_wait_;
   boost::asio::steady_timer timer_;
-  bool timer_armed_ = false;
-  const std::chrono::microseconds poll_;
-  const ToControl to_control_;
-  Device device_;
-  TimePoint looked_{};  // The last time that the heartbeat was asked.
   TimePoint poll_until_{};
-  bool run_posted_ = false;
   bool told_broken_ = false;
   bool told_unused_ = false;
   std::map<task::TaskId, std::shared_ptr<CopySession>> copies_;  // That came to this LUN, by task.
   std::map<uint64_t, std::shared_ptr<CopySession>>
       guests_;                   // Copies of other LUNs that read or write here, by their id.
   std::vector<Effect> effects_;  // Scratch.
-  std::function<void()> drained_;
+  // Used by whoever has the turn.
+  const std::chrono::microseconds poll_;
+  const ToControl to_control_;
+  Device device_ GUARDED_BY(inbox_->turn);
+  bool serves_ GUARDED_BY(inbox_->turn) = false;  // From start() until it is drained.
+  TimePoint looked_
+      GUARDED_BY(inbox_->turn){};  // The last time that the reactor asked the heartbeat.
+  bool timer_armed_ GUARDED_BY(inbox_->turn) = false;
+  bool run_posted_ GUARDED_BY(inbox_->turn) = false;
+  std::function<void()> drained_ GUARDED_BY(inbox_->turn);
 };
 
 }  // namespace tcmurbd::reactor

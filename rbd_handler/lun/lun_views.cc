@@ -60,14 +60,15 @@ void Lun::status(std::function<void(Status)> fn) {
   }
   on_reactor([self = shared_from_this(), status,
               fn = std::move(fn)](reactor::LunReactor& serving) mutable {
-    const Device& device = serving.device();
-    status.counters = device.counters();
-    status.latency = std::make_shared<const DeviceLatency>(device.latency());
-    status.bytes = device.disk().blocks * device.disk().block_size;
-    status.commands_open = device.tasks();
-    status.detached = device.detached();
-    status.lock = device.lock_state();
-    status.load = device.load(reactor::Heartbeat::now());
+    serving.show([&status](const Device& device) {
+      status.counters = device.counters();
+      status.latency = std::make_shared<const DeviceLatency>(device.latency());
+      status.bytes = device.disk().blocks * device.disk().block_size;
+      status.commands_open = device.tasks();
+      status.detached = device.detached();
+      status.lock = device.lock_state();
+      status.load = device.load(reactor::Heartbeat::now());
+    });
     asio::post(self->loops_.control, [status, fn] { fn(status); });
   });
 }
@@ -82,7 +83,9 @@ void Lun::snapshot(std::function<void(LunSnapshot)> fn) {
   if (!lun_reactor_) return fn(std::move(snapshot));
   on_reactor([self = shared_from_this(), snapshot = std::move(snapshot),
               fn = std::move(fn)](reactor::LunReactor& serving) mutable {
-    snapshot.device = serving.device().snapshot(reactor::Heartbeat::now(), kOpsMax);
+    serving.show([&snapshot](const Device& device) {
+      snapshot.device = device.snapshot(reactor::Heartbeat::now(), kOpsMax);
+    });
     asio::post(self->loops_.control,
                [self, snapshot = std::move(snapshot), fn = std::move(fn)]() mutable {
                  self->add_places(std::move(snapshot), std::move(fn));
@@ -122,7 +125,8 @@ void Lun::slow(std::function<void(LunSlow)> fn) {
   if (!lun_reactor_) return fn(std::move(slow));
   on_reactor([self = shared_from_this(), slow = std::move(slow),
               fn = std::move(fn)](reactor::LunReactor& serving) mutable {
-    slow.slow = serving.device().slow(reactor::Heartbeat::now());
+    serving.show(
+        [&slow](const Device& device) { slow.slow = device.slow(reactor::Heartbeat::now()); });
     slow.wall = std::chrono::system_clock::now();
     asio::post(self->loops_.control,
                [slow = std::move(slow), fn = std::move(fn)]() mutable { fn(std::move(slow)); });

@@ -30,11 +30,19 @@ void Heartbeat::beat() {
 }
 
 void Heartbeat::look(TimePoint now) {
-  const Duration gap = now - last_;
-  last_ = now;
-  if (gap < kWorthNoticing) return;
-  gaps_[next_] = {now, gap};
-  next_ = (next_ + 1) % gaps_.size();
+  const Duration gap = now - last_.load(std::memory_order_relaxed);
+  if (gap >= kWorthNoticing) {
+    gaps_[next_] = {now, gap};
+    next_ = (next_ + 1) % gaps_.size();
+    last_gap_.store(now, std::memory_order_relaxed);
+  }
+  last_.store(now, std::memory_order_release);
+}
+
+// Whoever sees that the reactor ran after a gap sees the gap.
+bool Heartbeat::steady(TimePoint since, TimePoint now) const {
+  const TimePoint last = last_.load(std::memory_order_acquire);
+  return now - last < kWorthNoticing && last_gap_.load(std::memory_order_relaxed) <= since;
 }
 
 Duration Heartbeat::longest_gap(TimePoint since, TimePoint now) {

@@ -2,10 +2,11 @@
 // Knows when a reactor did not run: the process was stopped, the machine was frozen or suspended,
 // or something blocked. What the kernel queued meanwhile is older than it looks (Device::on_away).
 //
-// Thread: the reactor's, but for the constructor.
+// Thread: the reactor's, but for the constructor and steady().
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstddef>
@@ -30,6 +31,10 @@ class Heartbeat {
   // which it did not; zero if none is worth noticing.
   Duration longest_gap(TimePoint since, TimePoint now);
 
+  // Any thread. False: the reactor has not run lately, or there was a gap that ended after `since`.
+  // Then nothing may begin before the reactor has looked.
+  bool steady(TimePoint since, TimePoint now) const;
+
  private:
   struct Gap {
     TimePoint end{};
@@ -39,7 +44,8 @@ class Heartbeat {
   void look(TimePoint now);
 
   boost::asio::steady_timer timer_;
-  TimePoint last_ = now();
+  std::atomic<TimePoint> last_{now()};  // Written after last_gap_.
+  std::atomic<TimePoint> last_gap_{};   // Its end.
   // The last ones. Who looks again has looked before: a handful is enough.
   std::array<Gap, 16> gaps_{};
   size_t next_ = 0;

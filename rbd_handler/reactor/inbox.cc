@@ -15,14 +15,22 @@ Inbox::Inbox() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!event_.valid()) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
+// The flag is cleared before the queue is emptied, so a push that finds it set is seen by the drain
+// that clears it. A push that sets it does not return before a drain has begun after it, or the
+// reactor was woken for one: nothing is lost whoever holds the turn meanwhile.
 void Inbox::push(OpDone done) {
   CHECK(queue_.push(done));
-  // Only the first of a batch writes. The flag is cleared before the queue is emptied, so a push
-  // that finds it set is either seen by the drain under way or followed by another wake-up.
-  if (!signalled_.exchange(true, std::memory_order_acq_rel)) {
-    const uint64_t one = 1;
-    CHECK(write(event_.get(), &one, sizeof one) == sizeof one);
-  }
+  if (signalled_.exchange(true, std::memory_order_acq_rel)) return;
+  if (invited_.load(std::memory_order_relaxed) && drained_here()) return;
+  const uint64_t one = 1;
+  CHECK(write(event_.get(), &one, sizeof one) == sizeof one);
+}
+
+bool Inbox::drained_here() {
+  if (!turn.try_lock()) return false;
+  const bool drained = drain_here_ && drain_here_();
+  turn.unlock();
+  return drained;
 }
 
 void Inbox::clear_event() {

@@ -13,6 +13,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -56,8 +57,11 @@ class FakeServed final : public ceph::ServedImage {
   };
   // Ends the oldest with `result`. REQUIRES: pending is not empty.
   void finish(int32_t result = 0);
+  // Ends the one that on_submit was called with. Any thread.
+  void end(OpToken token) { sink_({.token = token}); }
 
   void submit(const ImageOp& op, OpToken token) override {
+    if (on_submit) return on_submit(token);
     pending.push_back({op.kind, op.range, token});
   }
   void give_up(OpToken) override {}
@@ -82,7 +86,9 @@ class FakeServed final : public ceph::ServedImage {
   // RADOS has given up an op of it, which may still be applied.
   void lose_track() { timed_out_ = true; }
 
-  std::vector<Pending> pending;  // The reactor's thread.
+  std::vector<Pending> pending;  // The thread with the LUN's turn.
+  // Gets the ops, in the place of `pending`. Within the call, end() is allowed.
+  std::function<void(OpToken)> on_submit;
   std::vector<ceph::ServiceStatus> published;
 
  private:

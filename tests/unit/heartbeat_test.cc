@@ -55,5 +55,27 @@ TEST_F(HeartbeatTest, OfMoreThanOneTheLongestIsTold) {
   EXPECT_LT(look(before), seconds(6));
 }
 
+TEST_F(HeartbeatTest, AReactorThatRanLatelyIsSteady) {
+  run_for(seconds(1));
+  EXPECT_TRUE(heartbeat_.steady(now_, now_));
+}
+
+TEST_F(HeartbeatTest, OneThatHasNotRunIsNotSteady) {
+  run_for(seconds(1));
+  const TimePoint looked = now_;
+  now_ += milliseconds(500);
+  EXPECT_FALSE(heartbeat_.steady(looked, now_)) << "it may have been away, and has not looked";
+}
+
+TEST_F(HeartbeatTest, AfterAGapOnlyWhoHasLookedSinceMayBegin) {
+  run_for(seconds(1));
+  const TimePoint before = now_;
+  now_ += seconds(7);
+  run_for(seconds(3));  // Another LUN has looked.
+  EXPECT_FALSE(heartbeat_.steady(before, now_));
+  look(before);
+  EXPECT_TRUE(heartbeat_.steady(now_, now_));
+}
+
 }  // namespace
 }  // namespace tcmurbd::reactor
