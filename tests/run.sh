@@ -89,7 +89,7 @@ packaging/deps.sh check || exit 1
 [ -n "$quick" ] || { packaging/deps.sh lab && packaging/deps.sh hosts; } || exit 1
 
 with_lab=$([ -n "$quick" ] && echo OFF || echo ON)
-build build all -DCMAKE_BUILD_TYPE=Release -DTCMU_RBD_TIDY=ON -DTCMU_RBD_LAB="$with_lab"
+build build "all bench" -DCMAKE_BUILD_TYPE=Release -DTCMU_RBD_TIDY=ON -DTCMU_RBD_LAB="$with_lab"
 if [ -z "$lab_only" ]; then
   check "unit tests and style" --test-dir build -LE lab -E '^clang_tidy$' -j "$jobs"
   build build-asan all -DCMAKE_BUILD_TYPE=Debug -DTCMU_RBD_SANITIZE=address

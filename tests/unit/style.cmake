@@ -5,7 +5,7 @@ if(TCMU_RBD_TIDY)
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   # layout_check.cc holds our layout against the kernel's header, whose C only g++ takes as C++.
   add_test(NAME clang_tidy COMMAND run-clang-tidy-19 -quiet -p ${CMAKE_BINARY_DIR}
-    "^${CMAKE_SOURCE_DIR}/(common|config|rbd_handler)/(?!kernel/layout_check)" WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    "^${CMAKE_SOURCE_DIR}/(common|config|rbd_handler|tests/bench)/(?!kernel/layout_check)" WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(clang_format clang_tidy PROPERTIES LABELS style)
   set_tests_properties(clang_tidy PROPERTIES TIMEOUT 3000 RUN_SERIAL TRUE)
 endif()

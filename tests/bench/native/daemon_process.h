@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon that is measured: started with the shim, and what the kernel counts of it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tcmurbd::bench {
+
+// Of all its threads, since its start.
+struct Usage {
+  uint64_t cpu_ns = 0;
+  uint64_t switches = 0;
+};
+
+class DaemonProcess {
+ public:
+  struct Options {
+    std::string command;               // For sh.
+    std::vector<std::string> preload;  // The shim, and what else.
+    std::string shim;                  // Its variable, see shim.cc.
+    std::string log;                   // Of its output; empty: as ours.
+  };
+  // `inherited`: the descriptors that it gets.
+  DaemonProcess(const Options& options, const std::vector<int>& inherited);
+  // Asks it to end, kills it after 15 s.
+  ~DaemonProcess();
+  DaemonProcess(const DaemonProcess&) = delete;
+  DaemonProcess& operator=(const DaemonProcess&) = delete;
+
+  bool alive();
+  Usage usage() const;
+
+ private:
+  pid_t pid_ = -1;
+};
+
+}  // namespace tcmurbd::bench
