@@ -86,7 +86,8 @@ class Image {
 
   // Starts `op`; exactly one OpDone with `token` follows, through the completion inbox and never
   // from within this call, also if the op could not be started (the Image may push to the inbox
-  // while submit runs; that only queues). Called on: the reactor that owns the LUN. Never blocks.
+  // while submit runs; that only queues). Called on: the thread that has the LUN's turn (the
+  // reactor, or one on which a completion came). Never blocks.
   // May assume: the op does not overlap one that is in flight if one of them changes the image (the
   // core orders them, since librbd does not), but for a change after a kBlockStatus; and at most
   // kImageOpsMax ops are in flight with it. A kCompareAndWrite is one block, and no other client

@@ -22,7 +22,8 @@
 namespace tcmurbd::ceph {
 
 // Receives completions. Called on librbd's threads, on a thread of the image, and from within
-// submit(); must only push to a queue and return (a callback that blocks stalls librbd).
+// submit(), with no lock held. Must not block, which would stall librbd, nor close the image; may
+// call submit() of this and of other images, except from within submit().
 using CompletionSink = std::function<void(OpDone)>;
 
 class ImageHandle;
