@@ -25,11 +25,11 @@ namespace {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (const int fd : inherited) fcntl(fd, F_SETFD, 0);
   if (const int null = open("/dev/null", O_RDONLY); null >= 0) dup2(null, STDIN_FILENO);
-  const int log = options.log.empty()
-                      ? STDERR_FILENO
-                      : open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  dup2(log, STDOUT_FILENO);
-  dup2(log, STDERR_FILENO);
+  if (!options.log.empty()) {
+    const int log = open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    if (log >= 0) dup2(log, STDERR_FILENO);
+  }
+  dup2(STDERR_FILENO, STDOUT_FILENO);
   setenv("TCMU_SHIM", options.shim.c_str(), 1);
   setenv("LD_PRELOAD", fmt::format("{}", fmt::join(options.preload, ":")).c_str(), 1);
   // exec: the pid that we know is to be the daemon's.

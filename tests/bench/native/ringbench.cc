@@ -41,7 +41,8 @@ void print(const std::string& name, const Outcome& outcome) {
                    R"("kicks": {:.3f}, "p50_us": {:.1f}, "p99_us": {:.1f}, "failed": {}}})",
                    name, static_cast<double>(outcome.ios) / outcome.seconds, outcome.cpu_us,
                    outcome.switches, outcome.kicks, outcome.p50_us, outcome.p99_us, outcome.failed)
-            << std::endl;
+            << "\n"
+            << std::flush;
 }
 
 void measure(Arguments& arguments) {
@@ -59,7 +60,7 @@ void measure(Arguments& arguments) {
   load = &initiator;
   wait_until_mapped(control, ring, daemon);
   initiator.wait_until_ready();
-  std::cout << "READY" << std::endl;
+  std::cout << "READY\n" << std::flush;
   for (std::string line; std::getline(std::cin, line);) {
     const auto what = parse_case(line);
     if (!what) throw std::runtime_error(what.error());
