@@ -95,8 +95,8 @@ struct MetricsServer::Connection : std::enable_shared_from_this<Connection> {
 
   // The client reads to the end, also if it has sent what was not read here.
   void end() {
-    error_code ignored;
-    stream.socket().shutdown(Tcp::socket::shutdown_send, ignored);
+    error_code gone;
+    if (stream.socket().shutdown(Tcp::socket::shutdown_send, gone)) return;
     stream.async_read_some(asio::buffer(rest),
                            [self = shared_from_this()](const error_code& error, size_t) {
                              if (!error) self->end();
@@ -114,9 +114,7 @@ struct MetricsServer::Connection : std::enable_shared_from_this<Connection> {
 MetricsServer::MetricsServer(asio::io_context& control, Handler handler)
     : control_(control), open_(std::make_shared<Open>()), again_(control) {
   open_->handler = std::move(handler);
-  open_->on_closed = [this] {
-    if (acceptor_) accept();
-  };
+  open_->on_closed = [this] { accept(); };
 }
 
 MetricsServer::~MetricsServer() { open_->on_closed = nullptr; }
@@ -149,7 +147,7 @@ void MetricsServer::listen(const std::string& address, uint16_t port) {
 }
 
 void MetricsServer::accept() {
-  if (accepting_ || open_->connections >= kConnectionsMax) return;
+  if (!acceptor_ || accepting_ || open_->connections >= kConnectionsMax) return;
   accepting_ = true;
   acceptor_->async_accept(
       [this, open = open_, served = served_](const error_code& error, Tcp::socket socket) {

@@ -78,12 +78,12 @@ void scrape(asio::io_context& control, const std::vector<std::shared_ptr<Lun>>& 
 
 std::optional<metrics::ProcessSample> read_process() {
   std::ifstream file("/proc/self/stat");
-  std::string stat{std::istreambuf_iterator<char>(file), {}};
+  const std::string stat{std::istreambuf_iterator<char>(file), {}};
   // proc(5): the second field is the name in parentheses, which may contain any byte.
   const size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return std::nullopt;
   std::istringstream rest(stat.substr(name_end + 1));
-  std::vector<std::string> fields{std::istream_iterator<std::string>(rest), {}};
+  const std::vector<std::string> fields{std::istream_iterator<std::string>(rest), {}};
   constexpr size_t kFirst = 3;  // Of `fields`.
   constexpr size_t kThreads = 20;
   constexpr size_t kResidentPages = 24;
