@@ -55,19 +55,17 @@ void Lun::open(Origin origin, Done done) {
   attach();
 }
 
-// Local and quick, so it runs right here; then the image, which may take its time.
+// Local and quick, so it runs right here; then the image, which may take its time. Another process
+// may have the device, or this one be out of descriptors: a device that is taken over is tried
+// again.
 void Lun::attach() {
   try {
     inbox_ = std::make_shared<reactor::Inbox>();
   } catch (const std::system_error& error) {
-    give_up({fmt::format("the process is out of resources: {}", error.what()), -ENOMEM});
-    return;
+    return open_failed({fmt::format("the process is out of resources: {}", error.what()), -ENOMEM});
   }
   auto attached = attach_device(ports_, entry_, configfs_, origin_);
-  if (!attached) {
-    give_up(attached.error());  // Nothing to wait for: another handler has it, or it is going away.
-    return;
-  }
+  if (!attached) return open_failed(attached.error());
   attached_ = std::make_shared<Attached>(std::move(*attached));
   lun_image_ = std::make_shared<LunImage>(
       loops_.control, spec_, InstanceRecord(state_dir_, entry_.name.hba, entry_.name.device), log_,
@@ -137,13 +135,15 @@ void Lun::open_failed(const OpenError& error) {
     give_up(error);
     return;
   }
-  log_->error("cannot serve the device yet, initiators get BUSY: {}", error.text);
+  log_->error("cannot serve the device yet{}: {}", attached_ ? ", initiators get BUSY" : "",
+              error.text);
   refusal_ = error.text;
   complete_request(error.error);
   retry_timer_.expires_after(retry_delay_);
   retry_delay_ = std::min(retry_delay_ * 2, kRetryDelayMax);
   retry_timer_.async_wait([self = shared_from_this()](const error_code& canceled) {
-    if (!canceled && self->state_ == State::kOpening) self->open_image_job();
+    if (canceled || self->state_ != State::kOpening) return;
+    self->attached_ ? self->open_image_job() : self->attach();
   });
 }
 

@@ -89,6 +89,28 @@ TEST_F(LunServingTest, ATakeOverThatHangsIsToldAndServesInTheEnd) {
   EXPECT_EQ(ceph_->begun(CephStep::kOpenImage), 1U);
 }
 
+// The predecessor has not ended yet, or this process is out of descriptors for a while.
+TEST_F(LunServingTest, ADeviceThatCannotBeOpenedIsTakenOverLater) {
+  {
+    const auto other = device().open();
+    ASSERT_TRUE(other.has_value());
+    ends(open(Origin::kTakenOver), -ENODEV);
+    EXPECT_EQ(status().state, State::kOpening);
+    EXPECT_FALSE(device().blocked()) << "another process may serve it";
+  }
+  until_state(State::kServing);
+  until([&] { return !device().blocked(); });
+  serves_a_write();
+}
+
+TEST_F(LunServingTest, RemovedBeforeItCouldBeOpened) {
+  const auto other = device().open();
+  ASSERT_TRUE(other.has_value());
+  ends(open(Origin::kTakenOver), -ENODEV);
+  ends(remove(), 0);
+  until_state(State::kClosed);
+}
+
 TEST_F(LunServingTest, RemovedBetweenTwoAttempts) {
   ceph_->refuse(CephStep::kOpenImage, "does not exist");
   ends(open(Origin::kTakenOver), -EIO);
