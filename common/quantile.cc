@@ -6,7 +6,7 @@
 
 namespace tcmurbd {
 
-std::optional<double> quantile(std::span<const uint64_t> buckets, std::span<const uint64_t> bounds,
+std::optional<double> quantile(std::span<const uint64_t> buckets, std::span<const double> bounds,
                                double q) {
   if (bounds.empty() || buckets.size() != bounds.size() + 1 ||
       std::ranges::adjacent_find(bounds, std::greater_equal()) != bounds.end())
@@ -19,12 +19,12 @@ std::optional<double> quantile(std::span<const uint64_t> buckets, std::span<cons
   for (size_t i = 0; i < bounds.size(); ++i) {
     const auto here = static_cast<double>(buckets[i]);
     if (here != 0 && below + here >= rank) {
-      const double low = i == 0 ? 0 : static_cast<double>(bounds[i - 1]);
-      return low + (static_cast<double>(bounds[i]) - low) * (rank - below) / here;
+      const double low = i == 0 ? 0 : bounds[i - 1];
+      return low + (bounds[i] - low) * (rank - below) / here;
     }
     below += here;
   }
-  return static_cast<double>(bounds.back());
+  return bounds.back();
 }
 
 }  // namespace tcmurbd

@@ -14,7 +14,7 @@ namespace tcmurbd {
 // one more than `bounds`, or `bounds` do not ascend (they may come from another version).
 // `buckets`: how many are in each, not cumulative. To get those of an interval, subtract two
 // snapshots.
-std::optional<double> quantile(std::span<const uint64_t> buckets, std::span<const uint64_t> bounds,
+std::optional<double> quantile(std::span<const uint64_t> buckets, std::span<const double> bounds,
                                double q);
 
 }  // namespace tcmurbd

@@ -40,6 +40,7 @@ void add_request(CommandLine& line, const std::string& name, const std::string& 
 void add_check(CommandLine& line);
 void add_explain(CommandLine& line);
 void add_fences(CommandLine& line);
+void add_hist(CommandLine& line);
 void add_import_config(CommandLine& line);
 void add_iostat(CommandLine& line);
 void add_lock(CommandLine& line);

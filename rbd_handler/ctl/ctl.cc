@@ -21,6 +21,7 @@ int run(int argc, char** argv) {
   add_iostat(line);
   add_ops(line);
   add_slow(line);
+  add_hist(line);
   add_explain(line);
   add_fences(line);
   add_lock(line);

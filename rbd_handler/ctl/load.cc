@@ -4,29 +4,16 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <string_view>
+
+#include "common/quantile.h"
 
 namespace tcmurbd {
 
 using nlohmann::json;
 
 std::optional<double> Histogram::quantile(double q) const {
-  const uint64_t total = std::accumulate(buckets.begin(), buckets.end(), uint64_t{0});
-  if (total == 0) return std::nullopt;
-  const double rank = q * static_cast<double>(total);
-  double below = 0;
-  for (size_t i = 0; i < buckets.size(); ++i) {
-    const auto here = static_cast<double>(buckets[i]);
-    if (here == 0 || below + here < rank) {
-      below += here;
-      continue;
-    }
-    const double low = i == 0 ? 0 : bounds[i - 1];
-    if (i == bounds.size()) return low;
-    return low + (bounds[i] - low) * (rank - below) / here;
-  }
-  return bounds.empty() ? std::nullopt : std::optional(bounds.back());
+  return tcmurbd::quantile(buckets, bounds, q);
 }
 
 std::optional<double> Histogram::mean() const {

@@ -25,6 +25,9 @@ std::string trouble_of(const nlohmann::json& device);
 // The counters that are not zero, device by device.
 std::string counters_text(const nlohmann::json& status);
 
+// Histograms of each operation that there was: commands, then their image ops.
+std::string hist_text(const nlohmann::json& status);
+
 std::string ops_text(const nlohmann::json& answer);
 std::string slow_text(const nlohmann::json& answer);
 std::string fences_text(const nlohmann::json& answer);

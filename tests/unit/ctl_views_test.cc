@@ -266,5 +266,31 @@ TEST_F(TopTest, TroubleIsRed) {
   EXPECT_EQ(styled("x", Style::kWarning, false), "x");
 }
 
+TEST(Hist, DrawsTheBucketsThatAreUsed) {
+  const json status = json::parse(R"({"latency_bounds_us": [100, 200, 1000, 2000], "devices": [
+      {"name": "user_0/a", "latency": {
+        "command": {"read": {"count": 50, "sum_ns": 10000000, "buckets": [0, 40, 0, 9, 1]},
+                    "flush": {"count": 0, "sum_ns": 0, "buckets": [0, 0, 0, 0, 0]}},
+        "image": {"read": {"count": 50, "sum_ns": 9000000, "buckets": [0, 50, 0, 0, 0]}}}},
+      {"name": "user_0/b"}]})");
+  EXPECT_EQ(hist_text(status),
+            "user_0/a  read, from the ring to the answer: mean 200us, p50 162us, p99 2ms, p99.9 "
+            "2ms\n"
+            "UP TO  COMMANDS       %\n"
+            "200us        40   80.00  ########################################\n"
+            "  1ms         0   80.00\n"
+            "  2ms         9   98.00  #########\n"
+            " more         1  100.00  #\n"
+            "\n"
+            "user_0/a  read, its image ops: mean 180us, p50 150us, p99 199us, p99.9 200us\n"
+            "UP TO  COMMANDS       %\n"
+            "200us        50  100.00  ########################################\n"
+            "\n");
+}
+
+TEST(Hist, WithoutCommandsSaysSo) {
+  EXPECT_EQ(hist_text(json::parse(R"({"devices": [{"name": "user_0/a"}]})")), "no commands yet\n");
+}
+
 }  // namespace
 }  // namespace tcmurbd

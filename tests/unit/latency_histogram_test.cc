@@ -18,7 +18,7 @@ using std::chrono::seconds;
 
 constexpr uint64_t kMs = 1'000'000;
 
-std::vector<uint64_t> bounds() { return {kLatencyBoundsNs.begin(), kLatencyBoundsNs.end()}; }
+std::vector<double> bounds() { return {kLatencyBoundsNs.begin(), kLatencyBoundsNs.end()}; }
 
 TEST(LatencyHistogram, TheBoundsAreTheOnesThatPeopleName) {
   EXPECT_EQ(kLatencyBoundsNs.front(), 50'000U);
@@ -70,7 +70,7 @@ TEST(LatencyHistogram, CountsAndSums) {
 }
 
 TEST(Quantile, IsInterpolatedWithinItsBucket) {
-  const std::vector<uint64_t> limits{10, 20, 40};
+  const std::vector<double> limits{10, 20, 40};
   const std::vector<uint64_t> even{10, 10, 10, 0};
   EXPECT_DOUBLE_EQ(*quantile(even, limits, 0.5), 15);
   EXPECT_DOUBLE_EQ(*quantile(even, limits, 1), 40);
@@ -80,11 +80,11 @@ TEST(Quantile, IsInterpolatedWithinItsBucket) {
 }
 
 TEST(Quantile, OfNothingThereIsNone) {
-  const std::vector<uint64_t> limits{10, 20};
+  const std::vector<double> limits{10, 20};
   EXPECT_FALSE(quantile(std::vector<uint64_t>{0, 0, 0}, limits, 0.5));
   EXPECT_FALSE(quantile(std::vector<uint64_t>{1, 1}, limits, 0.5)) << "a bucket is missing";
   EXPECT_FALSE(quantile({}, {}, 0.5));
-  EXPECT_FALSE(quantile(std::vector<uint64_t>{1, 1, 1}, std::vector<uint64_t>{20, 20}, 0.5));
+  EXPECT_FALSE(quantile(std::vector<uint64_t>{1, 1, 1}, std::vector<double>{20, 20}, 0.5));
 }
 
 TEST(Quantile, IsAsGoodAsTheBuckets) {
