@@ -49,6 +49,7 @@ void add_ops(CommandLine& line);
 void add_slow(CommandLine& line);
 void add_status(CommandLine& line);
 void add_top(CommandLine& line);
+void add_trace(CommandLine& line);
 
 // Prints "tcmu-rbdctl: `text`" to stderr. Returns the exit code 1.
 int complain(const std::string& text);

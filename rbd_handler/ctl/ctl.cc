@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   add_ops(line);
   add_slow(line);
   add_hist(line);
+  add_trace(line);
   add_explain(line);
   add_fences(line);
   add_lock(line);

@@ -29,6 +29,8 @@ std::string counters_text(const nlohmann::json& status);
 std::string hist_text(const nlohmann::json& status);
 
 std::string ops_text(const nlohmann::json& answer);
+// A line for each command and each event of the LUN.
+std::string trace_text(const nlohmann::json& answer);
 std::string slow_text(const nlohmann::json& answer);
 std::string fences_text(const nlohmann::json& answer);
 std::string explain_text(const nlohmann::json& answer);

@@ -62,8 +62,8 @@ bool means(const LunLabel& label, std::string_view name) {
          std::string_view(label.name).substr(label.name.find('/') + 1) == name;
 }
 
-constexpr std::array<std::string_view, 7> kWords{"status",  "metrics", "ops",         "slow",
-                                                 "explain", "fences",  "release-lock"};
+constexpr std::array<std::string_view, 8> kWords{"status", "metrics", "ops",    "slow",
+                                                 "trace",  "explain", "fences", "release-lock"};
 
 std::string unknown() {
   std::string text = "unknown request; known: ";
@@ -86,6 +86,7 @@ void ControlRequests::answer(std::string_view request, Reply reply) {
   if (!luns) return reply(error_json(luns.error()));
   if (word == "status") return ask_all(*luns, &Lun::status, reply, &status_json);
   if (word == "ops") return ask_all(*luns, &Lun::snapshot, reply, &ops_json);
+  if (word == "trace") return ask_all(*luns, &Lun::trace, reply, &trace_json);
   if (word == "slow") return ask_all(*luns, &Lun::slow, reply, &slow_json);
   std::vector<LunFences> fences;
   for (const auto& lun : *luns) fences.push_back(lun->fences());

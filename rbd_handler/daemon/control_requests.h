@@ -7,6 +7,7 @@
 //     metrics             the text of metrics/exposition.h, which is no JSON
 //     ops [LUN]           its oldest commands, the lock and what comes next
 //     slow [LUN]          the last slow commands
+//     trace [LUN]         what its last commands went through
 //     explain LUN         the same as ops, in English
 //     fences [LUN]        the client instances that are fenced
 //     release-lock LUN    gives the exclusive lock up

@@ -62,7 +62,7 @@ Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
                const DeviceSettings& settings)
     : ring_(std::move(ring)),
       disk_(disk),
-      queue_(tasks_, *this, outbox_, counters_, latency_, slow_, image, settings) {
+      queue_(tasks_, *this, outbox_, counters_, latency_, slow_, recorder_, image, settings) {
   slow_.set_slow_after(settings.slow_after);
 }
 
@@ -116,6 +116,7 @@ void Device::start(TaskId id) {
   const auto command = scsi::parse(task.entry.cdb_bytes());
   if (command) task.operation = scsi::operation_of(*command);
   count_command(task);
+  recorder_.note(taken_event(now_, task.sequence, task.entry.cmd_id, command_of(task)));
   if (!command) {
     answer(id, scsi::Result::check(command.error()), {});
     return;
@@ -182,6 +183,17 @@ void Device::start_image_ops(TaskId id) {
   queue_.enter(id);
 }
 
+void Device::on_hang_located(uint64_t offset, std::span<const int> osds, TimePoint now) {
+  uint64_t first_two = 0;
+  for (size_t i = 0; i < std::min<size_t>(osds.size(), 2); ++i)
+    first_two |= static_cast<uint64_t>(static_cast<uint32_t>(osds[i])) << (32 * i);
+  recorder_.note({.time = now,
+                  .kind = FlightKind::kPlace,
+                  .detail = static_cast<uint8_t>(std::min<size_t>(osds.size(), 255)),
+                  .a = offset,
+                  .b = first_two});
+}
+
 void Device::on_target_facts(const scsi::TargetFacts& facts, TimePoint now) {
   begin_event(now);
   target_ = facts;
@@ -205,6 +217,10 @@ void Device::on_resized(uint64_t bytes) {
 
 void Device::on_tmr(const ring::TmrEntry& tmr) {
   ++counters_.task_managements;
+  recorder_.note({.time = now_,
+                  .kind = FlightKind::kTaskManagement,
+                  .detail = tmr.type,
+                  .a = tmr.cmd_ids.size()});
   const bool reset = tmr.type == kTmrLunReset || tmr.type == kTmrLunResetPro;
   counters_.lun_resets += reset;
   ++counters_.task_managements_by_type[std::to_underlying(kind_of_tmr(tmr.type))];
@@ -213,6 +229,11 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
     const auto id = tasks_.find(cmd_id);
     if (!id) continue;
     ++counters_.aborts;
+    recorder_.note({.time = now_,
+                    .command = static_cast<uint32_t>(tasks_[*id].sequence),
+                    .cmd_id = cmd_id,
+                    .kind = FlightKind::kAborted,
+                    .detail = tmr.type});
     ++counters_.aborts_by_stage[std::to_underlying(stage_of(tasks_[*id]))];
     outbox_.tell_of(tasks_[*id], Report::Kind::kAborted, now_, tmr.type);
     queue_.climb(*id, LadderEvent::kAborted, kTaskAborted);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "rbd_handler/device/device_settings.h"
 #include "rbd_handler/device/device_snapshot.h"
 #include "rbd_handler/device/effect.h"
+#include "rbd_handler/device/flight_recorder.h"
 #include "rbd_handler/device/op_queue.h"
 #include "rbd_handler/device/outbox.h"
 #include "rbd_handler/device/slow_log.h"
@@ -83,6 +85,8 @@ class Device : private QueueOwner {
   void on_peer_asks(uint64_t request, TimePoint now);
   // An operator wants it released, as Gate::on_operator_asks(). `request` comes back as above.
   void on_operator_asks(uint64_t request, TimePoint now);
+  // The OSDs of a hung op that begins at `offset`, the primary one first.
+  void on_hang_located(uint64_t offset, std::span<const int> osds, TimePoint now);
   // Fresh facts, as asked for with FetchTargetFacts.
   void on_target_facts(const scsi::TargetFacts& facts, TimePoint now);
   // attrib/dev_size was written. Served at once; each later command is held against the new size,
@@ -149,6 +153,7 @@ class Device : private QueueOwner {
   DeviceSnapshot snapshot(TimePoint now, size_t ops_max) const;
   DeviceLoad load(TimePoint now) const;
   SlowReport slow(TimePoint now) const;
+  FlightRecord flight(TimePoint now) const;
   // How long a slow command takes.
   void set_slow_after(Duration slow_after) { slow_.set_slow_after(slow_after); }
   // Ops that were answered and are still with librbd: of this instance and of earlier ones.
@@ -220,6 +225,7 @@ class Device : private QueueOwner {
   DeviceLatency latency_;
   Outbox outbox_;
   SlowLog slow_;
+  FlightRecorder recorder_;
   task::TaskTable tasks_;
   OpQueue queue_;
   TimePoint now_{};  // Of the event under way.

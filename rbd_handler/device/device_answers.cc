@@ -77,6 +77,13 @@ void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length
                      bool keep_buffer) {
   Task& task = tasks_[id];
   task.scsi_status = static_cast<uint8_t>(result.status);
+  recorder_.note({.time = now_,
+                  .command = static_cast<uint32_t>(task.sequence),
+                  .cmd_id = task.entry.cmd_id,
+                  .kind = FlightKind::kAnswered,
+                  .detail = task.scsi_status,
+                  .a = uint64_t{result.sense.key} << 16U | uint64_t{result.sense.asc} << 8U |
+                       result.sense.ascq});
   if (task.copy != 0) {
     outbox_.add(CopyOpDone{task.copy, task.copy_token, result});
     return;

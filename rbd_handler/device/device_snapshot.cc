@@ -82,6 +82,10 @@ DeviceLoad Device::load(TimePoint now) const {
   return load;
 }
 
+FlightRecord Device::flight(TimePoint now) const {
+  return {.events = recorder_.list(), .total = recorder_.total(), .now = now};
+}
+
 SlowReport Device::slow(TimePoint now) const {
   return {
       .ops = slow_.list(), .total = slow_.total(), .slow_after = slow_.slow_after(), .now = now};

@@ -27,14 +27,15 @@ Access access_of(OpKind kind) {
 }  // namespace
 
 OpQueue::OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox,
-                 DeviceCounters& counters, DeviceLatency& latency, SlowLog& slow, Image& image,
-                 const DeviceSettings& settings)
+                 DeviceCounters& counters, DeviceLatency& latency, SlowLog& slow,
+                 FlightRecorder& recorder, Image& image, const DeviceSettings& settings)
     : tasks_(tasks),
       owner_(owner),
       outbox_(outbox),
       counters_(counters),
       latency_(latency),
       slow_(slow),
+      recorder_(recorder),
       image_(&image),
       wanted_deadline_(settings.deadline),
       reads_need_lock_(settings.reads_need_lock),
@@ -45,7 +46,26 @@ OpQueue::OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox,
   on_kernel_limit(settings.kernel_limit);
 }
 
+void OpQueue::move(TaskId id, TaskState to) {
+  tasks_.move(id, to);
+  record(tasks_[id], FlightKind::kState, std::to_underlying(to));
+}
+
+void OpQueue::record(const Task& task, FlightKind kind, uint8_t detail, uint64_t a, uint64_t b) {
+  recorder_.note({.time = now_,
+                  .command = static_cast<uint32_t>(task.sequence),
+                  .cmd_id = task.entry.cmd_id,
+                  .kind = kind,
+                  .detail = detail,
+                  .a = a,
+                  .b = b});
+}
+
 void OpQueue::enter(TaskId id) {
+  const auto& ops = tasks_[id].plan.ops;
+  const ByteRange range = range_of(tasks_[id]);
+  record(tasks_[id], FlightKind::kPlanned, static_cast<uint8_t>(std::min<size_t>(ops.size(), 255)),
+         range.offset, range.length);
   if (const auto refused = refusal(id)) {  // Not even the lock is asked for on its behalf.
     finish(id, *refused);
     return;
@@ -59,7 +79,7 @@ void OpQueue::enter(TaskId id) {
     return;
   }
   ++(throttle_.limited() ? counters_.rate_waits : counters_.room_waits);
-  tasks_.move(id, TaskState::kBacklog);
+  move(id, TaskState::kBacklog);
   backlog_.push_back(id);
   if (throttle_.limited()) start_backlog();
 }
@@ -116,7 +136,7 @@ void OpQueue::order(TaskId id) {
     submit(id);
   } else {
     ++counters_.range_waits;
-    tasks_.move(id, TaskState::kAwaitingRange);
+    move(id, TaskState::kAwaitingRange);
   }
 }
 
@@ -138,7 +158,7 @@ void OpQueue::submit(TaskId id) {
 
 void OpQueue::begin(TaskId id) {
   Task& task = tasks_[id];
-  tasks_.move(id, TaskState::kInImage);
+  move(id, TaskState::kInImage);
   task.submitted = now_;
   task.instance = instance_;
   task.ops_pending = static_cast<uint32_t>(task.plan.ops.size());
@@ -195,6 +215,7 @@ void OpQueue::on_done(const OpDone& done) {
   note_result(done);
   if (--task.ops_pending != 0) return;
   latency_.image[std::to_underlying(task.operation)].add(now_ - task.submitted);
+  record(task, FlightKind::kEnded, 0, 0, static_cast<uint64_t>(int64_t{task.error}));
   climb(id, LadderEvent::kEnded, task.result);
 }
 

@@ -16,6 +16,7 @@
 #include "rbd_handler/device/device_report.h"
 #include "rbd_handler/device/device_settings.h"
 #include "rbd_handler/device/device_snapshot.h"
+#include "rbd_handler/device/flight_recorder.h"
 #include "rbd_handler/device/outbox.h"
 #include "rbd_handler/device/slow_log.h"
 #include "rbd_handler/image.h"
@@ -55,7 +56,8 @@ class OpQueue {
 
   // All must outlive the queue; `image` also each op submitted to it, after on_reopened() too.
   OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox, DeviceCounters& counters,
-          DeviceLatency& latency, SlowLog& slow, Image& image, const DeviceSettings& settings);
+          DeviceLatency& latency, SlowLog& slow, FlightRecorder& recorder, Image& image,
+          const DeviceSettings& settings);
 
   // --- events: set_time() comes before each, settle() after it ---
   void set_time(TimePoint now) { now_ = now; }
@@ -129,6 +131,11 @@ class OpQueue {
   void submit_ready();
   // Calls order() for the tasks in the backlog that have room now.
   void start_backlog();
+  // Moves a task to its next state, and records that.
+  void move(TaskId id, task::TaskState to);
+  // Records an event of a task.
+  void record(const task::Task& task, FlightKind kind, uint8_t detail = 0, uint64_t a = 0,
+              uint64_t b = 0);
   // Forgets a task that was answered and has no op in flight.
   void release(TaskId id);
   // Answers it and releases it. REQUIRES: it has no op in flight.
@@ -194,6 +201,7 @@ class OpQueue {
   DeviceCounters& counters_;
   DeviceLatency& latency_;
   SlowLog& slow_;
+  FlightRecorder& recorder_;
   Image* image_;
   const Duration wanted_deadline_;  // As configured.
   const bool reads_need_lock_;
@@ -214,8 +222,9 @@ class OpQueue {
   std::deque<TaskId> backlog_;             // Tasks in kBacklog, oldest first.
   Duration oldest_detached_{};             // Age of the oldest one that ought to be fenced.
   bool gate_was_open_[2] = {true, false};  // For reads, for changes: as last acted upon.
-  std::vector<lock::PeerReply> replies_;   // Scratch, as is the next.
-  std::vector<TaskId> ready_;              // Tasks in kAwaitingRange whose turn has come.
+  lock::State lock_recorded_ = lock::State::kUnowned;
+  std::vector<lock::PeerReply> replies_;  // Scratch, as is the next.
+  std::vector<TaskId> ready_;             // Tasks in kAwaitingRange whose turn has come.
 };
 
 }  // namespace tcmurbd

@@ -82,6 +82,10 @@ void OpQueue::note_away(AwayCause cause, Duration gap) {
   away_until_ = now_ + kQuarantine;
   if (known) return;
   ++counters_.away;
+  recorder_.note({.time = now_,
+                  .kind = FlightKind::kAway,
+                  .detail = std::to_underlying(cause),
+                  .a = static_cast<uint64_t>(gap.count())});
   uint32_t waiting = 0;
   tasks_.for_each([&](TaskId id) { waiting += waits(tasks_[id].state()) && tasks_[id].changes(); });
   counters_.stale += waiting;

@@ -24,7 +24,7 @@ void OpQueue::park(TaskId id) {
     return;
   }
   ++counters_.lock_waits;
-  tasks_.move(id, TaskState::kAwaitingLock);
+  move(id, TaskState::kAwaitingLock);
   parked_.push_back(id);
 }
 
@@ -56,6 +56,11 @@ void OpQueue::settle() {
     if (opened) run_parked();
     if (!closed && !opened) break;
   }
+  if (lock_recorded_ != gate_.state()) {
+    lock_recorded_ = gate_.state();
+    recorder_.note(
+        {.time = now_, .kind = FlightKind::kLock, .detail = std::to_underlying(lock_recorded_)});
+  }
   take_gates_effects();
 }
 
@@ -81,7 +86,7 @@ void OpQueue::pull_back() {
   for (const TaskId id : waiting) {
     if (gate_open(id) && !waits_behind(id, parked_)) continue;
     if (tasks_[id].state() == TaskState::kAwaitingRange) order_.leave(id, ready_);
-    tasks_.move(id, TaskState::kAwaitingLock);
+    move(id, TaskState::kAwaitingLock);
     parked_.push_back(id);
   }
   std::erase_if(backlog_, [this](TaskId id) { return tasks_[id].state() != TaskState::kBacklog; });
@@ -95,7 +100,7 @@ void OpQueue::pull_back() {
 void OpQueue::run_parked() {
   const std::deque<TaskId> parked = std::exchange(parked_, {});
   for (const TaskId id : parked) {
-    tasks_.move(id, TaskState::kParsed);
+    move(id, TaskState::kParsed);
     enter(id);
   }
 }

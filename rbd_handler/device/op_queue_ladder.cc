@@ -87,7 +87,7 @@ void OpQueue::hold_unknown(TaskId id) {
 void OpQueue::become_detached(TaskId id, const scsi::Result& result) {
   Task& task = tasks_[id];
   owner_.respond_early(id, result, task.buffer_kept);
-  tasks_.move(id, TaskState::kDetached);
+  move(id, TaskState::kDetached);
   task.answered = now_;
   submit_ready();
 }
@@ -105,7 +105,7 @@ void OpQueue::orphan(TaskId id) {
     owner_.respond_early(id, scsi::Result::busy(), task.buffer_kept);
     task.answered = now_;
   }
-  tasks_.move(id, TaskState::kOrphaned);
+  move(id, TaskState::kOrphaned);
   if (task.ops_pending == 0) forget(id);
 }
 
@@ -173,6 +173,7 @@ void OpQueue::look_at_clocks() {
     }
     if (!past_deadline(task)) return;
     ++counters_.deadlines;
+    record(task, FlightKind::kDeadline);
     outbox_.tell_of(task, Report::Kind::kDeadline, now_);
     // A copy that takes too long would take as long again.
     const bool copies = task.copy_by != TimePoint{};

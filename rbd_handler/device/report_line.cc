@@ -6,13 +6,10 @@
 namespace tcmurbd {
 namespace {
 
-std::string_view headline(const Report& report) {
+std::string headline(const Report& report) {
   switch (report.kind) {
     case Report::Kind::kAborted:
-      return report.tmr_type == 1     ? "abort by=ABORT_TASK"
-             : report.tmr_type == 5   ? "abort by=LUN_RESET"
-             : report.tmr_type == 128 ? "abort by=PREEMPT_AND_ABORT"
-                                      : "abort by=unknown";
+      return fmt::format("abort by={}", task_management_name(report.tmr_type));
     case Report::Kind::kDeadline:
       return "deadline";
     case Report::Kind::kHangs:
@@ -25,20 +22,6 @@ std::string_view headline(const Report& report) {
     case Report::Kind::kDemoted:
     case Report::Kind::kPromoted:
       break;  // Not of a command: see describe_lun().
-  }
-  return "";
-}
-
-std::string_view describe(AwayCause cause) {
-  switch (cause) {
-    case AwayCause::kReactorGap:
-      return "the reactor did not run";
-    case AwayCause::kControlGap:
-      return "the control thread did not run";
-    case AwayCause::kWatchLost:
-      return "the cluster removed the watch on the lock channel";
-    case AwayCause::kLockLost:
-      return "another client has the exclusive lock";
   }
   return "";
 }
@@ -78,6 +61,33 @@ std::string age(std::string_view name, Duration duration) {
 }
 
 }  // namespace
+
+std::string_view describe(AwayCause cause) {
+  switch (cause) {
+    case AwayCause::kReactorGap:
+      return "the reactor did not run";
+    case AwayCause::kControlGap:
+      return "the control thread did not run";
+    case AwayCause::kWatchLost:
+      return "the cluster removed the watch on the lock channel";
+    case AwayCause::kLockLost:
+      return "another client has the exclusive lock";
+  }
+  return "";
+}
+
+std::string_view task_management_name(uint8_t type) {
+  switch (type) {
+    case 1:
+      return "ABORT_TASK";
+    case 5:
+      return "LUN_RESET";
+    case 128:
+      return "PREEMPT_AND_ABORT";
+    default:
+      return "unknown";
+  }
+}
 
 std::string_view stage_name(task::TaskState state) {
   switch (state) {

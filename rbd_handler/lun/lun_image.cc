@@ -377,9 +377,12 @@ void LunImage::locate(const ByteRange& range) {
         const auto control = std::move(held);
         *found = control->locate(place);
       },
-      [this, self = shared_from_this(), place, found] {
+      [this, self = shared_from_this(), place, found, offset = range.offset] {
         locating_ = false;
         if (*found) {
+          tell([offset, osds = (*found)->acting](Device& device, TimePoint now) {
+            device.on_hang_located(offset, osds, now);
+          });
           log_->warning("hung op: {} is in {}", describe(place), describe(**found));
         } else {
           log_->warning("hung op: cannot locate its OSD: {}", found->error());

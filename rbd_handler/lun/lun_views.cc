@@ -133,6 +133,27 @@ void Lun::slow(std::function<void(LunSlow)> fn) {
   });
 }
 
+void Lun::trace(std::function<void(LunTrace)> fn) {
+  LunTrace trace{.label = label()};
+  if (!lun_reactor_) return fn(std::move(trace));
+  on_reactor([self = shared_from_this(), trace = std::move(trace),
+              fn = std::move(fn)](reactor::LunReactor& serving) mutable {
+    FlightRecord record;
+    serving.show(
+        [&record](const Device& device) { record = device.flight(reactor::Heartbeat::now()); });
+    trace.kept = record.events.size();
+    trace.events = record.total;
+    trace.now = record.now;
+    trace.wall = std::chrono::system_clock::now();
+    // Not on the reactor: they are long.
+    asio::post(self->loops_.control, [trace = std::move(trace), record = std::move(record),
+                                      fn = std::move(fn)]() mutable {
+      trace.stories = tell_stories(record);
+      fn(std::move(trace));
+    });
+  });
+}
+
 LunFences Lun::fences() const {
   LunFences fences{.label = label()};
   if (!lun_image_ || !lun_image_->is_open()) return fences;

@@ -3,6 +3,7 @@
 """What an operator sees with tcmu-rbdctl while the only OSD hangs, and afterwards; and the lock by hand."""
 
 import json
+import re
 import threading
 import time
 
@@ -83,6 +84,8 @@ class HungTest(CtlTestCase):
             self.assertRegex(told, r"The initiator aborted it .* ago; its op continues in the background \(detached\)")
             self.assertRegex(told, r"If the detached ops have not ended in [\d.]+ m?s, this gateway fences its own client")
             self.assertNotIn("abort", self.ctl("slow", self.name), "it has not ended")
+            story = r"WRITE\(16\) 32768\+4096: .* in-librbd, .* aborted by ABORT_TASK, .* detached, .* hung, on osd\.0"
+            self.wait_until(lambda: re.search(story, self.ctl("trace", self.name)), PATIENCE_SECONDS, "the trace names the OSD")
         self.resume(self.osd)
         seconds = time.monotonic() - started
         self.wait_until(lambda: not self.ops(), PATIENCE_SECONDS, "the op has ended")

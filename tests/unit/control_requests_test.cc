@@ -39,8 +39,9 @@ class RequestsTest : public testing::LunFixture {
 };
 
 TEST_F(RequestsTest, OneThatIsNotKnown) {
-  EXPECT_EQ(error("dance"),
-            "unknown request; known: status, metrics, ops, slow, explain, fences, release-lock");
+  EXPECT_EQ(
+      error("dance"),
+      "unknown request; known: status, metrics, ops, slow, trace, explain, fences, release-lock");
   EXPECT_THAT(error(""), HasSubstr("unknown request"));
   EXPECT_THAT(error(" ops"), HasSubstr("unknown request"));
 }

@@ -22,6 +22,7 @@ unit_test(device_test
     device_refusals_test.cc
     device_snapshot_test.cc
     device_stale_test.cc
+    flight_story_test.cc
     device_verify_test.cc
     esxi_probe_test.cc
   LIBS tcmurbd_device tcmurbd_fake_kernel tcmurbd_fake_image)

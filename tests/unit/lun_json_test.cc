@@ -151,6 +151,34 @@ TEST(LunJson, ASlowOpThatNeverBegan) {
   EXPECT_EQ(told.at("type_data").at("events").size(), 3U);
 }
 
+TEST(LunJson, Trace) {
+  const TimePoint now{std::chrono::hours(10)};
+  const FlightStory story{.command = 7,
+                          .cmd_id = 3,
+                          .begin = now - seconds(60),
+                          .name = "WRITE(16)",
+                          .range = {8192, 4096},
+                          .steps = {{milliseconds(250), "in-librbd"}}};
+  const FlightStory event{.begin = now, .steps = {{Duration{}, "lock: owned"}}};
+  const json device = device_of(
+      trace_json({{.label = {"user_0/disk1", "rbd/vm"},
+                   .stories = {story, event},
+                   .kept = 4,
+                   .events = 9,
+                   .now = now,
+                   .wall = std::chrono::system_clock::time_point(seconds(1'000'000'060))}}));
+  EXPECT_EQ(device.at("kept"), 4);
+  EXPECT_EQ(device.at("events"), 9);
+  EXPECT_EQ(device.at("stories").at(0),
+            (json{{"time", "2001-09-09T01:46:40.000000Z"},
+                  {"sequence", 7},
+                  {"cmd_id", 3},
+                  {"op", "WRITE(16)"},
+                  {"range", {{"offset", 8192}, {"length", 4096}}},
+                  {"steps", {{{"after", 0.25}, {"what", "in-librbd"}}}}}));
+  EXPECT_EQ(device.at("stories").at(1).at("sequence"), nullptr);
+}
+
 TEST(LunJson, Fences) {
   const json device = device_of(
       fences_json({{.label = {"user_0/disk1", "rbd/vm"},
