@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/daemon/daemon.h"
 
+#include <fmt/format.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <csignal>
@@ -11,7 +13,9 @@
 #include <utility>
 
 #include "common/boot_clock.h"
+#include "common/replace_file.h"
 #include "rbd_handler/ceph/headroom.h"
+#include "rbd_handler/daemon/lun_json.h"
 #include "rbd_handler/reactor/jobs.h"
 
 namespace tcmurbd {
@@ -127,10 +131,31 @@ bool Daemon::start() {
 
 std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec spec) {
   Reactor& reactor = *reactors_[next_reactor_++ % reactors_.size()];
+  LunPorts ports = ports_.lun;
+  ports.keep_trace = [this](LunTrace trace) { keep_trace(std::move(trace)); };
   auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor.loop, reactor.heartbeat}, entry,
-                                   std::move(spec), config_, copies_, ports_.lun);
+                                   std::move(spec), config_, copies_, std::move(ports));
   luns_[entry.minor] = lun;
   return lun;
+}
+
+// As PATHS.STATE_DIR/user_0.disk1.trace-N.json, the last kTracesMax of each device.
+void Daemon::keep_trace(LunTrace trace) {
+  std::string name = trace.label.name;
+  std::ranges::replace(name, '/', '.');
+  const uint32_t number = traces_kept_[name]++ % kTracesMax;
+  const auto kept = std::make_shared<std::expected<void, std::string>>();
+  const std::string path =
+      fmt::format("{}/{}.trace-{}.json", config_.paths.state_dir, name, number);
+  trace_jobs_->run(
+      [trace = std::move(trace), path, kept] { *kept = replace_file(path, trace_json({trace})); },
+      [this, kept, path] {
+        if (*kept) {
+          log_.info("the events before the fence are in {}: see tcmu-rbdctl trace --file", path);
+        } else {
+          log_.warning("the events before the fence are lost: {}", kept->error());
+        }
+      });
 }
 
 void Daemon::take_over() {

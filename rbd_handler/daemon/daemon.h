@@ -71,6 +71,7 @@ class Daemon {
   void reply(const kernel::DeviceEvent& event, int status);
   void rescan();
   std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);
+  void keep_trace(LunTrace trace);
 
   void wait_for_beat();
   void wait_for_signals();
@@ -84,6 +85,8 @@ class Daemon {
   void expose_metrics(metrics::Format format, std::function<void(std::string)> done);
 
   void check_config(const std::string& dev_config, BusService::Reply answer);
+
+  static constexpr uint32_t kTracesMax = 4;
 
   Config config_;
   const ReadConfig read_config_;
@@ -111,6 +114,8 @@ class Daemon {
   ControlRequests requests_{luns_, [this](ControlRequests::Reply reply) {
                               expose_metrics(metrics::Format::kText, std::move(reply));
                             }};
+  const std::shared_ptr<reactor::Jobs> trace_jobs_ = std::make_shared<reactor::Jobs>(control_);
+  std::map<std::string, uint32_t> traces_kept_;  // By device.
   size_t starting_ = 0;  // LUNs being taken over without a first result yet.
   bool stopping_ = false;
   int exit_code_ = 0;

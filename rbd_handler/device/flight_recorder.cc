@@ -6,10 +6,10 @@
 namespace tcmurbd {
 
 std::vector<FlightEvent> FlightRecorder::list() const {
-  const uint64_t kept = std::min<uint64_t>(total_, kEvents);
-  std::vector<FlightEvent> oldest_first;
-  oldest_first.reserve(kept);
-  for (uint64_t i = total_ - kept; i < total_; ++i) oldest_first.push_back(events_[i % kEvents]);
+  std::vector<FlightEvent> oldest_first = events_;
+  const auto oldest = static_cast<std::ptrdiff_t>(total_ % kEvents);
+  if (events_.size() == kEvents)
+    std::rotate(oldest_first.begin(), oldest_first.begin() + oldest, oldest_first.end());
   return oldest_first;
 }
 

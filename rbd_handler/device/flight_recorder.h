@@ -6,10 +6,8 @@
 // Thread: the reactor that owns the LUN.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -64,7 +62,16 @@ class FlightRecorder {
   // written take no memory.
   static constexpr size_t kEvents = 4096;
 
-  void note(const FlightEvent& event) { events_[total_++ % kEvents] = event; }
+  FlightRecorder() { events_.reserve(kEvents); }
+
+  void note(const FlightEvent& event) {
+    if (events_.size() < kEvents) {
+      events_.push_back(event);
+    } else {
+      events_[total_ % kEvents] = event;
+    }
+    ++total_;
+  }
 
   // Those that are kept, oldest first.
   std::vector<FlightEvent> list() const;
@@ -72,9 +79,7 @@ class FlightRecorder {
   uint64_t total() const { return total_; }
 
  private:
-  using Events = std::array<FlightEvent, kEvents>;
-  const std::unique_ptr<Events> events_owned_ = std::make_unique_for_overwrite<Events>();
-  Events& events_ = *events_owned_;
+  std::vector<FlightEvent> events_;
   uint64_t total_ = 0;
 };
 

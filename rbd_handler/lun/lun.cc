@@ -220,7 +220,7 @@ void Lun::on_request(reactor::LunReactor::Request& request) {
   using reactor::LunReactor;
   std::visit(OnEffect{
                  [this](const FetchTargetFacts&) { fetch_target_facts(); },
-                 [this](const StartLockAction& start) { lun_image_->start(start.action); },
+                 [this](const StartLockAction& start) { start_lock_action(start.action); },
                  [this](const lock::PeerReply& reply) { lun_image_->answer_peer(reply); },
                  [this](const Report& report) { on_report(report); },
                  [this](LunReactor::FindDisks& find) {

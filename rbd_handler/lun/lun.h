@@ -140,6 +140,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void on_request(reactor::LunReactor::Request& request);
   DeviceSettings device_settings() const;
   void on_report(const Report& report);
+  void start_lock_action(lock::Action action);
   void notify_task_management(bool wanted);
   void on_broken(const std::string& reason);
   void reset_ring();

@@ -18,6 +18,7 @@
 #include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/uio.h"
 #include "rbd_handler/lun/instance_record.h"
+#include "rbd_handler/lun/lun_snapshot.h"
 #include "rbd_handler/ring/ring.h"
 #include "rbd_handler/scsi/facts.h"
 
@@ -48,6 +49,9 @@ struct LunPorts {
       [](uint32_t minor) { return kernel::UioDevice::open(minor); };
   ceph::ConnectCluster connect = ceph::RadosCluster::connect;
   ceph::OpenServedImage open_served_image = ceph::RbdImage::open;
+  // Control thread, when this gateway is about to fence its own instance: keeps what led to it.
+  // Must not block.
+  std::function<void(LunTrace)> keep_trace = [](const LunTrace&) {};
 };
 
 // Opens and maps the device. A device that is taken over is blocked (BUSY to initiators, who retry)

@@ -154,6 +154,11 @@ void Lun::trace(std::function<void(LunTrace)> fn) {
   });
 }
 
+void Lun::start_lock_action(lock::Action action) {
+  if (action == lock::Action::kFence) trace(ports_.keep_trace);
+  lun_image_->start(action);
+}
+
 LunFences Lun::fences() const {
   LunFences fences{.label = label()};
   if (!lun_image_ || !lun_image_->is_open()) return fences;

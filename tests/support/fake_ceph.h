@@ -58,7 +58,7 @@ class FakeServed final : public ceph::ServedImage {
   // Ends the oldest with `result`. REQUIRES: pending is not empty.
   void finish(int32_t result = 0);
   // Ends the one that on_submit was called with. Any thread.
-  void end(OpToken token) { sink_({.token = token}); }
+  void end(OpToken token, int32_t result = 0) { sink_({.token = token, .result = result}); }
 
   void submit(const ImageOp& op, OpToken token) override {
     if (on_submit) return on_submit(token);

@@ -293,15 +293,13 @@ TEST(Hist, WithoutCommandsSaysSo) {
 }
 
 TEST(Trace, HasALineForEachStory) {
-  const json answer = json::parse(R"({"devices": [
+  const json answer = json::parse(R"json({"devices": [
       {"name": "user_0/a", "image": "rbd/vm", "kept": 5, "events": 9, "stories": [
         {"time": "2001-09-09T01:46:40.000000Z", "sequence": 7, "cmd_id": 3, "op": "WRITE(16)",
          "range": {"offset": 8192, "length": 4096},
          "steps": [{"after": 0, "what": "in-librbd"}, {"after": 0.0021, "what": "answered GOOD"}]},
         {"time": "2001-09-09T01:46:41.000000Z", "sequence": null, "cmd_id": null, "op": null,
-         "range": null, "steps": [{"after": 0, "what": "lock: owned"}]}]
-}]
-})");
+         "range": null, "steps": [{"after": 0, "what": "lock: owned"}]}]}]})json");
   EXPECT_EQ(trace_text(answer),
             "user_0/a  rbd/vm: 5 of 9 events\n"
             "2001-09-09T01:46:40.000000Z  #7 WRITE(16) 8192+4096: +0us in-librbd, +2.1ms answered "

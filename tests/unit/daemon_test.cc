@@ -13,7 +13,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <stdexcept>
 
 #include "tests/support/fake_ceph.h"
@@ -178,6 +181,21 @@ TEST_F(DaemonTest, TellsItsMetricsOverTheControlSocketAndOverHttp) {
   const std::string page{std::istreambuf_iterator<char>(http), {}};
   EXPECT_THAT(page, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(page, HasSubstr("tcmu_rbd_lun_lock_owner{lun=\"user_0/disk1\""));
+}
+
+TEST_F(DaemonTest, KeepsTheEventsBeforeAFence) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  testing::FakeServed* const image = ceph_->served("image");
+  ASSERT_NE(image, nullptr);
+  image->on_submit = [image](OpToken token) { image->end(token, -ETIMEDOUT); };
+  device(1).write(1);
+  const std::string path = config_.paths.state_dir + "/user_0.disk1.trace-0.json";
+  until([&] { return std::filesystem::exists(path); });
+  std::ifstream file(path);
+  const std::string trace{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(trace, HasSubstr("image op ended with -110"));
+  EXPECT_EQ(end(), 0);
 }
 
 TEST_F(DaemonTest, WhatCannotBeServedIsRefused) {

@@ -65,6 +65,7 @@ class LunFixture : public ::testing::Test {
     ports.open_uio = [this, name](uint32_t) { return device(name).open(); };
     ports.connect = ceph_->connect();
     ports.open_served_image = ceph_->open_served_image();
+    ports.keep_trace = [this](LunTrace trace) { traces_.push_back(std::move(trace)); };
     auto& lun = luns_[name];
     lun = std::make_shared<Lun>(Lun::Loops{loop_, loop_, heartbeat_}, device(name).entry(),
                                 ImageSpec{.pool = "pool", .image = name}, config_, copies_,
@@ -168,6 +169,7 @@ class LunFixture : public ::testing::Test {
   const std::shared_ptr<CopyManager> copies_ = std::make_shared<CopyManager>(loop_, root_.path());
   std::map<std::string, std::unique_ptr<FakeDevice>> devices_;
   std::map<std::string, std::shared_ptr<Lun>> luns_;
+  std::vector<LunTrace> traces_;
   size_t threads_ = 0;
 };
 

@@ -183,6 +183,12 @@ TEST_P(LunFenceTest, AFencedInstanceIsListedUntilItsOpsHaveEnded) {
   EXPECT_EQ(result(write).status, kBusy);
   until([&] { return ceph_->begun(CephStep::kOpenImage) == 2; });
   EXPECT_THAT(ceph_->fences(), ElementsAre(old)) << "before anything else can fail";
+  ASSERT_EQ(traces_.size(), 1U) << "what led to the fence";
+  EXPECT_EQ(traces_[0].label.name, "user_0/disk1");
+  EXPECT_TRUE(std::ranges::any_of(traces_[0].stories, [](const FlightStory& story) {
+    return std::ranges::find(story.steps, "image op ended with -110", &FlightStep::text) !=
+           story.steps.end();
+  }));
   ceph_->release(CephStep::kOpenImage);
   until([&] { return ceph_->begun(CephStep::kCloseImage) == 1; });
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre(old));
