@@ -6,6 +6,7 @@
 // Thread: the reactor that owns the LUN.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -50,10 +51,10 @@ inline FlightEvent taken_event(TimePoint now, uint64_t sequence, uint16_t cmd_id
           .cmd_id = cmd_id,
           .kind = FlightKind::kTaken,
           .detail = static_cast<uint8_t>(name.size()),
-          .b = reinterpret_cast<uint64_t>(name.data())};
+          .b = std::bit_cast<uint64_t>(name.data())};
 }
 inline std::string_view name_of(const FlightEvent& taken) {
-  return {reinterpret_cast<const char*>(taken.b), taken.detail};
+  return {std::bit_cast<const char*>(taken.b), taken.detail};
 }
 
 class FlightRecorder {

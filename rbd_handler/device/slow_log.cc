@@ -26,8 +26,9 @@ void SlowLog::note(const task::Task& task, TimePoint now) {
 
 std::vector<SlowOp> SlowLog::list() const {
   std::vector<SlowOp> newest_first;
-  for (uint64_t i = 0; i < std::min<uint64_t>(total_, kMax); ++i)
-    newest_first.push_back(ops_[(total_ - 1 - i) % kMax]);
+  const uint64_t kept = std::min<uint64_t>(total_, kMax);
+  newest_first.reserve(kept);
+  for (uint64_t i = 0; i < kept; ++i) newest_first.push_back(ops_[(total_ - 1 - i) % kMax]);
   return newest_first;
 }
 

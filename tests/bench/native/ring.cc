@@ -164,7 +164,8 @@ bool KernelRing::queue(Command& command) {
     return false;
   }
   const auto iovecs_max = static_cast<uint32_t>(open.blocks.size());
-  const uint32_t base = std::max<uint32_t>(kIovecsAt + 16 * iovecs_max, kEntryMin);
+  const uint32_t base =
+      std::max<uint32_t>(static_cast<uint32_t>(kIovecsAt) + 16 * iovecs_max, kEntryMin);
   const uint32_t bytes = base + ((static_cast<uint32_t>(command.cdb.size()) + 7U) & ~7U);
   if (!has_room(bytes)) {
     release(id);
