@@ -24,7 +24,7 @@ MORE = 60
 # The pauses that the page promises, with room for a slow and shared machine: for a daemon that is exchanged for another; for a move of
 # the load between two daemons; and for one to a tcmu-rbd whose lock tcmu-runner broke less than ten seconds ago: it learns that from the
 # blocklist after 3 s or from its first write, and then answers changes with BUSY for 5 s, since they may be stale.
-EXCHANGE_SECONDS, MOVE_SECONDS, BROKEN_SECONDS = 5, 5, 9
+EXCHANGE_SECONDS, MOVE_SECONDS, BROKEN_SECONDS = 5, 3, 9
 # How long the load stays on a path so that tcmu-rbd on the other one knows of its broken lock.
 STAY_SECONDS = 12
 NAMES = {True: "tcmu-rbd", False: "tcmu-runner"}

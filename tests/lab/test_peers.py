@@ -24,7 +24,7 @@ HUNG_AT_ONCE = 4
 # The longest time without a good write to a healthy OSD: the longest back-off of forced fences within a minute (5, 7.5, 11.3, 16.9 s),
 # and an instance that opens.
 PAUSE_SECONDS = 20
-HANDOVERS, HANDOVER_SECONDS, DEAD_WATCHER_SECONDS = 8, 0.5, 4
+HANDOVERS, HANDOVER_SECONDS, DEAD_WATCHER_SECONDS = 8, 0.5, 2.5
 SETTLED_SECONDS = 0.3
 
 
