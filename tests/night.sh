@@ -48,8 +48,6 @@ debian_package() {
 }
 
 piece package debian_package
-# Ten minutes of two processors, which tests/run.sh does not have; build/ has the test if run.sh configured it.
-piece clang_tidy ctest --test-dir build --output-on-failure --no-tests=error -R '^clang_tidy$'
 piece simulation nice env SIM_LIVES="${SIM_LIVES:-80000}" build/device_sim_test &
 long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
 long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"

@@ -35,6 +35,7 @@ nlohmann::json histograms_json(const LatencyByOperation& histograms) {
 
 std::vector<uint64_t> bounds_us() {
   std::vector<uint64_t> bounds;
+  bounds.reserve(kLatencyBoundsNs.size());
   for (const uint64_t bound : kLatencyBoundsNs) bounds.push_back(bound / 1000);
   return bounds;
 }
