@@ -24,23 +24,23 @@ std::optional<int64_t> parse_ledger_value(std::string_view value) {
   return until;
 }
 
-std::string_view name(FenceCause cause) {
+std::string_view name(FenceReason cause) {
   switch (cause) {
-    case FenceCause::kUnknown:
+    case FenceReason::kUnknown:
       return "unknown";
-    case FenceCause::kHungOps:
+    case FenceReason::kHungOps:
       return "hung-ops";
-    case FenceCause::kPredecessor:
+    case FenceReason::kPredecessor:
       return "predecessor";
-    case FenceCause::kLockBroken:
+    case FenceReason::kLockBroken:
       return "lock-broken";
-    case FenceCause::kSilent:
+    case FenceReason::kSilent:
       return "silent";
   }
   return "";
 }
 
-bool FenceBook::add(const std::string& address, int64_t now, FenceCause cause) {
+bool FenceBook::add(const std::string& address, int64_t now, FenceReason cause) {
   if (!is_instance_address(address) || contains(address, now)) return false;
   if (own_.size() + stored_.size() >= kFencedMax) return false;
   own_[address] = {.until = now + kFenceSeconds};
@@ -112,7 +112,7 @@ std::vector<FencedInstance> FenceBook::list(int64_t now) const {
     if (until <= now) continue;
     const auto cause = causes_.find(address);
     instances.push_back(
-        {address, until, cause == causes_.end() ? FenceCause::kUnknown : cause->second});
+        {address, until, cause == causes_.end() ? FenceReason::kUnknown : cause->second});
   }
   return instances;
 }

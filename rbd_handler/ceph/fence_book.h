@@ -31,7 +31,7 @@ std::string ledger_value(int64_t until);
 std::optional<int64_t> parse_ledger_value(std::string_view value);
 
 // Why this gateway fenced an instance, for people.
-enum class FenceCause : uint8_t {
+enum class FenceReason : uint8_t {
   kUnknown,      // Another gateway did, or an earlier daemon.
   kHungOps,      // An instance of this gateway, whose ops hung.
   kPredecessor,  // Left behind by a daemon of this gateway that died.
@@ -39,19 +39,19 @@ enum class FenceCause : uint8_t {
   kSilent,       // Another gateway's: it did not respond, and delayed hand-overs of the lock.
 };
 // "hung-ops", ...
-std::string_view name(FenceCause cause);
+std::string_view name(FenceReason cause);
 
 struct FencedInstance {
   std::string address;
   int64_t until = 0;  // Seconds since 1970.
-  FenceCause cause = FenceCause::kUnknown;
+  FenceReason cause = FenceReason::kUnknown;
   bool operator==(const FencedInstance&) const = default;
 };
 
 class FenceBook {
  public:
   // Adds an instance that is blocklisted now. False: it is present already, or the book is full.
-  bool add(const std::string& address, int64_t now, FenceCause cause = FenceCause::kUnknown);
+  bool add(const std::string& address, int64_t now, FenceReason cause = FenceReason::kUnknown);
   // Its connections are closed; none of its writes can be applied any more.
   void remove(const std::string& address);
   // The object contains it now.
@@ -83,8 +83,8 @@ class FenceBook {
   // entries removed there are forgotten here.
   std::map<std::string, Own> own_;
   std::map<std::string, int64_t> stored_;
-  std::map<std::string, FenceCause> causes_;  // Of both, as far as this gateway knows.
-  std::map<std::string, uint64_t> removed_;   // The step; for reads that began before.
+  std::map<std::string, FenceReason> causes_;  // Of both, as far as this gateway knows.
+  std::map<std::string, uint64_t> removed_;    // The step; for reads that began before.
 };
 
 }  // namespace tcmurbd::ceph

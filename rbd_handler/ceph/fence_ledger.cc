@@ -249,7 +249,7 @@ FenceLedger::FenceLedger(std::shared_ptr<ControlClient> control, PoolHandle pool
 
 FenceLedger::~FenceLedger() { state_->wait_until_idle(); }
 
-void FenceLedger::add(const std::string& address, FenceCause cause) {
+void FenceLedger::add(const std::string& address, FenceReason cause) {
   {
     const MutexLock lock(state_->mutex);
     if (!state_->book.add(address, wall_clock(), cause)) return;

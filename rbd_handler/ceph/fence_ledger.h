@@ -37,7 +37,7 @@ class FenceLedger final : public FenceList {
   FenceLedger(const FenceLedger&) = delete;
   FenceLedger& operator=(const FenceLedger&) = delete;
 
-  void add(const std::string& address, FenceCause cause) override;
+  void add(const std::string& address, FenceReason cause) override;
   void remove(const std::string& address) override;
   void refresh() override;
   void serve_as(const std::string& address) override;

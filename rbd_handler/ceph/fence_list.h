@@ -21,7 +21,7 @@ class FenceList {
   virtual ~FenceList() = default;
 
   // The instance is blocklisted now and may have writes in RADOS. Notifies the other gateways.
-  virtual void add(const std::string& address, FenceCause cause) = 0;
+  virtual void add(const std::string& address, FenceReason cause) = 0;
   // No write of the instance can be applied any more. No effect if it is not in the list.
   virtual void remove(const std::string& address) = 0;
   // Reads the list of the cluster again and retries failed writes.

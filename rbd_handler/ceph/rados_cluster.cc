@@ -29,7 +29,7 @@ std::expected<std::shared_ptr<FenceList>, std::string> RadosCluster::open_fence_
   auto ledger = kept->guard->open_ledger(spec, image_id, log, std::move(on_own_fenced));
   if (!ledger) return std::unexpected(ledger.error());
   kept->ledger = std::move(*ledger);
-  if (!fenced.empty()) kept->ledger->add(fenced, FenceCause::kPredecessor);
+  if (!fenced.empty()) kept->ledger->add(fenced, FenceReason::kPredecessor);
   return std::shared_ptr<FenceList>(kept, kept->ledger.get());
 }
 

@@ -29,7 +29,7 @@ std::expected<Asked, std::string> RadosLockCluster::ask(const std::string& holde
 
 std::expected<void, LockFailure> RadosLockCluster::blocklist(const std::string& address) {
   auto done = monitors_.blocklist(address);
-  if (done) fences_.add(address, FenceCause::kLockBroken);
+  if (done) fences_.add(address, FenceReason::kLockBroken);
   return done;
 }
 

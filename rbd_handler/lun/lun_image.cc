@@ -271,7 +271,7 @@ void LunImage::fenced(uint64_t job, const std::string& address,
     fenced_.push_back(address);
     fencing_ = true;
     if (const auto fences = closed_ ? fences_.lock() : opened_.fences)
-      fences->add(address, ceph::FenceCause::kHungOps);
+      fences->add(address, ceph::FenceReason::kHungOps);
   } else {
     log_->error(
         "fence: failed after {:.0f} ms: {}; hung writes keep their ranges locked and this gateway "
@@ -318,7 +318,7 @@ void LunImage::reopened(uint64_t job,
   if (!std::exchange(fencing_, false)) ++status.locks_lost;
   publish(status);
   // Also if another client fenced it, which may be no tcmu-rbd and keep no list.
-  if (opened_.fences) opened_.fences->add(image().address(), ceph::FenceCause::kUnknown);
+  if (opened_.fences) opened_.fences->add(image().address(), ceph::FenceReason::kUnknown);
   give_up_image();
   opened_.image = number(std::move(*outcome));
   publish(status);
@@ -424,7 +424,7 @@ void LunImage::abandon(std::function<void()> done) {
         const auto mine = std::move(held);
         *fenced = mine->blocklist(address);
         if (!*fenced) return;
-        if (const auto book = fences.lock()) book->add(address, ceph::FenceCause::kHungOps);
+        if (const auto book = fences.lock()) book->add(address, ceph::FenceReason::kHungOps);
       },
       [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
         if (*fenced) {

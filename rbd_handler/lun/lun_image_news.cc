@@ -83,7 +83,7 @@ void LunImage::fence_predecessor_later() {
               address);
           self->record_.remove(address);
           self->fenced_.push_back(address);
-          self->opened_.fences->add(address, ceph::FenceCause::kPredecessor);
+          self->opened_.fences->add(address, ceph::FenceReason::kPredecessor);
           self->opened_.unfenced.clear();
           self->tell_role();
         });
@@ -147,7 +147,7 @@ void LunImage::bury(const std::vector<std::string>& addresses) {
           if (!*done) return;
           // The header's OSD hears of the map with this, and ends the dead gateway's watch.
           [[maybe_unused]] const auto heard = way->holder();
-          book->add(address, ceph::FenceCause::kSilent);
+          book->add(address, ceph::FenceReason::kSilent);
         },
         [log = log_, done] {
           if (!*done) log->warning("lock: it cannot be blocklisted: {}", done->error().text);

@@ -122,7 +122,7 @@ class FakeFences final : public ceph::FenceList {
     --ceph_->others_;
   }
 
-  void add(const std::string& address, ceph::FenceCause cause) override {
+  void add(const std::string& address, ceph::FenceReason cause) override {
     const std::lock_guard lock(ceph_->mutex_);
     ceph_->fences_.try_emplace(address, cause);
   }
@@ -197,7 +197,7 @@ class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
     if (auto done = ceph_->take(CephStep::kOpenFences); !done)
       return std::unexpected(done.error().text);
     auto opened = std::make_shared<FakeFences>(ceph_, std::move(on_own_fenced));
-    if (!fenced.empty()) opened->add(fenced, ceph::FenceCause::kPredecessor);
+    if (!fenced.empty()) opened->add(fenced, ceph::FenceReason::kPredecessor);
     return opened;
   }
 
@@ -327,7 +327,7 @@ std::set<std::string> FakeCeph::fences() const {
 
 void FakeCeph::fence_elsewhere(const std::string& address) {
   const std::lock_guard lock(mutex_);
-  fences_.try_emplace(address, ceph::FenceCause::kUnknown);
+  fences_.try_emplace(address, ceph::FenceReason::kUnknown);
 }
 
 void FakeCeph::fence_instance(const std::string& address) {

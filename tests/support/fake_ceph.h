@@ -179,7 +179,7 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   std::map<std::string, ceph::LockHolder> holders_;  // By image.
   ceph::Asked answer_ = ceph::Asked::kReleased;
   ceph::OwnWatch own_watch_ = ceph::OwnWatch::kThere;
-  std::map<std::string, ceph::FenceCause> fences_;
+  std::map<std::string, ceph::FenceReason> fences_;
   size_t refreshed_ = 0;
   ChannelUse channel_;
   ceph::ChannelHandlers handlers_;

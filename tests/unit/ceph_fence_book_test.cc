@@ -40,20 +40,20 @@ TEST_F(Book, AFenceOfOursCountsAtOnceAndIsToBeSaved) {
 
 TEST_F(Book, AnOperatorSeesAllWithTheirCauses) {
   EXPECT_THAT(book.list(kNow), IsEmpty());
-  book.add(kA, kNow, FenceCause::kHungOps);
+  book.add(kA, kNow, FenceReason::kHungOps);
   book.saved(kA);
-  const FencedInstance ours{kA, kNow + kFenceSeconds, FenceCause::kHungOps};
+  const FencedInstance ours{kA, kNow + kFenceSeconds, FenceReason::kHungOps};
   EXPECT_THAT(book.list(kNow), ElementsAre(ours));
   read({{kA, ledger_value(ours.until)}, {kB, ledger_value(kNow + 60)}});
   EXPECT_THAT(book.list(kNow), ElementsAre(ours, FencedInstance{kB, kNow + 60}));
   EXPECT_THAT(book.list(kNow + 60), ElementsAre(ours)) << "expired";
   book.remove(kA);
   book.add(kA, kNow);
-  EXPECT_EQ(book.list(kNow).front().cause, FenceCause::kUnknown) << "of the earlier fence";
+  EXPECT_EQ(book.list(kNow).front().cause, FenceReason::kUnknown) << "of the earlier fence";
 }
 
 TEST_F(Book, CausesEndWithTheirEntries) {
-  book.add(kA, kNow, FenceCause::kSilent);
+  book.add(kA, kNow, FenceReason::kSilent);
   book.saved(kA);
   read({});  // Its owner has removed it.
   read({{kA, ledger_value(kNow + 60)}});
@@ -61,11 +61,11 @@ TEST_F(Book, CausesEndWithTheirEntries) {
 }
 
 TEST_F(Book, EachCauseHasAName) {
-  EXPECT_EQ(name(FenceCause::kUnknown), "unknown");
-  EXPECT_EQ(name(FenceCause::kHungOps), "hung-ops");
-  EXPECT_EQ(name(FenceCause::kPredecessor), "predecessor");
-  EXPECT_EQ(name(FenceCause::kLockBroken), "lock-broken");
-  EXPECT_EQ(name(FenceCause::kSilent), "silent");
+  EXPECT_EQ(name(FenceReason::kUnknown), "unknown");
+  EXPECT_EQ(name(FenceReason::kHungOps), "hung-ops");
+  EXPECT_EQ(name(FenceReason::kPredecessor), "predecessor");
+  EXPECT_EQ(name(FenceReason::kLockBroken), "lock-broken");
+  EXPECT_EQ(name(FenceReason::kSilent), "silent");
 }
 
 TEST_F(Book, WhatCouldNotBeSavedIsNotForgottenByARead) {

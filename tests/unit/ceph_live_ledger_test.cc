@@ -57,7 +57,7 @@ TEST_F(Ledger, OthersHearOfAFenceAndOfItsEnd) {
   const auto b = gateway(image);
   EXPECT_TRUE(a->ledger->empty());
   ASSERT_TRUE(a->control->blocklist(fenced_).has_value());
-  a->ledger->add(fenced_, FenceCause::kHungOps);
+  a->ledger->add(fenced_, FenceReason::kHungOps);
   EXPECT_TRUE(a->ledger->contains(fenced_)) << "at once";
   std::cout << "heard after s: " << seconds_until([&] { return b->ledger->contains(fenced_); })
             << std::endl;
@@ -73,7 +73,7 @@ TEST_F(Ledger, AnEntryThatSomebodyRemovesIsPutBack) {
   auto a = gateway(image);
   const auto b = gateway(image);
   ASSERT_TRUE(a->control->blocklist(fenced_).has_value());
-  a->ledger->add(fenced_, FenceCause::kHungOps);
+  a->ledger->add(fenced_, FenceReason::kHungOps);
   seconds_until([&] { return b->ledger->contains(fenced_); });
   for (const char* who : {"two gateways", "one gateway"}) {
     remove_entry(fenced_);
@@ -141,7 +141,7 @@ TEST_F(Ledger, AHungOsdKeepsNobodyWaiting) {
   seconds_until([&] { return a->ledger->empty(); });
   const Frozen osd(pid_from("TCMU_RBD_TEST_OSD_PID"));
   const auto begin = steady_clock::now();
-  a->ledger->add(fenced_, FenceCause::kHungOps);
+  a->ledger->add(fenced_, FenceReason::kHungOps);
   a->ledger->refresh();
   EXPECT_TRUE(a->ledger->contains(fenced_));
   EXPECT_LT(seconds_since(begin), 0.1);

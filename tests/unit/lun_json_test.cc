@@ -184,7 +184,7 @@ TEST(LunJson, Fences) {
       fences_json({{.label = {"user_0/disk1", "rbd/vm"},
                     .instance = "10.0.0.1:0/78",
                     .unfenced = "10.0.0.1:0/5",
-                    .fences = {{"10.0.0.1:0/77", 1'000'000'000, ceph::FenceCause::kHungOps}}}}));
+                    .fences = {{"10.0.0.1:0/77", 1'000'000'000, ceph::FenceReason::kHungOps}}}}));
   EXPECT_EQ(device.at("client"), "10.0.0.1:0/78");
   EXPECT_EQ(device.at("unfenced"), "10.0.0.1:0/5");
   EXPECT_EQ(device.at("fences").at(0), (json{{"address", "10.0.0.1:0/77"},
