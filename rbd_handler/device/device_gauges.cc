@@ -19,12 +19,6 @@ bool is_answered(const Task& task) {
   return task.state() == TaskState::kDetached || task.state() == TaskState::kOrphaned;
 }
 
-bool hangs(const Task& task, TimePoint now) {
-  if (task.ops_pending == 0) return false;
-  const bool told = task.answered != TimePoint{} && now - task.answered >= kHangToldAfter;
-  return told || now - task.submitted >= kHungAfter;
-}
-
 void add(DeviceGauges& gauges, const Task& task, TimePoint now) {
   if (is_answered(task)) {
     ++gauges.detached;
@@ -42,6 +36,10 @@ void add(DeviceGauges& gauges, const Task& task, TimePoint now) {
 }
 
 }  // namespace
+
+bool hangs(const Task& task, TimePoint now) {
+  return task.ops_pending != 0 && now - task.submitted >= kHangToldAfter;
+}
 
 DeviceGauges Device::gauges(TimePoint now) const {
   const ring::Usage ring = ring_.usage();

@@ -10,6 +10,7 @@
 #include "rbd_handler/device/device_counters.h"
 #include "rbd_handler/device/device_latency.h"
 #include "rbd_handler/lock/lock_state.h"
+#include "rbd_handler/task/task_table.h"
 
 namespace tcmurbd {
 
@@ -22,7 +23,7 @@ struct DeviceGauges {
   uint32_t detached = 0;       // Answered ones whose ops have not ended.
   Duration oldest{};           // The age of the oldest command without an answer,
   Duration oldest_detached{};  // and the time since the answer of the oldest detached one.
-  // Commands whose ops hang, answered or not: see kHungAfter.
+  // Commands whose ops hang, answered or not: see hangs().
   uint32_t hung = 0;
   std::vector<ByteRange> hung_ranges{};  // Of their first ops; kHungRangesMax at most.
   uint32_t ring_used = 0;                // Bytes, as are the next ones.
@@ -31,9 +32,9 @@ struct DeviceGauges {
   uint64_t data_bytes = 0;
 };
 
-// An op that is in librbd for so long hangs: peering after a failure takes less in most clusters,
-// and hosts do not abort earlier.
-inline constexpr Duration kHungAfter = std::chrono::seconds(5);
+// Whether it has an op that is in librbd for kHangToldAfter or longer, answered or not.
+bool hangs(const task::Task& task, TimePoint now);
+
 // Bounds the questions of where they hang.
 inline constexpr size_t kHungRangesMax = 64;
 

@@ -14,8 +14,6 @@ using task::TaskState;
 
 namespace {
 
-bool in_librbd(const Task& task) { return task.ops_pending != 0; }
-
 bool is_answered(TaskState state) {
   return state == TaskState::kDetached || state == TaskState::kOrphaned;
 }
@@ -76,7 +74,7 @@ DeviceLoad Device::load(TimePoint now) const {
   tasks_.for_each([&](TaskId id) {
     const Task& task = tasks_[id];
     load.in_flight += !is_answered(task.state());
-    load.hung += in_librbd(task) && now - task.submitted >= kHangToldAfter;
+    load.hung += hangs(task, now);
     load.oldest = std::max(load.oldest, now - task.queued);
   });
   return load;

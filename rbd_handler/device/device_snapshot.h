@@ -56,7 +56,7 @@ struct DeviceSnapshot {
 // The load of a LUN in a few numbers, for a status.
 struct DeviceLoad {
   uint32_t in_flight = 0;  // Commands without an answer.
-  uint32_t hung = 0;       // Ops in librbd for longer than kHangToldAfter, answered or not.
+  uint32_t hung = 0;       // Commands that hang: see hangs().
   Duration oldest{-1};     // The age of the oldest of both; negative: there is none.
   bool full = false;       // As above, as is the next.
   bool primary = true;

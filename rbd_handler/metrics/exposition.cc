@@ -194,11 +194,10 @@ constexpr std::array kFamilies{
     Family{"oldest_detached_seconds", Type::kGauge, kLunLabels,
            "The time since the oldest detached command was answered; 0 if there is none.",
            write_number<[](Gauges d) { return seconds(d.oldest_detached); }>},
-    Family{
-        "hung_commands", Type::kGauge, "lun, pool, namespace, image, osd, role",
-        "Commands whose image ops hang in RADOS: for 5 s, or for 1 s after an abort. Each counts "
-        "for all OSDs of its placement group; the sum over role=primary is their number.",
-        write_hung},
+    Family{"hung_commands", Type::kGauge, "lun, pool, namespace, image, osd, role",
+           "Commands whose image ops are in RADOS for 1 s or longer. Each counts for all OSDs of "
+           "its placement group; the sum over role=primary is their number.",
+           write_hung},
     Family{"ring_used_bytes", Type::kGauge, kLunLabels, "The part of the command ring in use.",
            write_number<[](Gauges d) { return static_cast<double>(d.ring_used); }>},
     Family{"ring_size_bytes", Type::kGauge, kLunLabels, "The size of the command ring.",

@@ -16,7 +16,7 @@ PORT = 10009
 WRITES, READS, BLOCKS = 7, 5, 8
 ANSWER_SECONDS = 5
 ON_ITS_WAY_SECONDS = 0.3
-# A hung op is one after 5 s; its OSD is known to the scrape after that.
+# A hung op is one after 1 s; its OSD is known to the scrape after that.
 HUNG_SECONDS = 20
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 

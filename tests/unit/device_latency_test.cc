@@ -162,16 +162,16 @@ TEST_F(DeviceLatencyTest, GaugesOfCommandsInFlight) {
 
 TEST_F(DeviceLatencyTest, AnOpThatStaysInLibrbdHangs) {
   lun.read(8, 1);
-  lun.now += kHungAfter - milliseconds(1);
+  lun.now += kHangToldAfter - milliseconds(1);
   EXPECT_EQ(lun.device.gauges(lun.now).hung, 0U);
   lun.now += milliseconds(1);
   const DeviceGauges gauges = lun.device.gauges(lun.now);
   EXPECT_EQ(gauges.hung, 1U);
   EXPECT_EQ(gauges.hung_ranges, std::vector<ByteRange>({{8 * 512, 512}}));
-  EXPECT_EQ(gauges.oldest, kHungAfter);
+  EXPECT_EQ(gauges.oldest, kHangToldAfter);
 }
 
-TEST_F(DeviceLatencyTest, ADetachedOpHangsSooner) {
+TEST_F(DeviceLatencyTest, ADetachedOpHangsToo) {
   const uint64_t tag = lun.read(8, 1);
   lun.kernel.abort(tag);
   lun.run();
@@ -188,7 +188,7 @@ TEST_F(DeviceLatencyTest, ADetachedOpHangsSooner) {
 TEST_F(DeviceLatencyTest, OnlySoManyHungRangesAreLookedFor) {
   DeviceFixture wide(2048, {.ring_bytes = 65536 - 128});
   for (uint32_t i = 0; i < kHungRangesMax + 10; ++i) wide.read(i, 1);
-  wide.now += kHungAfter;
+  wide.now += kHangToldAfter;
   const DeviceGauges gauges = wide.device.gauges(wide.now);
   EXPECT_EQ(gauges.hung, kHungRangesMax + 10);
   EXPECT_EQ(gauges.hung_ranges.size(), kHungRangesMax);
