@@ -41,9 +41,9 @@ struct Collection : std::enable_shared_from_this<Collection> {
     sample.luns.resize(luns.size());
     for (size_t i = 0; i < luns.size(); ++i) {
       sample.luns[i] = as_sample(luns[i]->describe_metrics());
-      waiting += luns[i]->measure([self = shared_from_this(), i](LunMetrics told) {
+      waiting += luns[i]->measure([self = shared_from_this(), i](LunMetrics measured) {
         if (!self->done) return;  // Too late.
-        self->sample.luns[i] = as_sample(std::move(told));
+        self->sample.luns[i] = as_sample(std::move(measured));
         self->one_done();
       });
     }

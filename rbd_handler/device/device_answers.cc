@@ -134,7 +134,7 @@ void Device::respond_ended(TaskId id) {
 
 // The ring does not have the direction of the data. A write whose initiator said that it reads
 // would get its data area back, with what earlier commands left there: it gets one byte, a zero,
-// since less can't be deliver. For a real write the kernel looks at neither
+// since a shorter length cannot be reported. For a real write the kernel looks at neither
 // (tcmu_handle_completion).
 uint32_t Device::length_to_tell(TaskId id) {
   const Task& task = tasks_[id];

@@ -106,8 +106,8 @@ void LunReactor::run_at(TimePoint now) {
 }
 
 // An op that waited for one of these may begin here. So it does nothing if the reactor was away, or
-// if it may have been and has not looked since: the reactor tells the device first (see look()).
-// Draining is the reactor's too, as it ends with the descriptors that it waits for.
+// if it may have been and has not looked since: the reactor reports it to the device first (see
+// look()). Draining is the reactor's too, as it ends with the descriptors that it waits for.
 bool LunReactor::drain_here() {
   const TimePoint now = Heartbeat::now();
   if (!serves_ || drained_ || device_.tasks() > kFewTasks || !heartbeat_.steady(looked_, now))

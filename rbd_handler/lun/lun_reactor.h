@@ -134,7 +134,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   std::map<uint64_t, std::shared_ptr<CopySession>>
       guests_;                   // Copies of other LUNs that read or write here, by their id.
   std::vector<Effect> effects_;  // Scratch.
-  // Used by whoever has the turn.
+  // Used by the thread that has the turn.
   const std::chrono::microseconds poll_;
   const ToControl to_control_;
   Device device_ GUARDED_BY(inbox_->turn);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a LUN tells tcmu-rbdctl.
+// The answers of a LUN to tcmu-rbdctl.
 #include <algorithm>
 #include <memory>
 #include <utility>

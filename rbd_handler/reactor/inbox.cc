@@ -17,7 +17,7 @@ Inbox::Inbox() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
 
 // The flag is cleared before the queue is emptied, so a push that finds it set is seen by the drain
 // that clears it. A push that sets it does not return before a drain has begun after it, or the
-// reactor was woken for one: nothing is lost whoever holds the turn meanwhile.
+// reactor was woken for one: nothing is lost, whichever thread holds the turn meanwhile.
 void Inbox::push(OpDone done) {
   CHECK(queue_.push(done));
   if (signalled_.exchange(true, std::memory_order_acq_rel)) return;

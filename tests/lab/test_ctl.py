@@ -32,8 +32,8 @@ class CtlTestCase(recovery.RecoveryTestCase):
         self.data_object = Placement(self.cluster, self.lun_device.name).data_object(0)
 
     def ctl(self, *words, status=0):
-        told, output = self.gateway.run(f"{self.client(self.gateway)} {' '.join(words)}", check=False)
-        self.assertEqual(told, status, output)
+        shown, output = self.gateway.run(f"{self.client(self.gateway)} {' '.join(words)}", check=False)
+        self.assertEqual(shown, status, output)
         return output
 
     def json(self, *words, status=0):
@@ -68,9 +68,9 @@ class HungTest(CtlTestCase):
         self.host.linger(OLD_SECONDS)
         with self.subTest("in flight"):
             self.assert_hung_write("in-librbd", None)
-            told = " ".join(self.ctl("explain", self.name).split())
-            self.assertRegex(told, r"WRITE\(16\) of 4 KiB at LBA 64, came .* Look at osd\.0 first\.")
-            self.assertIn("it gets BUSY", told)
+            shown = " ".join(self.ctl("explain", self.name).split())
+            self.assertRegex(shown, r"WRITE\(16\) of 4 KiB at LBA 64, came .* Look at osd\.0 first\.")
+            self.assertIn("it gets BUSY", shown)
             status = self.lun_status()
             self.assertEqual((status["hung"], status["in_flight"]), (1, 1))
             self.assertRegex(self.ctl("status"), rf"{self.name} .* hung 1")
@@ -80,9 +80,9 @@ class HungTest(CtlTestCase):
             abort = self.host.abort(command)
             self.host.poll(lambda: abort.done, PATIENCE_SECONDS, "the abort is answered")
             self.assert_hung_write("detached", "abort")
-            told = " ".join(self.ctl("explain", self.name).split())
-            self.assertRegex(told, r"The initiator aborted it .* ago; its op continues in the background \(detached\)")
-            self.assertRegex(told, r"If the detached ops have not ended in [\d.]+ m?s, this gateway fences its own client")
+            shown = " ".join(self.ctl("explain", self.name).split())
+            self.assertRegex(shown, r"The initiator aborted it .* ago; its op continues in the background \(detached\)")
+            self.assertRegex(shown, r"If the detached ops have not ended in [\d.]+ m?s, this gateway fences its own client")
             self.assertNotIn("abort", self.ctl("slow", self.name), "it has not ended")
             story = r"WRITE\(16\) 32768\+4096: .* in-librbd, .* aborted by ABORT_TASK, .* detached, .* hung, on osd\.0"
             self.wait_until(lambda: re.search(story, self.ctl("trace", self.name)), PATIENCE_SECONDS, "the trace names the OSD")
@@ -90,8 +90,8 @@ class HungTest(CtlTestCase):
         seconds = time.monotonic() - started
         self.wait_until(lambda: not self.ops(), PATIENCE_SECONDS, "the op has ended")
         with self.subTest("slow"):
-            told = self.json("slow", self.name)["devices"][0]
-            slow = next(each for each in told["Ops"] if each["description"] == f"WRITE(16) offset={64 * 512} length=4096")
+            shown = self.json("slow", self.name)["devices"][0]
+            slow = next(each for each in shown["Ops"] if each["description"] == f"WRITE(16) offset={64 * 512} length=4096")
             self.assertEqual(slow["type_data"]["ended_by"], "abort")
             self.assertEqual([each["event"] for each in slow["type_data"]["events"]], ["queued", "waited", "answered", "ended"])
             self.assertGreater(slow["duration"], OLD_SECONDS)
@@ -103,12 +103,12 @@ class HungTest(CtlTestCase):
         self.assert_daemon_lives()
 
     def assert_hung_write(self, stage, ended_by):
-        told = self.ops()
-        self.assertEqual([(each["op"], each["lba"], each["stage"], each["ended_by"]) for each in told],
+        shown = self.ops()
+        self.assertEqual([(each["op"], each["lba"], each["stage"], each["ended_by"]) for each in shown],
                          [("WRITE(16)", 64, stage, ended_by)])
-        self.assertEqual((told[0]["object"], told[0]["acting"]), (self.data_object, [0]))
-        self.assertRegex(told[0]["pg"], r"^\d+\.[0-9a-f]+$")
-        self.assertRegex(self.ctl("ops"), rf"WRITE\(16\) +64 +4 KiB .*{stage}.* {self.data_object} +{told[0]['pg']} +osd\.0")
+        self.assertEqual((shown[0]["object"], shown[0]["acting"]), (self.data_object, [0]))
+        self.assertRegex(shown[0]["pg"], r"^\d+\.[0-9a-f]+$")
+        self.assertRegex(self.ctl("ops"), rf"WRITE\(16\) +64 +4 KiB .*{stage}.* {self.data_object} +{shown[0]['pg']} +osd\.0")
 
 
 class CtlTest(CtlTestCase):

@@ -84,14 +84,14 @@ TEST_F(RequestsTest, StatusHasTheLoad) {
   serve_two();
   device().write(9);
   until([&] { return !ceph_->served("disk1")->pending.empty(); });
-  const json told = ask("status").at("devices").at(0);
-  EXPECT_EQ(told.at("in_flight"), 1);
-  EXPECT_EQ(told.at("hung"), 0);
-  EXPECT_GE(told.at("oldest"), 0.0);
-  EXPECT_EQ(told.at("full"), false);
-  EXPECT_EQ(told.at("primary"), true);
-  EXPECT_EQ(told.at("lock"), "owned");
-  EXPECT_EQ(told.at("counters").at("writes"), 1);
+  const json shown = ask("status").at("devices").at(0);
+  EXPECT_EQ(shown.at("in_flight"), 1);
+  EXPECT_EQ(shown.at("hung"), 0);
+  EXPECT_GE(shown.at("oldest"), 0.0);
+  EXPECT_EQ(shown.at("full"), false);
+  EXPECT_EQ(shown.at("primary"), true);
+  EXPECT_EQ(shown.at("lock"), "owned");
+  EXPECT_EQ(shown.at("counters").at("writes"), 1);
   EXPECT_EQ(ask("status").at("devices").at(1).at("oldest"), nullptr);
 }
 

@@ -136,18 +136,18 @@ TEST(Explain, TheOldestWithoutAnAnswerIsTold) {
 }
 
 TEST(Explain, EachWait) {
-  const auto told = [](TaskState state, std::string_view stage = {}) {
+  const auto shown = [](TaskState state, std::string_view stage = {}) {
     OpSnapshot op = write_in(state);
     if (!stage.empty()) op.stage = stage;
     return explain(lun({op}));
   };
-  EXPECT_THAT(told(TaskState::kAwaitingFacts), HasSubstr("being read from configfs"));
-  EXPECT_THAT(told(TaskState::kAwaitingLock), HasSubstr("It waits for the exclusive lock."));
-  EXPECT_THAT(told(TaskState::kBacklog), HasSubstr("It waits for a free place among the ops"));
-  EXPECT_THAT(told(TaskState::kBacklog, "waits-for-rate"), HasSubstr("image's rbd_qos limits"));
-  EXPECT_THAT(told(TaskState::kAwaitingRange), HasSubstr("It waits for an earlier command on"));
-  EXPECT_THAT(told(TaskState::kCopying), HasSubstr("It is being carried out"));
-  EXPECT_THAT(told(TaskState::kCopyCancelled), HasSubstr("It was cancelled"));
+  EXPECT_THAT(shown(TaskState::kAwaitingFacts), HasSubstr("being read from configfs"));
+  EXPECT_THAT(shown(TaskState::kAwaitingLock), HasSubstr("It waits for the exclusive lock."));
+  EXPECT_THAT(shown(TaskState::kBacklog), HasSubstr("It waits for a free place among the ops"));
+  EXPECT_THAT(shown(TaskState::kBacklog, "waits-for-rate"), HasSubstr("image's rbd_qos limits"));
+  EXPECT_THAT(shown(TaskState::kAwaitingRange), HasSubstr("It waits for an earlier command on"));
+  EXPECT_THAT(shown(TaskState::kCopying), HasSubstr("It is being carried out"));
+  EXPECT_THAT(shown(TaskState::kCopyCancelled), HasSubstr("It was cancelled"));
 }
 
 TEST(Explain, AFlushWaitsForAWriteOfAnyPlace) {

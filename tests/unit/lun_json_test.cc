@@ -122,12 +122,12 @@ TEST(LunJson, SlowOpsInTheShapeOfAnOsds) {
   EXPECT_EQ(device.at("num to keep"), 100);
   EXPECT_EQ(device.at("threshold to keep"), 1.5);
   EXPECT_EQ(device.at("total"), 7);
-  const json& told = device.at("Ops").at(0);
-  EXPECT_EQ(told.at("description"), "WRITE(16) offset=8192 length=4096");
-  EXPECT_EQ(told.at("initiated_at"), "2001-09-09T01:46:40.000000Z");
-  EXPECT_EQ(told.at("age"), 60);
-  EXPECT_EQ(told.at("duration"), 30);
-  const json& data = told.at("type_data");
+  const json& shown = device.at("Ops").at(0);
+  EXPECT_EQ(shown.at("description"), "WRITE(16) offset=8192 length=4096");
+  EXPECT_EQ(shown.at("initiated_at"), "2001-09-09T01:46:40.000000Z");
+  EXPECT_EQ(shown.at("age"), 60);
+  EXPECT_EQ(shown.at("duration"), 30);
+  const json& data = shown.at("type_data");
   EXPECT_EQ(data.at("flag_point"), "detached, ended");
   EXPECT_EQ(data.at("ended_by"), "deadline");
   EXPECT_EQ(data.at("result"), -110);
@@ -144,11 +144,11 @@ TEST(LunJson, ASlowOpThatNeverBegan) {
   const TimePoint now{std::chrono::hours(10)};
   const SlowOp op{
       .command = "WRITE(16)", .queued = now - seconds(2), .answered = now, .ended = now};
-  const json told =
+  const json shown =
       device_of(slow_json({{.label = {}, .slow = {.ops = {op}, .now = now}}})).at("Ops").at(0);
-  EXPECT_EQ(told.at("description"), "WRITE(16)");
-  EXPECT_EQ(told.at("type_data").at("flag_point"), "answered");
-  EXPECT_EQ(told.at("type_data").at("events").size(), 3U);
+  EXPECT_EQ(shown.at("description"), "WRITE(16)");
+  EXPECT_EQ(shown.at("type_data").at("flag_point"), "answered");
+  EXPECT_EQ(shown.at("type_data").at("events").size(), 3U);
 }
 
 TEST(LunJson, Trace) {

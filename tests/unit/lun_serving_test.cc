@@ -261,10 +261,10 @@ TEST_F(LunServingTest, ItsMetricsTellWhichOsdHangsACommand) {
   abort_a_hung_read();
   HungByOsd hung;
   until([&] {
-    std::optional<LunMetrics> told;
-    EXPECT_TRUE(lun().measure([&](LunMetrics metrics) { told = std::move(metrics); }));
-    until([&] { return told.has_value(); });
-    hung = told->hung;
+    std::optional<LunMetrics> shown;
+    EXPECT_TRUE(lun().measure([&](LunMetrics metrics) { shown = std::move(metrics); }));
+    until([&] { return shown.has_value(); });
+    hung = shown->hung;
     return hung.contains(HungOsd{.osd = 2});
   });
   EXPECT_EQ(hung, (HungByOsd{{HungOsd{2, true}, 1}, {HungOsd{0, false}, 1}}));
@@ -277,10 +277,10 @@ TEST_F(LunServingTest, ItsMetricsDoNotWaitForTheMonitors) {
   until_begun(CephStep::kLocate, 1);  // For the log.
   HungByOsd hung;
   until([&] {
-    std::optional<LunMetrics> told;
-    lun().measure([&](LunMetrics metrics) { told = std::move(metrics); });
-    until([&] { return told.has_value(); });
-    hung = told->hung;
+    std::optional<LunMetrics> shown;
+    lun().measure([&](LunMetrics metrics) { shown = std::move(metrics); });
+    until([&] { return shown.has_value(); });
+    hung = shown->hung;
     return !hung.empty();
   });
   EXPECT_EQ(hung, (HungByOsd{{HungOsd{}, 1}})) << "its OSD is not known";

@@ -17,16 +17,16 @@ using ::testing::HasSubstr;
 class LunViews : public testing::LunFixture {
  protected:
   LunSnapshot snapshot() {
-    std::optional<LunSnapshot> told;
-    lun().snapshot([&](LunSnapshot snapshot) { told = std::move(snapshot); });
-    until([&] { return told.has_value(); });
-    return told.value_or(LunSnapshot{});
+    std::optional<LunSnapshot> shown;
+    lun().snapshot([&](LunSnapshot snapshot) { shown = std::move(snapshot); });
+    until([&] { return shown.has_value(); });
+    return shown.value_or(LunSnapshot{});
   }
   std::optional<lock::PeerAnswer> release() {
-    std::optional<std::optional<lock::PeerAnswer>> told;
-    lun().release_lock([&](std::optional<lock::PeerAnswer> answer) { told = answer; });
-    until([&] { return told.has_value(); });
-    return *told;
+    std::optional<std::optional<lock::PeerAnswer>> shown;
+    lun().release_lock([&](std::optional<lock::PeerAnswer> answer) { shown = answer; });
+    until([&] { return shown.has_value(); });
+    return *shown;
   }
   // A write whose op has been with the image for more than a second.
   void hang_a_write() {
@@ -40,16 +40,16 @@ class LunViews : public testing::LunFixture {
 
 TEST_F(LunViews, AHungWriteWithItsOsds) {
   hang_a_write();
-  const LunSnapshot told = snapshot();
-  EXPECT_EQ(told.label.name, "user_0/disk1");
-  ASSERT_TRUE(told.device.has_value());
-  ASSERT_EQ(told.device->ops.size(), 1U);
-  EXPECT_EQ(told.device->ops[0].stage, "in-librbd");
-  ASSERT_EQ(told.places.size(), 1U);
-  EXPECT_EQ(told.places[0].object, "0");
-  ASSERT_TRUE(told.places[0].location.has_value());
-  EXPECT_EQ(told.places[0].location->pg, "1.0");
-  EXPECT_THAT(explain(told), HasSubstr("object 0 in pg 1.0, acting osd.2, osd.0"));
+  const LunSnapshot shown = snapshot();
+  EXPECT_EQ(shown.label.name, "user_0/disk1");
+  ASSERT_TRUE(shown.device.has_value());
+  ASSERT_EQ(shown.device->ops.size(), 1U);
+  EXPECT_EQ(shown.device->ops[0].stage, "in-librbd");
+  ASSERT_EQ(shown.places.size(), 1U);
+  EXPECT_EQ(shown.places[0].object, "0");
+  ASSERT_TRUE(shown.places[0].location.has_value());
+  EXPECT_EQ(shown.places[0].location->pg, "1.0");
+  EXPECT_THAT(explain(shown), HasSubstr("object 0 in pg 1.0, acting osd.2, osd.0"));
   EXPECT_EQ(status().load.hung, 1U);
   EXPECT_EQ(status().load.in_flight, 1U);
 }
@@ -58,18 +58,18 @@ TEST_F(LunViews, MonitorsThatHangAreNotWaitedFor) {
   hang_a_write();
   ceph_->hang(CephStep::kLocate);
   const auto begin = std::chrono::steady_clock::now();
-  const LunSnapshot told = snapshot();
+  const LunSnapshot shown = snapshot();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, Lun::kPlacesPatience + seconds(2));
-  EXPECT_EQ(told.places.at(0).object, "0");
-  EXPECT_FALSE(told.places.at(0).location.has_value());
+  EXPECT_EQ(shown.places.at(0).object, "0");
+  EXPECT_FALSE(shown.places.at(0).location.has_value());
 }
 
 TEST_F(LunViews, BeforeItServes) {
   ceph_->hang(CephStep::kOpenImage);
   open();
-  const LunSnapshot told = snapshot();
-  EXPECT_EQ(told.state, "opening");
-  EXPECT_FALSE(told.device.has_value());
+  const LunSnapshot shown = snapshot();
+  EXPECT_EQ(shown.state, "opening");
+  EXPECT_FALSE(shown.device.has_value());
   EXPECT_EQ(release(), std::nullopt);
   EXPECT_TRUE(lun().fences().fences.empty());
 }
@@ -96,10 +96,10 @@ TEST_F(LunViews, SlowCommandsBySettings) {
   config_.device.slow_after = milliseconds(1);
   serve();
   const auto slow = [this] {
-    std::optional<LunSlow> told;
-    lun().slow([&](LunSlow answer) { told = std::move(answer); });
-    until([&] { return told.has_value(); });
-    return told.value_or(LunSlow{});
+    std::optional<LunSlow> shown;
+    lun().slow([&](LunSlow answer) { shown = std::move(answer); });
+    until([&] { return shown.has_value(); });
+    return shown.value_or(LunSlow{});
   };
   EXPECT_EQ(slow().slow.slow_after, milliseconds(1));
   device().write(9);

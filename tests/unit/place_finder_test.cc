@@ -46,7 +46,7 @@ class PlaceFinderTest : public ::testing::Test {
     for (const std::string& object : objects) places.push_back({.object = object});
     const auto answer = std::make_shared<std::optional<PlaceFinder::Places>>();
     finder_->find(oracle_, places, patience, [answer](PlaceFinder::Places found) {
-      EXPECT_FALSE(answer->has_value()) << "told twice";
+      EXPECT_FALSE(answer->has_value()) << "reported twice";
       *answer = std::move(found);
     });
     return answer;
@@ -87,7 +87,7 @@ TEST_F(PlaceFinderTest, WhatHangsIsNotWaitedFor) {
   while (oracle_.use_count() != 1) loop_.run_one_for(milliseconds(50));
   loop_.restart();
   loop_.run();
-  EXPECT_EQ(oracle_->asked, 2) << "nobody waits for the rest";
+  EXPECT_EQ(oracle_->asked, 2) << "no caller waits for the rest";
   EXPECT_THAT(wait(find({"c"})), ElementsAre(Optional(ObjectLocation{"1.c", {3}})));
 }
 

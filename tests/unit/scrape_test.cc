@@ -24,24 +24,24 @@ TEST_F(ScrapeTest, TellsOfEachLun) {
   serves_a_write("disk1");
   ceph_->hang(CephStep::kOpenImage);
   open(Origin::kAdded, "disk2");
-  std::optional<metrics::Sample> told;
+  std::optional<metrics::Sample> shown;
   scrape(loop_, luns(), {.version = "1", .kernel = "2"},
-         [&](metrics::Sample sample) { told = std::move(sample); });
-  EXPECT_FALSE(told) << "the reactor was not asked";
-  until([&] { return told.has_value(); });
-  EXPECT_EQ(told->version, "1");
-  EXPECT_EQ(told->luns_unanswered, 0U);
-  ASSERT_EQ(told->luns.size(), 2U);
-  EXPECT_EQ(told->luns[0].lun, "user_0/disk1");
-  EXPECT_EQ(told->luns[0].pool, "pool");
-  EXPECT_EQ(told->luns[0].image, "disk1");
-  EXPECT_EQ(told->luns[0].state, "serving");
-  ASSERT_TRUE(told->luns[0].device);
-  EXPECT_EQ(told->luns[0].device->counters.writes, 1U);
-  EXPECT_EQ(told->luns[0].device->bytes, 1U << 20U);
-  EXPECT_EQ(told->luns[1].lun, "user_0/disk2");
-  EXPECT_EQ(told->luns[1].state, "opening");
-  EXPECT_FALSE(told->luns[1].device);
+         [&](metrics::Sample sample) { shown = std::move(sample); });
+  EXPECT_FALSE(shown) << "the reactor was not asked";
+  until([&] { return shown.has_value(); });
+  EXPECT_EQ(shown->version, "1");
+  EXPECT_EQ(shown->luns_unanswered, 0U);
+  ASSERT_EQ(shown->luns.size(), 2U);
+  EXPECT_EQ(shown->luns[0].lun, "user_0/disk1");
+  EXPECT_EQ(shown->luns[0].pool, "pool");
+  EXPECT_EQ(shown->luns[0].image, "disk1");
+  EXPECT_EQ(shown->luns[0].state, "serving");
+  ASSERT_TRUE(shown->luns[0].device);
+  EXPECT_EQ(shown->luns[0].device->counters.writes, 1U);
+  EXPECT_EQ(shown->luns[0].device->bytes, 1U << 20U);
+  EXPECT_EQ(shown->luns[1].lun, "user_0/disk2");
+  EXPECT_EQ(shown->luns[1].state, "opening");
+  EXPECT_FALSE(shown->luns[1].device);
 }
 
 TEST_F(ScrapeTest, WithoutLunsItEndsAtOnce) {
@@ -55,16 +55,16 @@ TEST_F(ScrapeTest, AReactorThatHangsIsNotWaitedFor) {
   serve("disk1");
   boost::asio::io_context control;
   int answers = 0;
-  std::optional<metrics::Sample> told;
+  std::optional<metrics::Sample> shown;
   scrape(control, luns(), {.version = "1", .kernel = "2"}, [&](metrics::Sample sample) {
     ++answers;
-    told = std::move(sample);
+    shown = std::move(sample);
   });
   control.run();
-  ASSERT_TRUE(told);
-  EXPECT_EQ(told->luns_unanswered, 1U);
-  EXPECT_EQ(told->luns.at(0).state, "serving") << "what is known all the same";
-  EXPECT_FALSE(told->luns.at(0).device);
+  ASSERT_TRUE(shown);
+  EXPECT_EQ(shown->luns_unanswered, 1U);
+  EXPECT_EQ(shown->luns.at(0).state, "serving") << "what is known all the same";
+  EXPECT_FALSE(shown->luns.at(0).device);
   settle();
   settle();  // Its answer goes from the reactor to the control loop, and holds a timer of
              // `control`.
