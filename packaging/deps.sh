@@ -20,9 +20,9 @@ lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
   tcmu-runner targetcli-fb libglib2.0-bin"
 
-# The lab's host with multipath, ceph-iscsi, cephadm. Not part of the above: on the machine of somebody who tries the quickstart, multipath
+# The lab's host with multipath, ceph-iscsi, the dashboard, cephadm. Not part of the above: on the machine of somebody who tries the quickstart, multipath
 # may take disks, and rbd-target-api, started at the next boot, removes this host's entries of a cluster's blocklist.
-hosts="multipath-tools udev ceph-iscsi cephadm"
+hosts="multipath-tools udev ceph-iscsi ceph-mgr-dashboard cephadm"
 
 # For another release of Debian in a chroot.
 chroot="debootstrap debian-archive-keyring git rsync"

@@ -53,6 +53,7 @@ long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
 long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"
 long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
 piece ceph_iscsi env LAB_CEPH_ISCSI_ROUNDS="${LAB_CEPH_ISCSI_ROUNDS:-10}" python3 "$lab/test_ceph_iscsi.py"
+piece ceph_dashboard python3 "$lab/test_ceph_dashboard.py"
 piece migration python3 "$lab/test_migration.py"
 wait
 piece debian13 tests/run.sh --debian 13

@@ -61,6 +61,7 @@ class Api:
     """The REST API of one gateway, as gwcli and the dashboard use it."""
 
     def __init__(self, address):
+        self.url = f"http://{_USER}:{_PASSWORD}@{address}:{_PORT}"
         self._base = f"http://{address}:{_PORT}/api"
         self._authorization = "Basic " + base64.b64encode(f"{_USER}:{_PASSWORD}".encode()).decode()
 

@@ -215,6 +215,14 @@ class Cluster(Images):
         # Some put words behind it.
         return json.JSONDecoder().raw_decode(answer.decode())[0] if answer else None
 
+    def manager_command(self, prefix, text="", **arguments):
+        """A command that the manager executes, as `ceph PREFIX ... -i FILE` with `text` in it; returns what it says."""
+        request = json.dumps({"prefix": prefix, **arguments})
+        status, answer, message = self._rados.mgr_command(request, text.encode(), timeout=30)
+        if status != 0:
+            raise RuntimeError(f"ceph {prefix} {arguments}: {message}")
+        return answer.decode()
+
     def create_pool(self, name, size=1):
         """A pool with `size` copies of each object."""
         self.command("osd pool create", pool=name, pg_num=self.placement_groups, pgp_num=self.placement_groups)
