@@ -20,8 +20,8 @@ lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
   tcmu-runner targetcli-fb libglib2.0-bin"
 
-# The lab's host with multipath, ceph-iscsi, the dashboard, cephadm. Not part of the above: on the machine of somebody who tries the quickstart, multipath
-# may take disks, and rbd-target-api, started at the next boot, removes this host's entries of a cluster's blocklist.
+# The lab's host with multipath, ceph-iscsi, the dashboard, cephadm. Not part of the above: on the machine of somebody who tries the
+# quickstart, multipath may take disks, and rbd-target-api, started at the next boot, removes this host's entries of a cluster's blocklist.
 hosts="multipath-tools udev ceph-iscsi ceph-mgr-dashboard cephadm"
 
 # For another release of Debian in a chroot.

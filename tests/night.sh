@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Overnight tests: the lab's long variants, one after the other, and in parallel the simulation; then all tests on Debian 13.
-# Before them the Debian package, built, installed in a chroot and run under its unit; it wants a network.
+# Before them the packages, built and installed in a chroot, Debian's also run under its unit; they want a network.
 #   night.sh [DIR]   after a build in build/, as root; DIR (build/night) keeps logs and results
 # After an interruption it continues: tests that passed with the same build are not run again.
 set -u
@@ -47,7 +47,12 @@ debian_package() {
     /usr/bin/python3 tests/package/test_machine.py "$dir"/deb/tcmu-rbd_*.deb
 }
 
+rpm_package() {
+  packaging/deps.sh package && packaging/build-rpm.sh "$dir/rpm" && python3 tests/package/test_rpm.py "$dir"/rpm/tcmu-rbd-*.rpm
+}
+
 piece package debian_package
+piece rpm rpm_package
 piece simulation nice env SIM_LIVES="${SIM_LIVES:-80000}" build/device_sim_test &
 long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
 long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"

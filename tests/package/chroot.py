@@ -20,18 +20,18 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=no
 """
 
 
-def deb():
-    """The package to test: the last argument, or the newest one that was built."""
-    if sys.argv[-1].endswith(".deb"):
+def package(kind="deb"):
+    """The package to test: the last argument, or the newest one that packaging/build-KIND.sh has made."""
+    if sys.argv[-1].endswith(f".{kind}"):
         return os.path.abspath(sys.argv.pop())
-    found = glob.glob(f"{ROOT}/build/deb/tcmu-rbd_*.deb")
+    found = glob.glob(f"{ROOT}/build/{kind}/tcmu-rbd[-_][0-9]*.{kind}")
     if not found:
-        sys.exit("no package: run packaging/build-deb.sh first")
+        sys.exit(f"no package: run packaging/build-{kind}.sh first")
     return max(found, key=os.path.getmtime)
 
 
 class Chroot:
-    def __init__(self, package):
+    def __init__(self, file):
         base = f"{CACHE}/base"
         os.makedirs(f"{CACHE}/archives/partial", exist_ok=True)
         if not os.path.exists(base):
@@ -40,7 +40,7 @@ class Chroot:
         self.root = tempfile.mkdtemp(prefix="tcmu-rbd-package-", dir=CACHE)
         subprocess.run(["cp", "-a", f"{base}/.", self.root], check=True)
         self.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
-        shutil.copy(package, f"{self.root}/root/tcmu-rbd.deb")
+        shutil.copy(file, f"{self.root}/root/tcmu-rbd{os.path.splitext(file)[1]}")
         shutil.copy(f"{ROOT}/packaging/debian/tests/smoke", f"{self.root}/root/smoke")
         self.run("apt-get update -qq")
 

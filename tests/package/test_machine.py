@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 
-from chroot import ROOT, Chroot, deb
+from chroot import ROOT, Chroot, package
 
 sys.path.insert(0, f"{ROOT}/tests/lab")
 from lib import isolation, network  # noqa: E402  # of the lab
@@ -104,7 +104,7 @@ def main():
     # The lab's interpreter from the start: it would begin this program again with it.
     if os.path.realpath(sys.executable) != os.path.realpath("/usr/bin/python3"):
         os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
-    chroot = Chroot(deb())
+    chroot = Chroot(package())
     try:
         prepare(chroot)
         isolation.run(lambda: live(chroot))

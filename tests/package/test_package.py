@@ -9,9 +9,9 @@ back, removed. As root, with a network for debootstrap and apt; services are not
 import os
 import unittest
 
-from chroot import Chroot, deb
+from chroot import Chroot, package
 
-DEB = deb()
+DEB = package()
 DEVICE = "sys/kernel/config/target/core/user_0/rbd.disk"
 
 
