@@ -11,8 +11,9 @@ build="g++ cmake dbus ninja-build pkg-config git
   libboost-dev libcli11-dev libfmt-dev libgmock-dev libgtest-dev libnl-3-dev libnl-genl-3-dev librados-dev librbd-dev
   libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev"
 
-# Style checks and fuzzers, and promtool for the metrics: several hundred megabytes, not needed for a build.
-check="prometheus clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev llvm-19"
+# Style checks and fuzzers, Prometheus for the metrics and the dashboard, and what draws pictures: several hundred megabytes, not needed
+# for a build.
+check="prometheus python3-matplotlib clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev llvm-19"
 
 # A kernel (user-mode-linux), a cluster and initiators; tcmu-runner is the reference for the lab and the benchmarks.
 lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados

@@ -60,6 +60,7 @@ long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
 piece ceph_iscsi env LAB_CEPH_ISCSI_ROUNDS="${LAB_CEPH_ISCSI_ROUNDS:-10}" python3 "$lab/test_ceph_iscsi.py"
 piece ceph_dashboard python3 "$lab/test_ceph_dashboard.py"
 piece migration python3 "$lab/test_migration.py"
+piece timeline_of_the_peer env TCMU_RBD=tcmu-runner python3 "$lab/test_timeline.py"
 wait
 piece debian13 tests/run.sh --debian 13
 
