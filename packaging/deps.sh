@@ -3,6 +3,7 @@
 # Installs the required Debian packages that are missing.
 #   deps.sh [build|check|lab|all]   for the daemon and its tests; style checks and fuzzing; lab and quickstart; all
 #   deps.sh hosts|chroot|package   for the lab's multipath host and ceph-iscsi; for tests/debian.sh; to build and test packages
+#   deps.sh kernels   to run the lab on Debian's own kernels (packaging/lab/kernel.sh)
 #   deps.sh --list [SECTION]  only print the package names
 set -eu
 
@@ -25,13 +26,16 @@ lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3
 # quickstart, multipath may take disks, and rbd-target-api, started at the next boot, removes this host's entries of a cluster's blocklist.
 hosts="multipath-tools udev ceph-iscsi ceph-mgr-dashboard cephadm"
 
+# QEMU for Debian's own kernels, and what makes their initrd.
+kernels="qemu-system-x86 busybox-static cpio xz-utils kmod"
+
 # For another release of Debian in a chroot.
 chroot="debootstrap debian-archive-keyring git rsync"
 
 # To build packages, and to test them in a chroot.
 package="debhelper dpkg-dev lintian debootstrap util-linux man-db rpm rpmlint"
 
-usage() { sed -n '3,6s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '3,7s/^# \{0,1\}//p' "$0"; }
 
 list=
 case ${1:-} in
@@ -43,9 +47,10 @@ case ${1:-all} in
   check) wanted=$check ;;
   lab) wanted=$lab ;;
   hosts) wanted=$hosts ;;
+  kernels) wanted=$kernels ;;
   chroot) wanted=$chroot ;;
   package) wanted="$build $package" ;;
-  all) wanted="$build $check $lab $hosts" ;;
+  all) wanted="$build $check $lab $hosts $kernels" ;;
   *) usage >&2; exit 2 ;;
 esac
 if [ -n "$list" ]; then printf '%s\n' $wanted; exit 0; fi

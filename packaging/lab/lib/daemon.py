@@ -125,13 +125,13 @@ class TcmuRunner(Daemon):
         super().__init__(gateway, ["tcmu-runner", "--tcmu-log-dir", gateway.shared])
 
     def start(self, timeout=_START_SECONDS, ready=True):
-        # It looks for the kernel's modules under /lib/modules, which is where they would be without a user-mode kernel.
+        # It looks for the kernel's modules under /lib/modules, which is where they would be on a machine of its own.
         self.gateway.run("""
             [ -e /lib/modules/$(uname -r) ] && exit
             if [ -d /usr/lib/modules ]; then
-              mount -t tmpfs tmpfs /usr/lib/modules && ln -s /usr/lib/uml/modules/$(uname -r) /usr/lib/modules/
+              mount -t tmpfs tmpfs /usr/lib/modules && ln -s /run/modules/lib/modules/* /usr/lib/modules/
             else
-              modprobe -d /run/modules overlay && mkdir /run/overlay && ln -s /usr/lib/uml/modules /run/overlay/modules &&
+              modprobe -d /run/modules overlay && mkdir /run/overlay && ln -s /run/modules/lib/modules /run/overlay/modules &&
               mount -t overlay overlay -o lowerdir=/run/overlay:/usr/lib /usr/lib
             fi""")
         start_system_bus(self.gateway)

@@ -13,13 +13,15 @@
     isolation.run(body)
 """
 
+import functools
 import os
 import shutil
 
 from . import daemon, isolation, network
 from .cluster import Cluster
-from .gateway import Gateway
 from .lio import Device, EnableFailed
+from .qemu import QemuGateway
+from .uml import UmlGateway
 
 _SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 
@@ -27,6 +29,11 @@ _SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), *[os.pardir] 
 def daemon_under_test():
     """$TCMU_RBD ('tcmu-runner' or a path), else the tcmu-rbd that was built beside the source."""
     return os.environ.get("TCMU_RBD") or os.path.join(_SOURCE, "build", "tcmu-rbd")
+
+
+def kernel_under_test():
+    """$LAB_KERNEL: 'uml' (user-mode Linux), or the version of one of Debian's own kernels, which QEMU runs."""
+    return os.environ.get("LAB_KERNEL") or "uml"
 
 
 class Lab:
@@ -53,10 +60,12 @@ class Lab:
             gateway.kill()
         self.cluster.stop()
 
-    def gateway(self, number=0, **options):
-        """The gateway of that number, booted at its first mention."""
+    def gateway(self, number=0, kernel=None, **options):
+        """The gateway of that number, booted at its first mention; `kernel`: as kernel_under_test() names them."""
         if number not in self.gateways:
-            self.gateways[number] = Gateway(number, self.cluster.conf, **options)
+            kernel = kernel or kernel_under_test()
+            kind = UmlGateway if kernel == "uml" else functools.partial(QemuGateway, version=kernel)
+            self.gateways[number] = kind(number, self.cluster.conf, **options)
         if not self.gateways[number].alive():
             self.gateways[number].boot()
         return self.gateways[number]

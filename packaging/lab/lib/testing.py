@@ -16,10 +16,10 @@ import threading
 import time
 import unittest
 
-from . import isolation
+from . import isolation, qemu
 from .channel import LabError
 from .initiator import OpenIscsi
-from .lab import Lab
+from .lab import Lab, kernel_under_test
 from .libiscsi import CHECK_CONDITION, Session
 from .lio import IscsiTarget, LoopTarget
 
@@ -31,8 +31,13 @@ _KERNEL_TROUBLE = r"WARNING: CPU|BUG:|Oops|INFO: task .* blocked for more"
 seed = int(os.environ.get("LAB_SEED") or time.time_ns() % 1_000_000_007)
 
 
-def main(**cluster):
-    """Runs the tests of the calling file in a lab of their own; `cluster`: see Cluster."""
+def main(kernels=(), **cluster):
+    """Runs the tests of the calling file in a lab of their own; `cluster`: see Cluster.
+
+    `kernels`: those that the tests want besides the one under test, see Lab.gateway().
+    """
+    for kernel in {kernel_under_test(), *kernels} - {"uml"}:
+        qemu.fetch(kernel)
 
     def body():
         global _lab
