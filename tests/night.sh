@@ -58,6 +58,8 @@ long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
 long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"
 long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
 piece ceph_iscsi env LAB_CEPH_ISCSI_ROUNDS="${LAB_CEPH_ISCSI_ROUNDS:-10}" python3 "$lab/test_ceph_iscsi.py"
+packaging/deps.sh kernels
+piece alua_host python3 "$lab/test_alua_host.py"
 piece ceph_dashboard python3 "$lab/test_ceph_dashboard.py"
 piece migration python3 "$lab/test_migration.py"
 piece timeline_of_the_peer env TCMU_RBD=tcmu-runner python3 "$lab/test_timeline.py"

@@ -6,29 +6,9 @@ import re
 
 from lib import alua, testing
 from lib.alua import GROUPS, STATES
+from lib.multipath import CONF
 
 SIZE = 16 << 20
-# What the Ceph documentation gives to Linux hosts; one group of paths for each priority.
-MULTIPATH_CONF = """\
-defaults {
-  find_multipaths no
-  user_friendly_names no
-}
-devices {
-  device {
-    vendor "LIO-ORG"
-    product "TCMU device"
-    hardware_handler "1 alua"
-    path_grouping_policy "group_by_prio"
-    path_selector "queue-length 0"
-    path_checker tur
-    prio alua
-    prio_args exclusive_pref_bit
-    failback 60
-    no_path_retry 12
-  }
-}
-"""
 
 
 class AluaTest(alua.AluaTestCase):
@@ -75,11 +55,12 @@ class AluaTest(alua.AluaTestCase):
     def test_multipath_prefers_the_optimized_path(self):
         # Without designators both paths would be used alike, and the lock would change hands with each command. User-mode Linux has
         # no scsi_dh_alua: the priorities are multipath's own reading of the designators and of REPORT TARGET PORT GROUPS.
+        # test_alua_host.py has a host with that.
         device, own = self.serve(0, SIZE)
         _, others = self.serve(1, SIZE, image=device.name, create=False)
         paths = {self.path(target): priority for target, priority in ((own, 50), (others, 10))}
         with open(f"{self.gateway.directory}/multipath.conf", "w", encoding="utf-8") as conf:
-            conf.write(MULTIPATH_CONF)
+            conf.write(CONF)
         self.gateway.run(f"""
             command -v multipath || {{ echo "install what packaging/deps.sh --list hosts prints"; exit 1; }}
             modprobe -d /run/modules -a overlay dm-multipath dm-queue-length

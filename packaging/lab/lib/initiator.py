@@ -17,12 +17,16 @@ def tool(*argv, timeout=60, check=True):
 
 
 class OpenIscsi:
-    """The kernel's own initiator in a gateway, logged in to a target (of the same gateway or another). `chap`: (user, password)."""
+    """The kernel's own initiator in a gateway, logged in to a target (of the same gateway or another). `chap`: (user, password).
 
-    def __init__(self, gateway, target, replacement_timeout=120, chap=None):
+    `settings`: further ones of open-iscsi's node database.
+    """
+
+    def __init__(self, gateway, target, replacement_timeout=120, chap=None, settings=None):
         self.gateway = gateway
         self.target = target
-        self.settings = {"node.session.timeo.replacement_timeout": replacement_timeout, "node.startup": "manual"}
+        self.settings = {"node.session.timeo.replacement_timeout": replacement_timeout, "node.startup": "manual",
+                         **(settings or {})}
         if chap:
             self.settings |= {"node.session.auth.authmethod": "CHAP", "node.session.auth.username": chap[0],
                               "node.session.auth.password": chap[1]}
@@ -35,7 +39,7 @@ class OpenIscsi:
         self.gateway.run("pgrep -x iscsid > /dev/null || iscsid")
         self._admin("-o new")
         for name, value in self.settings.items():
-            self._admin(f"-o update -n {name} -v {value}")
+            self._admin(f"-o update -n '{name}' -v {value}")
         self._admin("--login")
         return self
 

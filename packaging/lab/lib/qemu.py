@@ -2,6 +2,7 @@
 """A gateway whose kernel is one of Debian's own, in QEMU without KVM: two processors, some twenty times slower than the host's."""
 
 import os
+import platform
 import subprocess
 
 from . import isolation
@@ -10,6 +11,11 @@ from .gateway import Gateway
 _SCRIPT = os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir, "kernel.sh")
 # The detectors of the kernel count what the lab makes on purpose: a frozen machine, or one that waits for a processor of the host.
 _PATIENCE = ["rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60"]
+
+
+def own_version():
+    """The version of the kernel that this release of Debian has as its default."""
+    return {"12": "6.1"}.get(platform.freedesktop_os_release().get("VERSION_ID"), "6.12")
 
 
 def fetch(version):
