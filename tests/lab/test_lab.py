@@ -3,6 +3,7 @@
 """The lab proves itself with a daemon that is known: tcmu-runner. What fails here is the lab's fault, not tcmu-rbd's."""
 
 import hashlib
+import pathlib
 import subprocess
 import time
 
@@ -85,6 +86,22 @@ class LabTest(testing.LabTestCase):
         self.gateway.boot()
         self.daemon.start()
         self.assertEqual(self.gateway.output("hostname"), "gw0")
+
+    def test_a_kernels_fault_fails_the_test(self):
+        for fault in ("WARNING: CPU: 1 PID: 7 at lib/refcount.c:28 refcount_warn_saturate+0xf0/0x150",
+                      "refcount_t: underflow; use-after-free.", "BUG: unable to handle page fault for address: dead000000000100",
+                      "kernel BUG at drivers/target/target_core_user.c:1234!", "watchdog: BUG: soft lockup - CPU#1 stuck for 26s!",
+                      "INFO: task kworker/0:1:12 blocked for more than 120 seconds.",
+                      "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "INFO: rcu_preempt self-detected stall on CPU"):
+            with self.subTest(fault=fault):
+                self.gateway.run(f"echo '<4>[in a test] {fault}' > /dev/kmsg")
+                console = pathlib.Path(self.gateway.directory, "console")
+                self.wait_until(lambda: fault.encode() + b"\n" in console.read_bytes().replace(b"\r", b""), 10, "the console has it")
+                self.gateway.freeze()
+                with self.assertRaisesRegex(AssertionError, "in a test"):
+                    self._assert_kernels_are_content()
+                self.gateway.thaw()
+                self._assert_kernels_are_content()  # it fails one test, not all that follow
 
     def test_refused_device_is_an_error_and_leaves_nothing(self):
         with self.assertRaises(EnableFailed):

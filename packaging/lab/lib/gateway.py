@@ -11,6 +11,7 @@ import subprocess
 
 from . import isolation, network
 from .channel import AGENT_PORT, Channel, LabError
+from .kernel_log import Console
 from .machine import Machine
 
 _GUEST_FILES = os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir, "guest")
@@ -32,7 +33,9 @@ class Gateway(Machine):
         guest = f"{isolation.directory()}/guest"
         if not os.path.isdir(guest):
             shutil.copytree(_GUEST_FILES, guest)
-        self.logs.append(f"{self.directory}/console")
+        self._console = f"{self.directory}/console"
+        self.logs.append(self._console)
+        self.console = Console(self._console)
         self.tap = network.create_tap(number)
 
     def argv(self):
@@ -44,10 +47,10 @@ class Gateway(Machine):
 
     def parameters(self):
         """The kernel parameters that guest/init.sh takes."""
-        return [f"LAB={isolation.directory()}", f"GW={self.number}", f"AGENT_PORT={AGENT_PORT}", "quiet", "loglevel=4", "panic=1"]
+        return [f"LAB={isolation.directory()}", f"GW={self.number}", f"AGENT_PORT={AGENT_PORT}", "quiet", "loglevel=5", "panic=1"]
 
     def boot(self):
-        with open(f"{self.directory}/console", "a", encoding="utf-8") as console:
+        with open(self._console, "a", encoding="utf-8") as console:
             self.process = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                                             start_new_session=True, env=self.environment())
         try:
