@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Overnight tests: the lab's long variants, one after the other, and in parallel the simulation; then all tests on Debian 13.
+# Overnight tests: the lab's long variants and Debian's own kernels, and in parallel the simulation; then all tests on Debian 13.
 # Before them the packages, built and installed in a chroot, Debian's also run under its unit; they want a network.
 #   night.sh [DIR]   after a build in build/, as root; DIR (build/night) keeps logs and results
 # After an interruption it continues: tests that passed with the same build are not run again.
@@ -60,6 +60,11 @@ long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
 piece ceph_iscsi env LAB_CEPH_ISCSI_ROUNDS="${LAB_CEPH_ISCSI_ROUNDS:-10}" python3 "$lab/test_ceph_iscsi.py"
 packaging/deps.sh kernels
 piece alua_host python3 "$lab/test_alua_host.py"
+for kernel in 6.1 6.12; do
+  for test in data restart netlink abort alua; do
+    piece "$test-$kernel" env LAB_KERNEL=$kernel python3 "$lab/test_$test.py"
+  done
+done
 piece ceph_dashboard python3 "$lab/test_ceph_dashboard.py"
 piece migration python3 "$lab/test_migration.py"
 piece timeline_of_the_peer env TCMU_RBD=tcmu-runner python3 "$lab/test_timeline.py"

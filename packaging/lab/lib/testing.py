@@ -78,11 +78,11 @@ class LabTestCase(unittest.TestCase):
     """A test with gateway 0 and its daemon running. What it makes through these methods is removed at its end."""
 
     daemon_options = {}
-    time_limit = 240  # seconds for one test; a hung test is reported with its stack
+    time_limit = 240  # seconds for one test, more in QEMU; a hung test is reported with its stack
 
     def setUp(self):
         signal.signal(signal.SIGALRM, self._too_long)
-        signal.alarm(self.time_limit)
+        signal.alarm(self._time_limit())
         self.addCleanup(signal.alarm, 0)
         self.addCleanup(self._tell_duration, time.monotonic())
         self.lab = _lab
@@ -115,9 +115,12 @@ class LabTestCase(unittest.TestCase):
         found = [f"the kernel of {name}:\n{fault}" for name, fault in faults.items() if fault]
         self.assertFalse(found, "\n".join(found))
 
+    def _time_limit(self):
+        return self.time_limit * (1 if kernel_under_test() == "uml" else 3)
+
     def _too_long(self, *_):
         signal.alarm(30)  # for its removal, should that hang as well
-        raise LabError(f"the test did not end within {self.time_limit} s")
+        raise LabError(f"the test did not end within {self._time_limit()} s")
 
     def _stories(self):
         outcome = self._outcome.result
