@@ -33,7 +33,7 @@ initrd() {
     if [ "${path%.xz}" = "$path" ]; then cp "$path" "$root/modules/$module"; else xz -dc "$path" > "$root/modules/$module"; fi
     echo "$module"
   done > "$root/modules/order"
-  [ -s "$root/modules/order" ] || die "the kernel $2 has no 9p"
+  grep -qx '9p.ko' "$root/modules/order" || die "the kernel $2 has no 9p"
   (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$tree/initrd"
   rm -r "$root"
 }
