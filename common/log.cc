@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/sinks/systemd_sink.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,14 +9,22 @@
 #include <cstdlib>
 
 #include "common/log_queue.h"
+#include "common/log_writer.h"
 
 namespace tcmurbd {
 namespace {
 
-std::atomic<RateLimiter::Limits> limits_now{RateLimiter::Limits{}};
+std::atomic<LogLimiter::Limits> limits_now{LogLimiter::Limits{}};
+std::atomic<spdlog::level::level_enum> level_now{spdlog::level::info};
 
-// Set by start(), never destroyed: a line may come after spdlog's registry is destroyed at exit.
-std::atomic<const std::shared_ptr<LogQueue>*> queue_now{nullptr};
+// Never destroyed: a line may come from a thread that is left at exit.
+LogLimiter& limiter() {
+  static auto* const one = new LogLimiter;
+  return *one;
+}
+
+// Set by start(), never destroyed either.
+std::atomic<LogQueue*> queue_now{nullptr};
 
 // JOURNAL_STREAM has the device and inode of the stream that systemd made (systemd.exec(5)); stderr
 // may have been redirected since.
@@ -29,61 +35,84 @@ bool stderr_is_journal() {
   return fmt::format("{}:{}", st.st_dev, st.st_ino) == stream;
 }
 
-}  // namespace
-
-int64_t RateLimiter::admit(const void* place, std::chrono::steady_clock::time_point now,
-                           Limits limits) {
-  const MutexLock lock(mutex_);
-  auto [it, fresh] = buckets_.try_emplace(place);
-  Bucket& bucket = it->second;
-  if (fresh) {
-    bucket.tokens = limits.burst;
-  } else {
-    const std::chrono::duration<double, std::ratio<60>> minutes = now - bucket.filled;
-    bucket.tokens =
-        std::min<double>(limits.burst, bucket.tokens + minutes.count() * limits.per_minute);
-  }
-  bucket.filled = now;
-  if (bucket.tokens < 1) {
-    ++bucket.left_out;
-    return -1;
-  }
-  bucket.tokens -= 1;
-  return std::exchange(bucket.left_out, 0);
+std::vector<LogLine> summaries(const std::vector<LogLimiter::Suppressed>& all) {
+  std::vector<LogLine> lines;
+  lines.reserve(all.size());
+  for (const auto& each : all) lines.push_back(summary(each));
+  return lines;
 }
 
-void Log::start() {
-  std::shared_ptr<spdlog::sinks::sink> sink;
-  if (stderr_is_journal()) {
-    sink = std::make_shared<spdlog::sinks::systemd_sink_mt>("tcmu-rbd", true);
-    sink->set_pattern("%v");  // The journal adds the time and the level itself.
-  } else {
-    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-    sink->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+std::vector<LogLine> due_summaries() {
+  return summaries(limiter().take_due(std::chrono::steady_clock::now(), limits_now.load()));
+}
+
+std::string prefix_of(const LogTag& tag) { return tag.prefix.empty() ? "" : tag.prefix + ": "; }
+
+}  // namespace
+
+std::string outline(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const char c = text.front();
+    if (text.starts_with("{{") || text.starts_with("}}")) {
+      out += c;
+      text.remove_prefix(2);
+    } else if (c == '{') {
+      if (!out.ends_with("...")) out += "...";
+      text.remove_prefix(std::min(text.find('}'), text.size() - 1) + 1);
+    } else {
+      out += c;
+      text.remove_prefix(1);
+    }
   }
-  auto queue = std::make_shared<LogQueue>(std::move(sink));
-  queue_now = new std::shared_ptr<LogQueue>(queue);
-  spdlog::set_default_logger(std::make_shared<spdlog::logger>("tcmu-rbd", std::move(queue)));
+  return out;
+}
+
+LogLine summary(const LogLimiter::Suppressed& suppressed) {
+  return {suppressed.message, std::chrono::system_clock::now(),
+          fmt::format("{}{} similar lines suppressed: {}", prefix_of(suppressed.tag),
+                      suppressed.lines, outline(suppressed.message->text)),
+          suppressed.tag.fields};
+}
+
+void Log::start(const LogMessage& lost) {
+  std::shared_ptr<LogWriter> writer;
+  if (stderr_is_journal()) {
+    writer = std::make_shared<JournalWriter>();
+  } else {
+    writer = stderr_writer();
+  }
+  queue_now = new LogQueue(std::move(writer), lost, due_summaries);
 }
 
 void Log::drain(std::chrono::milliseconds patience) {
-  if (const auto* queue = queue_now.load()) (*queue)->drain(patience);
+  LogQueue* const queue = queue_now.load();
+  if (queue == nullptr) return;
+  for (LogLine& line : summaries(limiter().take_all())) queue->push(std::move(line));
+  queue->drain(patience);
 }
 
-void Log::set_level(spdlog::level::level_enum level) { spdlog::set_level(level); }
+void Log::set_level(spdlog::level::level_enum level) { level_now = level; }
 
-void Log::set_limits(RateLimiter::Limits limits) { limits_now = limits; }
+void Log::set_limits(LogLimiter::Limits limits) { limits_now = limits; }
 
-int64_t Log::admit(const void* place) {
-  return limiter_.admit(place, std::chrono::steady_clock::now(), limits_now.load());
+bool Log::shown(const LogMessage& message) { return message.level >= level_now.load(); }
+
+int64_t Log::admit(const LogMessage& message) const {
+  return limiter().admit(message, tag_, std::chrono::steady_clock::now(), limits_now.load());
 }
 
-void Log::emit(spdlog::level::level_enum level, const std::string& line, int64_t left_out) {
-  const std::string prefix = tag_.empty() ? "" : tag_ + ": ";
-  if (left_out > 0) {
-    spdlog::log(level, "{}{} ({} similar lines suppressed)", prefix, line, left_out);
+void Log::emit(const LogMessage& message, LogFields fields, std::string text,
+               int64_t left_out) const {
+  if (fields.lun.empty()) fields.lun = tag_.fields.lun;
+  if (fields.image.empty()) fields.image = tag_.fields.image;
+  text = prefix_of(tag_) + text;
+  if (left_out > 0) text += fmt::format(" ({} similar lines suppressed)", left_out);
+  LogLine line{&message, std::chrono::system_clock::now(), std::move(text), std::move(fields)};
+  if (LogQueue* const queue = queue_now.load()) {
+    queue->push(std::move(line));
   } else {
-    spdlog::log(level, "{}{}", prefix, line);
+    stderr_writer()->write(line);
   }
 }
 

@@ -10,28 +10,24 @@
 namespace tcmurbd {
 namespace {
 
+using std::chrono::steady_clock;
+
 constexpr std::chrono::seconds kLastPatience{1};
 
-void write_line(spdlog::sinks::sink& sink, const spdlog::details::log_msg& line) {
+void write_line(LogWriter& writer, const LogLine& line) {
   try {
-    sink.log(line);
-    sink.flush();
+    writer.write(line);
   } catch (const std::exception& error) {
     // The journal's socket may be gone; stderr is the last resort.
-    std::fprintf(stderr, "%.*s (log: %s)\n", static_cast<int>(line.payload.size()),
-                 line.payload.data(), error.what());
+    std::fprintf(stderr, "%s (log: %s)\n", line.text.c_str(), error.what());
   }
-}
-
-void tell_lost(spdlog::sinks::sink& sink, size_t lost) {
-  const std::string text = fmt::format("{} log lines lost: the log output was blocked", lost);
-  write_line(sink, spdlog::details::log_msg("", spdlog::level::warn, text));
 }
 
 }  // namespace
 
-LogQueue::LogQueue(std::shared_ptr<spdlog::sinks::sink> slow) {
-  state_->slow = std::move(slow);
+LogQueue::LogQueue(std::shared_ptr<LogWriter> writer, const LogMessage& lost, MoreLines more,
+                   std::chrono::milliseconds period)
+    : state_(std::make_shared<State>(std::move(writer), lost, std::move(more), period)) {
   writer_ = std::thread([state = state_] { write_lines(*state); });
 }
 
@@ -49,14 +45,14 @@ LogQueue::~LogQueue() {
   }
 }
 
-void LogQueue::log(const spdlog::details::log_msg& message) {
+void LogQueue::push(LogLine line) {
   {
     const MutexLock lock(state_->mutex);
     if (state_->lines.size() >= kLinesMax) {
       state_->lines.pop_front();
-      ++state_->lost;
+      ++state_->dropped;
     }
-    state_->lines.emplace_back(message);
+    state_->lines.push_back(std::move(line));
   }
   state_->changed.notify_all();
 }
@@ -70,27 +66,32 @@ bool LogQueue::drain(std::chrono::milliseconds patience) {
 
 void LogQueue::write_lines(State& state) {
   MutexLock lock(state.mutex);
+  auto ask_at = steady_clock::now() + state.period;
   while (true) {
-    state.changed.wait(
-        lock, [&]() REQUIRES_LOCK(state.mutex) { return !state.lines.empty() || state.ended; });
-    if (state.lines.empty()) return;
-    const auto line = std::move(state.lines.front());
-    state.lines.pop_front();
-    const size_t lost = std::exchange(state.lost, 0);
+    state.changed.wait_until(lock, ask_at, [&]() REQUIRES_LOCK(state.mutex) {
+      return !state.lines.empty() || state.ended;
+    });
+    if (state.lines.empty() && state.ended) return;
+    std::vector<LogLine> lines;
+    if (const size_t dropped = std::exchange(state.dropped, 0); dropped != 0)
+      lines.push_back({&state.lost, std::chrono::system_clock::now(),
+                       fmt::format(fmt::runtime(state.lost.text), dropped)});
+    if (!state.lines.empty()) {
+      lines.push_back(std::move(state.lines.front()));
+      state.lines.pop_front();
+    }
     state.writing = true;
     lock.unlock();
-    if (lost != 0) tell_lost(*state.slow, lost);
-    write_line(*state.slow, line);
+    if (steady_clock::now() >= ask_at) {
+      ask_at = steady_clock::now() + state.period;
+      if (state.more)
+        for (LogLine& line : state.more()) lines.push_back(std::move(line));
+    }
+    for (const LogLine& line : lines) write_line(*state.writer, line);
     lock.lock();
     state.writing = false;
     if (state.lines.empty()) state.changed.notify_all();
   }
-}
-
-void LogQueue::set_pattern(const std::string& pattern) { state_->slow->set_pattern(pattern); }
-
-void LogQueue::set_formatter(std::unique_ptr<spdlog::formatter> formatter) {
-  state_->slow->set_formatter(std::move(formatter));
 }
 
 }  // namespace tcmurbd

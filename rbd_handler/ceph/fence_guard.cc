@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "rbd_handler/messages/lock.h"
+
 namespace tcmurbd::ceph {
 namespace {
 
@@ -105,9 +107,7 @@ bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, 
   const auto blocklist = control_->blocklisted();
   if (!blocklist) {
     if (fences && !std::exchange(complained_, true))
-      ledgers.front()->log().warning(
-          "fence: {}; until the blocklist can be read, removed entries are not detected",
-          blocklist.error().text);
+      ledgers.front()->log().write<messages::kBlocklistUnreadable>(blocklist.error().text);
     return false;
   }
   bool good = true;
@@ -124,15 +124,9 @@ bool FenceGuard::put_back(FenceLedger& ledger, const std::string& address) {
     return true;  // Such a record would fence this control client itself.
   const auto done = control_->blocklist(address);
   if (done) {
-    ledger.log().error(
-        "fence: the blocklist entry of {}, a fenced instance of image {} that may have writes in "
-        "flight, was removed; restored it",
-        address, ledger.image());
+    ledger.log().write<messages::kEntryRestored>(address, ledger.image());
   } else if (!std::exchange(complained_, true)) {
-    ledger.log().error(
-        "fence: the blocklist entry of {}, a fenced instance of image {} that may have writes in "
-        "flight, was removed and cannot be restored: {}; will retry",
-        address, ledger.image(), done.error().text);
+    ledger.log().write<messages::kEntryNotRestored>(address, ledger.image(), done.error().text);
   }
   return done.has_value();
 }

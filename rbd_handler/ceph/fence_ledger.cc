@@ -11,6 +11,7 @@
 #include "common/quote.h"
 #include "rbd_handler/ceph/failure.h"
 #include "rbd_handler/ceph/notify.h"
+#include "rbd_handler/messages/lock.h"
 
 namespace tcmurbd::ceph {
 namespace {
@@ -211,11 +212,7 @@ void FenceLedger::State::ended(const char* what, int result) {
     if (result >= 0) complained = false;
     if (--under_way == 0) idle.notify_all();
   }
-  if (complains)
-    log->warning(
-        "fence: the ledger of fenced instances cannot be {}: {}; will retry; until then, removed "
-        "blocklist entries are not detected",
-        what, failure_text(result));
+  if (complains) log->write<messages::kLedgerFailed>(what, failure_text(result));
 }
 
 void FenceLedger::State::wait_until_idle() {

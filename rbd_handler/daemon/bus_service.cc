@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "rbd_handler/messages/daemon.h"
+
 namespace tcmurbd {
 
 namespace asio = boost::asio;
@@ -132,10 +134,7 @@ void BusService::lost(int error) {
   close();
   if (!told_) {
     told_ = true;
-    log_.warning(
-        "no system bus: {}; targetcli shows no user:rbd backstore, all else works; tried again "
-        "every "
-        "{} s",
+    log_.write<messages::kNoBus>(
         std::strerror(-error),
         std::chrono::duration_cast<std::chrono::seconds>(times_.reconnect).count());
   }
@@ -154,17 +153,17 @@ void BusService::close() {
 
 void BusService::on_name(sd_bus_message* reply) {
   if (const sd_bus_error* error = sd_bus_message_get_error(reply)) {
-    log_.warning("the name {} is refused: {}; targetcli shows no user:rbd backstore", kName,
-                 error->message != nullptr ? error->message : error->name);
+    log_.write<messages::kNameRefused>(kName,
+                                       error->message != nullptr ? error->message : error->name);
     return;
   }
   // org.freedesktop.DBus.RequestName: 1 we own it, 2 in the queue.
   uint32_t outcome = 0;
   if (sd_bus_message_read(reply, "u", &outcome) < 0) return;
   if (outcome == 2) {
-    log_.warning("another program owns {} (tcmu-runner?); taken over when it ends", kName);
+    log_.write<messages::kNameTaken>(kName);
   } else {
-    log_.info("serves {}", kName);
+    log_.write<messages::kNameServed>(kName);
   }
   told_ = false;
 }

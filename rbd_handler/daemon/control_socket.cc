@@ -12,6 +12,8 @@
 #include <memory>
 #include <utility>
 
+#include "rbd_handler/messages/daemon.h"
+
 namespace tcmurbd::admin {
 
 namespace asio = boost::asio;
@@ -88,7 +90,7 @@ void ControlSocket::accept() {
 }
 
 void ControlSocket::accept_later(const error_code& why) {
-  log_.warning("cannot accept a connection: {}", why.message());
+  log_.write<messages::kNoConnection>(why.message());
   again_.expires_after(kAcceptAgain);
   again_.async_wait([this](const error_code& error) {
     if (!error) accept();

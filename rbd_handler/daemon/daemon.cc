@@ -16,6 +16,8 @@
 #include "common/replace_file.h"
 #include "rbd_handler/ceph/headroom.h"
 #include "rbd_handler/daemon/lun_json.h"
+#include "rbd_handler/messages/daemon.h"
+#include "rbd_handler/messages/lock.h"
 #include "rbd_handler/reactor/jobs.h"
 
 namespace tcmurbd {
@@ -30,6 +32,13 @@ void apply_log_settings(const Config::Log& settings) {
   Log::set_level(kLevels[static_cast<size_t>(settings.level)]);
   Log::set_limits({settings.burst, settings.per_minute});
 }
+
+namespace {
+// As tcmu-rbdctl names it.
+std::string lun_name(const kernel::DeviceName& name) {
+  return fmt::format("{}/{}", name.hba, name.device);
+}
+}  // namespace
 
 std::expected<std::unique_ptr<kernel::EventChannel>, std::string> DaemonPorts::open_netlink() {
   auto channel = kernel::NetlinkChannel::open();
@@ -58,9 +67,7 @@ int Daemon::run() {
     }
     control_.run();
   } catch (const std::exception& error) {
-    log_.error(
-        "exiting after a fatal error, initiators get BUSY until a daemon serves the devices: {}",
-        error.what());
+    log_.write<messages::kFatal>(error.what());
     leave_all_blocked();
     return 1;
   }
@@ -72,7 +79,8 @@ int Daemon::run() {
 void Daemon::leave_all_blocked() {
   for (const auto& [minor, lun] : luns_) block(lun->entry());
   if (!netlink_) return;
-  if (auto wanted = netlink_->request_replies(false); !wanted) log_.warning("{}", wanted.error());
+  if (auto wanted = netlink_->request_replies(false); !wanted)
+    log_.write<messages::kNetlinkReplies>(wanted.error());
 }
 
 // Each reactor's thread. After an exception, the control thread ends the process cleanly.
@@ -87,16 +95,16 @@ void Daemon::run_reactor(Reactor& reactor) {
 bool Daemon::start() {
   auto channel = ports_.open_events();
   if (!channel) {
-    log_.error("{}", channel.error());
+    log_.write<messages::kCannotStart>(channel.error());
     return false;
   }
   netlink_ = std::move(*channel);
   // This process handles events from here on. Writers that still wait for a reply of a dead
   // predecessor get an error and may retry.
   if (auto released = kernel::release_netlink_waiters(root_); !released)
-    log_.warning("{}", released.error());
+    log_.write<messages::kNetlinkWaiters>(released.error());
   if (auto wanted = netlink_->request_replies(true); !wanted) {
-    log_.error("{}", wanted.error());
+    log_.write<messages::kCannotStart>(wanted.error());
     return false;
   }
   try {
@@ -106,7 +114,7 @@ bool Daemon::start() {
           requests_.answer(request, std::move(reply));
         });
   } catch (const boost::system::system_error& error) {
-    log_.error("{}", error.what());
+    log_.write<messages::kCannotStart>(error.what());
     return false;
   }
   for (uint32_t i = 0; i < config_.reactor.threads; ++i) {
@@ -151,9 +159,9 @@ void Daemon::keep_trace(LunTrace trace) {
       [trace = std::move(trace), path, kept] { *kept = replace_file(path, trace_json({trace})); },
       [this, kept, path] {
         if (*kept) {
-          log_.info("the events before the fence are in {}: see tcmu-rbdctl trace --file", path);
+          log_.write<messages::kTraceKept>(path);
         } else {
-          log_.warning("the events before the fence are lost: {}", kept->error());
+          log_.write<messages::kTraceLost>(kept->error());
         }
       });
 }
@@ -164,9 +172,7 @@ void Daemon::take_over() {
   std::erase_if(entries, [](const kernel::UioEntry& entry) { return !entry.name.is_rbd(); });
   if (auto room = ceph::Headroom::of_process().check(entries.size() + ceph::kInstancesForNewLun);
       !room) {
-    log_.warning(
-        "the resource limits are too low for the {} devices found, some will not be served: {}",
-        entries.size(), room.error());
+    log_.write<messages::kLimitsTooLow>(entries.size(), room.error());
   }
   for (const kernel::UioEntry& entry : entries) take_over_one(entry);
   if (--starting_ == 0) ready();
@@ -175,7 +181,8 @@ void Daemon::take_over() {
 void Daemon::take_over_one(const kernel::UioEntry& entry) {
   auto spec = parse_dev_config(entry.name.dev_config);
   if (!spec) {
-    log_.error("{}/{}: not taken over: {}", entry.name.hba, entry.name.device, spec.error());
+    log_.write_with<messages::kNotTakenOver>({.lun = lun_name(entry.name)}, lun_name(entry.name),
+                                             spec.error());
     block(entry);
     return;
   }
@@ -186,7 +193,8 @@ void Daemon::take_over_one(const kernel::UioEntry& entry) {
     });
   } catch (const std::system_error& error) {
     // As for one that is added: only this device fails.
-    log_.error("{}/{}: not taken over: {}", entry.name.hba, entry.name.device, error.what());
+    log_.write_with<messages::kNotTakenOver>({.lun = lun_name(entry.name)}, lun_name(entry.name),
+                                             error.what());
     --starting_;
     luns_.erase(entry.minor);
     block(entry);
@@ -197,17 +205,16 @@ void Daemon::take_over_one(const kernel::UioEntry& entry) {
 void Daemon::block(const kernel::UioEntry& entry) {
   const auto blocked = kernel::ConfigfsDevice(entry.name, root_).block(true);
   if (blocked) {
-    log_.error("{}/{}: blocked, initiators get BUSY until it is removed, or a daemon serves it",
-               entry.name.hba, entry.name.device);
+    log_.write_with<messages::kBlocked>({.lun = lun_name(entry.name)}, lun_name(entry.name));
   } else {
-    log_.error("{}/{}: blocking the device: {}", entry.name.hba, entry.name.device,
-               blocked.error());
+    log_.write_with<messages::kNotBlockedAtEnd>({.lun = lun_name(entry.name)}, lun_name(entry.name),
+                                                blocked.error());
   }
 }
 
 void Daemon::ready() {
   if (stopping_) return;
-  log_.info("ready, {} devices found", luns_.size());
+  log_.write<messages::kReady>(luns_.size());
   sd_notify(0, "READY=1");
 }
 
@@ -223,7 +230,7 @@ void Daemon::wait_for_netlink() {
 void Daemon::read_netlink() {
   const auto read = netlink_->read_events([this](const DeviceEvent& event) { on_event(event); });
   if (!read) {
-    log_.error("netlink: {}; no device can be added or removed any more, exiting", read.error());
+    log_.write<messages::kNetlinkLost>(read.error());
     exit_code_ = 1;
     shut_down();
     return;
@@ -235,9 +242,9 @@ void Daemon::read_netlink() {
 // Events were lost. It is unknown which ones, so all waiting writers get an error, and the devices
 // are rescanned.
 void Daemon::rescan() {
-  log_.warning("netlink events were lost, rescanning all devices");
+  log_.write<messages::kNetlinkOverrun>();
   if (auto released = kernel::release_netlink_waiters(root_); !released)
-    log_.warning("{}", released.error());
+    log_.write<messages::kNetlinkWaiters>(released.error());
   const auto present = kernel::scan_uio(root_);
   std::erase_if(luns_, [&](const auto& item) {
     const bool there = std::ranges::any_of(present, [&](const kernel::UioEntry& entry) {
@@ -253,7 +260,7 @@ void Daemon::rescan() {
 
 void Daemon::reply(const DeviceEvent& event, int status) {
   if (auto sent = netlink_->reply(event.kind, event.device_id, status); !sent) {
-    log_.warning("netlink reply for {}: {}", event.device, sent.error());
+    log_.write<messages::kNetlinkNoReply>(event.device, sent.error());
   }
 }
 
@@ -275,13 +282,13 @@ void Daemon::on_added(const DeviceEvent& event) {
   const auto name = kernel::parse_device_name(event.device);
   if (!name || !name->is_rbd()) {
     // Always reply: without a reply, its enable would hang forever.
-    log_.error("{}: refused: {}", event.device,
-               name ? "only devices of subtype rbd are served here" : name.error());
+    log_.write<messages::kRefused>(
+        event.device, name ? "only devices of subtype rbd are served here" : name.error());
     return reply(event, -ENOENT);
   }
   auto spec = parse_dev_config(name->dev_config);
   if (!spec) {
-    log_.error("{}/{}: refused: {}", name->hba, name->device, spec.error());
+    log_.write_with<messages::kRefused>({.lun = lun_name(*name)}, lun_name(*name), spec.error());
     return reply(event, -EINVAL);
   }
   if (stopping_) return reply(event, -ESHUTDOWN);
@@ -294,7 +301,7 @@ void Daemon::on_added(const DeviceEvent& event) {
     });
   } catch (const std::system_error& error) {
     // Out of threads, descriptors or memory: only this device fails.
-    log_.error("{}: refused: {}", event.device, error.what());
+    log_.write<messages::kRefused>(event.device, error.what());
     if (luns_.erase(event.minor) != 0) reply(event, -ENOMEM);
   }
 }
@@ -314,10 +321,10 @@ void Daemon::on_reconfigured(const DeviceEvent& event) {
     return found->second->resize(size->bytes, [this, event](int status) { reply(event, status); });
   if (const auto* cache = std::get_if<kernel::NewWriteCache>(&event.change)) {
     if (!cache->enabled) return reply(event, 0);
-    log_.error("{}: emulate_write_cache refused: there is no write cache to enable", event.device);
+    log_.write<messages::kWriteCacheRefused>(event.device);
     return reply(event, -EOPNOTSUPP);
   }
-  log_.error("{}: a new dev_config is refused: remove the device and add it again", event.device);
+  log_.write<messages::kReconfigRefused>(event.device);
   reply(event, -EOPNOTSUPP);
 }
 
@@ -327,8 +334,7 @@ void Daemon::wait_for_beat() {
   beat_timer_.async_wait([this](const error_code& error) {
     if (error) return;
     if (const auto gap = heartbeat_.beat(boot_now())) {
-      log_.warning("the control thread did not run for {:.1f} s",
-                   std::chrono::duration<double>(*gap).count());
+      log_.write<messages::kControlGap>(std::chrono::duration<double>(*gap).count());
       for (const auto& [minor, lun] : luns_) lun->on_away(*gap);
     }
     wait_for_beat();
@@ -341,7 +347,7 @@ void Daemon::wait_for_signals() {
     if (number == SIGHUP) {
       reload();
     } else {
-      log_.info("exiting on signal {}", number);
+      log_.write<messages::kExiting>(number);
       shut_down();
     }
     wait_for_signals();
@@ -356,10 +362,10 @@ void Daemon::reload() {
   auto fresh = read_config_();
   note_reload(fresh.has_value());
   if (!fresh) {
-    log_.error("reload failed, the old settings stay in effect: {}", fresh.error());
+    log_.write<messages::kNotReloaded>(fresh.error());
   } else {
     if (fresh->paths != config_.paths || fresh->reactor != config_.reactor) {
-      log_.warning("changed paths and reactor settings take effect after a restart");
+      log_.write<messages::kNeedsRestart>();
     }
     config_.log = fresh->log;
     config_.device = fresh->device;
@@ -367,7 +373,7 @@ void Daemon::reload() {
     config_.metrics = fresh->metrics;
     apply_log_settings(config_.log);
     for (const auto& [minor, lun] : luns_) lun->reconfigure(config_);
-    log_.info("settings reloaded");
+    log_.write<messages::kReloaded>();
   }
   sd_notify(0, "READY=1");
 }
@@ -379,11 +385,12 @@ void Daemon::shut_down() {
   sd_notify(0, "STOPPING=1");
   // No replies from here on: new devices must not wait for this process. A successor takes them
   // over.
-  if (auto wanted = netlink_->request_replies(false); !wanted) log_.warning("{}", wanted.error());
+  if (auto wanted = netlink_->request_replies(false); !wanted)
+    log_.write<messages::kNetlinkReplies>(wanted.error());
   auto left = std::make_shared<size_t>(luns_.size() + 1);
   const auto one_done = [this, left](int) {
     if (--*left != 0) return;
-    log_.info("exited");
+    log_.write<messages::kExited>();
     control_.stop();
   };
   for (const auto& [minor, lun] : luns_) lun->leave(one_done);

@@ -15,6 +15,7 @@
 #include "rbd_handler/daemon/daemon.h"
 #include "rbd_handler/daemon/runner_flags.h"
 #include "rbd_handler/kernel/lock_file.h"
+#include "rbd_handler/messages/daemon.h"
 
 namespace tcmurbd {
 namespace {
@@ -51,7 +52,7 @@ void prepare_process(const RunnerFlags& flags) {
   setrlimit(RLIMIT_NOFILE, &files);
   flags.apply_to(files);
   if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
-    Log().warning("--nofile: a limit of {} descriptors: {}", files.rlim_max, std::strerror(errno));
+    Log().write<messages::kNoFiles>(files.rlim_max, std::strerror(errno));
   }
 }
 
@@ -78,12 +79,12 @@ int run(int argc, char** argv) {
     std::cout << path << ": good\n";
     return 0;
   }
-  Log::start();
+  Log::start(messages::kLinesLost);
   apply_log_settings(config->log);
-  for (const std::string& line : flags.without_effect()) Log().warning("{}", line);
+  for (const std::string& line : flags.without_effect()) Log().write<messages::kNoEffect>(line);
   const auto lock = kernel::LockFile::acquire(config->paths.lock_file);
   if (!lock) {
-    Log().error("{}", lock.error());
+    Log().write<messages::kCannotStart>(lock.error());
     Log::drain(kLogPatience);
     return 1;
   }

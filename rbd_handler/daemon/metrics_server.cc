@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "rbd_handler/messages/daemon.h"
+
 namespace tcmurbd {
 
 namespace asio = boost::asio;
@@ -138,11 +140,11 @@ void MetricsServer::listen(const std::string& address, uint16_t port) {
     const Tcp::endpoint endpoint(asio::ip::make_address(address), port);
     acceptor_.emplace(control_, endpoint);
     acceptor_->non_blocking(true);
-    log_.info("served at {} port {}", address, acceptor_->local_endpoint().port());
+    log_.write<messages::kMetricsServed>(address, acceptor_->local_endpoint().port());
     accept();
   } catch (const boost::system::system_error& error) {
     acceptor_.reset();
-    log_.error("not served, {} port {}: {}", address, port, error.code().message());
+    log_.write<messages::kMetricsNotServed>(address, port, error.code().message());
   }
 }
 
@@ -160,7 +162,7 @@ void MetricsServer::accept() {
 }
 
 void MetricsServer::accept_later(const error_code& why) {
-  log_.warning("cannot accept a connection: {}", why.message());
+  log_.write<messages::kNoConnection>(why.message());
   accepting_ = true;
   again_.expires_after(kAcceptAgain);
   again_.async_wait([this, open = open_, served = served_](const error_code& error) {

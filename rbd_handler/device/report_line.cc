@@ -6,53 +6,6 @@
 namespace tcmurbd {
 namespace {
 
-std::string headline(const Report& report) {
-  switch (report.kind) {
-    case Report::Kind::kAborted:
-      return fmt::format("abort by={}", task_management_name(report.tmr_type));
-    case Report::Kind::kDeadline:
-      return "deadline";
-    case Report::Kind::kHangs:
-      return "hung";
-    case Report::Kind::kEnded:
-      return "ended";
-    case Report::Kind::kAway:
-    case Report::Kind::kPoolFull:
-    case Report::Kind::kPoolHasRoom:
-    case Report::Kind::kDemoted:
-    case Report::Kind::kPromoted:
-      break;  // Not of a command: see describe_lun().
-  }
-  return "";
-}
-
-// Empty: it is of a command.
-std::string describe_lun(const Report& report) {
-  switch (report.kind) {
-    case Report::Kind::kAway: {
-      std::string how_long;
-      if (report.gap > Duration{})
-        how_long = fmt::format(" for {:.1f} s", std::chrono::duration<double>(report.gap).count());
-      return fmt::format(
-          "away: {}{}; {} waiting changes and those of the next seconds get BUSY, and the lock is "
-          "verified",
-          describe(report.away), how_long, report.refused);
-    }
-    case Report::Kind::kPoolFull:
-      return "the pool is full or its quota is reached: writes that need space are refused "
-             "(7/27/07), reads and UNMAP are served";
-    case Report::Kind::kPoolHasRoom:
-      return "the pool has space again: writes are served";
-    case Report::Kind::kDemoted:
-      return "the image was demoted and is not primary here: writes are refused (7/27/00), reads "
-             "are served; promote it with 'rbd mirror image promote'";
-    case Report::Kind::kPromoted:
-      return "the image is primary again: writes are served";
-    default:
-      return {};
-  }
-}
-
 // Nothing for what has not happened.
 std::string age(std::string_view name, Duration duration) {
   if (duration < Duration{}) return {};
@@ -116,9 +69,10 @@ std::string_view stage_name(task::TaskState state) {
 }
 
 std::string describe(const Report& report) {
-  if (std::string line = describe_lun(report); !line.empty()) return line;
-  std::string line = fmt::format("{} command=\"{}\" id={} stage={}", headline(report),
-                                 report.command, report.cmd_id, stage_name(report.state));
+  std::string line = fmt::format("command=\"{}\" id={} stage={}", report.command, report.cmd_id,
+                                 stage_name(report.state));
+  if (report.kind == Report::Kind::kAborted)
+    line = fmt::format("by={} {}", task_management_name(report.tmr_type), line);
   if (report.range.length != 0)
     line += fmt::format(" offset={} length={}", report.range.offset, report.range.length);
   line += age("queued", report.queued);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Report as one line for the log: a word that says what it is, then key=value. Pure, any thread.
+// A Report in words, for the log. Pure, any thread.
 #pragma once
 
 #include <string>
@@ -9,6 +9,7 @@
 
 namespace tcmurbd {
 
+// Of a command: key=value.
 std::string describe(const Report& report);
 std::string_view describe(AwayCause cause);
 // "ABORT_TASK", "LUN_RESET", ...; `type` as in the kernel's TMR entries.

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/quote.h"
 #include "rbd_handler/kernel/small_file.h"
+#include "rbd_handler/messages/daemon.h"
 
 namespace tcmurbd::kernel {
 namespace {
@@ -94,7 +95,7 @@ bool read_enabled(const std::string& portal_group) {
   if (!std::filesystem::exists(path, error) && !error) return true;
   const auto value = read_number(path, 0, 1);
   if (value) return *value != 0;
-  alua_log().warning("a portal group counts as enabled: {}", value.error());
+  alua_log().write<messages::kPortalGroup>(value.error());
   return true;
 }
 
@@ -140,7 +141,7 @@ std::expected<void, std::string> read_members(const std::string& target, const s
     if (port)
       add_port(*port, group);
     else
-      alua_log().warning("a member of {} left out: {}", path, port.error());
+      alua_log().write<messages::kPortLeftOut>(path, port.error());
   }
   std::ranges::sort(group.relative_ports);
   std::ranges::sort(group.enabled_ports);
@@ -189,7 +190,7 @@ std::vector<scsi::PortGroup> read_port_groups(const std::string& target,
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
     auto read = read_group(target, entries->path().string());
     if (!read) {
-      alua_log().warning("skipped a group: {}", read.error());
+      alua_log().write<messages::kGroupLeftOut>(read.error());
       continue;
     }
     std::optional<scsi::PortGroup>& group = *read;

@@ -16,6 +16,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "rbd_handler/kernel/netlink_layout.h"
+#include "rbd_handler/messages/daemon.h"
 
 namespace tcmurbd::kernel {
 namespace {
@@ -51,15 +52,15 @@ void take_message(const Reader& reader, nl_msg* message) {
   const nlmsghdr* header = nlmsg_hdr(message);
   // Only the kernel's own messages: their sender is port 0.
   if (nlmsg_get_src(message)->nl_pid != 0 || header->nlmsg_type != reader.family) {
-    netlink_log().warning("ignored a message of type {} from port {}", header->nlmsg_type,
-                          nlmsg_get_src(message)->nl_pid);
+    netlink_log().write<messages::kNetlinkForeign>(header->nlmsg_type,
+                                                   nlmsg_get_src(message)->nl_pid);
     return;
   }
   const auto event = decode_event({reinterpret_cast<const uint8_t*>(header), header->nlmsg_len});
   if (event) {
     reader.on_event(*event);
   } else {
-    netlink_log().warning("ignored an event: {}", event.error());
+    netlink_log().write<messages::kNetlinkEvent>(event.error());
   }
 }
 
@@ -122,8 +123,7 @@ std::expected<NetlinkChannel, std::string> NetlinkChannel::open() {
 
   const int fd = nl_socket_get_fd(events.get());
   if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBytes, sizeof(kReceiveBytes)) != 0) {
-    netlink_log().warning("cannot enlarge the receive buffer: {}",
-                          std::generic_category().message(errno));
+    netlink_log().write<messages::kNetlinkBuffer>(std::generic_category().message(errno));
   }
   // Events are not replies to requests, so they have no valid sequence numbers.
   nl_socket_disable_seq_check(events.get());
@@ -167,7 +167,7 @@ std::expected<NetlinkChannel::Read, std::string> NetlinkChannel::read_events(
       continue;
     }
     if (error == -NLE_MSG_TRUNC || error == -NLE_MSG_TOOSHORT) {
-      netlink_log().warning("ignored a message: {}", nl_geterror(error));
+      netlink_log().write<messages::kNetlinkMessage>(nl_geterror(error));
       continue;
     }
     return failed("receive", error);

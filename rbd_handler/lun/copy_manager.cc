@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rbd_handler/lun/lun.h"
+#include "rbd_handler/messages/commands.h"
 
 namespace tcmurbd {
 
@@ -67,7 +68,7 @@ void CopyManager::searched(Waiting waiting, NamedLunsResult& answer) {
   for (auto& [place, identity] : answer.identities)
     waiting.luns[place]->note_identity(std::move(identity));
   if (waiting.run->cancelled()) return;
-  if (!answer.refusal.empty()) waiting.own->log().warning("{}", answer.refusal);
+  if (!answer.refusal.empty()) waiting.own->log().write<messages::kCopyRefused>(answer.refusal);
   if (!answer.found) {
     waiting.run->begin(std::unexpected(Result::check(answer.found.error())));
     return;

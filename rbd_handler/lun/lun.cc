@@ -8,7 +8,9 @@
 #include <system_error>
 #include <utility>
 
-#include "rbd_handler/device/report_line.h"
+#include "rbd_handler/lun/report_log.h"
+#include "rbd_handler/messages/commands.h"
+#include "rbd_handler/messages/lun.h"
 
 namespace tcmurbd {
 
@@ -31,8 +33,8 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       entry_(std::move(entry)),
       spec_(std::move(spec)),
       configfs_(entry_.name, ports_.root),
-      log_(std::make_shared<Log>(
-          fmt::format("{}/{} {}", entry_.name.hba, entry_.name.device, spec_.to_string()))),
+      log_(std::make_shared<Log>(fmt::format("{}/{}", entry_.name.hba, entry_.name.device),
+                                 spec_.to_string())),
       poll_(config.reactor.poll),
       state_dir_(config.paths.state_dir),
       copy_manager_(std::move(copies)),
@@ -108,7 +110,7 @@ void Lun::still_opening() {
           : obstacle,
       -ETIMEDOUT};
   if (origin_ == Origin::kAdded) return give_up(late);
-  log_->error("cannot serve the device yet, initiators get BUSY: {}", late.text);
+  log_->write<messages::kNotServedYet>(", initiators get BUSY", late.text);
   complete_request(late.error);
 }
 
@@ -125,7 +127,7 @@ void Lun::image_opened(std::expected<OpenedImage, OpenError>& opened) {
 }
 
 void Lun::give_up(const OpenError& error) {
-  log_->error("cannot serve the device: {}", error.text);
+  log_->write<messages::kNotServed>(error.text);
   complete_request(error.error);
   close_all();
 }
@@ -135,8 +137,7 @@ void Lun::open_failed(const OpenError& error) {
     give_up(error);
     return;
   }
-  log_->error("cannot serve the device yet{}: {}", attached_ ? ", initiators get BUSY" : "",
-              error.text);
+  log_->write<messages::kNotServedYet>(attached_ ? ", initiators get BUSY" : "", error.text);
   refusal_ = error.text;
   complete_request(error.error);
   retry_timer_.expires_after(retry_delay_);
@@ -160,16 +161,11 @@ void Lun::serve(OpenedImage opened) {
   kernel_limit_ = opened.kernel_limit;
   lun_image_->adopt(std::move(opened), attached_);
   const ceph::ImageInfo& info = lun_image_->image().info();
-  log_->info("serving {} bytes ({} in the image){}{}, client {}", disk.blocks * disk.block_size,
-             info.bytes, disk.read_only ? ", read-only" : "",
-             origin_ == Origin::kTakenOver ? ", taken over" : "", lun_image_->image().address());
-  if (!info.exclusive_lock && !info.read_only)
-    log_->warning(
-        "the image does not have the feature exclusive-lock: serve it from this gateway only");
-  if (!lun_image_->image().primary())
-    log_->warning(
-        "the image is not primary here: writes are refused (7/27/00), reads are served; promote it "
-        "with 'rbd mirror image promote'");
+  log_->write<messages::kServing>(
+      disk.blocks * disk.block_size, info.bytes, disk.read_only ? ", read-only" : "",
+      origin_ == Origin::kTakenOver ? ", taken over" : "", lun_image_->image().address());
+  if (!info.exclusive_lock && !info.read_only) log_->write<messages::kNoExclusiveLock>();
+  if (!lun_image_->image().primary()) log_->write<messages::kNotPrimaryAtOpen>();
   warn_of_limits();
   notify_task_management(true);
   lun_reactor_ = std::make_shared<reactor::LunReactor>(
@@ -233,26 +229,19 @@ void Lun::on_request(reactor::LunReactor::Request& request) {
 }
 
 void Lun::on_report(const Report& report) {
-  const bool news = report.kind != Report::Kind::kEnded || report.result != 0;
-  if (news) {
-    log_->warning("{}", describe(report));
-  } else {
-    log_->info("{}", describe(report));
-  }
-  if (report.kind == Report::Kind::kHangs) lun_image_->locate(report.range);
+  log_report(*log_, report);
+  if (report.kind == Report::Kind::kHangs) lun_image_->locate(report.range, report.cmd_id);
   if (report.kind == Report::Kind::kDeadline) lun_image_->note_deadline();
 }
 
 // Another handler would take the entries for commands: they are asked for only while we serve.
 void Lun::notify_task_management(bool wanted) {
   if (wanted && !attached_->ring.supports_tmr()) {
-    log_->warning(
-        "this kernel lacks TMR notifications (5.9 or later needed): aborted commands end only at "
-        "their deadline");
+    log_->write<messages::kNoTmrNotifications>();
     return;
   }
   if (auto set = configfs_.set_attribute("tmr_notification", wanted ? 1 : 0); !set)
-    log_->warning("{}", set.error());
+    log_->write<messages::kTmrNotSwitched>(set.error());
 }
 
 void Lun::fetch_target_facts() {
@@ -268,7 +257,7 @@ void Lun::facts_fetched(Fetched& fetched) {
   note_kernel_limit(fetched.kernel_limit);
   auto& facts = fetched.facts;
   if (!facts) {
-    log_->warning("reading identity and port groups: {}", facts.error());
+    log_->write<messages::kNoFacts>(facts.error());
     facts = scsi::TargetFacts{};
   }
   identity_ = *facts;
@@ -284,9 +273,7 @@ void Lun::warn_of_limits() const {
       task::time_at(lun_image_->image().info().limits, kWindow, kWindow * disk_.max_transfer_bytes);
   const Duration limit = kernel_limit_ == Duration{} ? kHostPatience : kernel_limit_;
   if (needed <= limit) return;
-  log_->warning(
-      "rbd_qos limits: {} writes of {} KiB take {} s, longer than the limit of {} s ({}): hosts "
-      "will see BUSY and abort commands; raise the limits or lower hw_max_sectors",
+  log_->write<messages::kQosLimits>(
       kWindow, disk_.max_transfer_bytes / 1024, std::chrono::duration_cast<seconds>(needed).count(),
       std::chrono::duration_cast<seconds>(limit).count(),
       kernel_limit_ == Duration{} ? "the host's timeout" : "cmd_time_out");
@@ -294,8 +281,7 @@ void Lun::warn_of_limits() const {
 
 void Lun::note_kernel_limit(Duration limit) {
   if (std::exchange(kernel_limit_, limit) == limit) return;
-  log_->info("cmd_time_out is {} s now (0: none): the kernel itself ends older commands",
-             std::chrono::duration_cast<seconds>(limit).count());
+  log_->write<messages::kCmdTimeOut>(std::chrono::duration_cast<seconds>(limit).count());
   if (!lun_reactor_) return;
   on_reactor([limit](reactor::LunReactor& serving) {
     serving.apply([limit](Device& device, TimePoint) { device.on_kernel_limit(limit); });
@@ -304,7 +290,7 @@ void Lun::note_kernel_limit(Duration limit) {
 
 void Lun::on_broken(const std::string& reason) {
   if (state_ != State::kServing) return;
-  log_->error("the ring is not usable: {}; resetting it, open commands get BUSY", reason);
+  log_->write<messages::kRingBroken>(reason);
   // Blocks of the data area that reads in flight will still write to must not go to new commands.
   set_blocked(true, [] {});
 }
@@ -320,7 +306,7 @@ void Lun::reset_ring() {
 void Lun::ring_reset(std::expected<ring::Ring, OpenError>& ring) {
   if (state_ != State::kServing || leaving_) return;
   if (!ring) {
-    log_->error("cannot reset the ring: {}; the device stays blocked", ring.error().text);
+    log_->write<messages::kRingNotReset>(ring.error().text);
     return;
   }
   auto shared = std::make_shared<ring::Ring>(std::move(*ring));
@@ -334,7 +320,7 @@ void Lun::set_blocked(bool blocked, std::move_only_function<void()> then) {
       [configfs = configfs_, blocked, outcome] { *outcome = configfs.block(blocked); },
       [log = log_, blocked, outcome, then = std::move(then)]() mutable {
         if (!*outcome)
-          log->error("{} the device: {}", blocked ? "blocking" : "unblocking", outcome->error());
+          log->write<messages::kNotBlocked>(blocked ? "blocking" : "unblocking", outcome->error());
         then();
       });
 }
@@ -342,7 +328,7 @@ void Lun::set_blocked(bool blocked, std::move_only_function<void()> then) {
 void Lun::resize(uint64_t bytes, Done done) {
   if (state_ == State::kOpening) resized_ = bytes;
   if (state_ != State::kServing) return done(0);
-  log_->info("resized to {} bytes", bytes);
+  log_->write<messages::kResized>(bytes);
   disk_.blocks = bytes / disk_.block_size;
   on_reactor([bytes, done = std::move(done),
               &control = loops_.control](reactor::LunReactor& serving) mutable {
@@ -353,7 +339,7 @@ void Lun::resize(uint64_t bytes, Done done) {
 }
 
 void Lun::remove(Done done) {
-  log_->info("removed by the kernel");
+  log_->write<messages::kRemoved>();
   complete_request(-ESHUTDOWN);  // An open under way: its writer must not be forgotten.
   done_ = std::move(done);
   drain("the removal");
@@ -375,7 +361,7 @@ void Lun::leave(Done done) {
   timer_.expires_after(settings_.drain_timeout);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
     if (error) return;
-    self->log_->error("blocking the device hangs, the exit does not wait for it any longer");
+    self->log_->write<messages::kExitDoesNotWait>();
     self->complete_request(0);
   });
   set_blocked(true, [self = shared_from_this()] { self->drain("the exit"); });
@@ -405,7 +391,7 @@ void Lun::drain(const char* why) {
 // A daemon that ends leaves the fence to its successor, which reads the instance's record; a
 // device that is removed has none.
 void Lun::stop_waiting(const char* why) {
-  log_->warning("hung ops remain, {} does not wait for them any longer", why);
+  log_->write<messages::kHungOpsRemain>(why);
   if (leaving_) {
     notify_task_management(false);
     return complete_request(0);
@@ -422,7 +408,7 @@ void Lun::close_all() {
   const auto closed = [self = shared_from_this()] {
     self->timer_.cancel();
     self->state_ = State::kClosed;
-    self->log_->info("closed");
+    self->log_->write<messages::kClosed>();
     self->complete_request(0);
   };
   lun_reactor_.reset();

@@ -6,6 +6,9 @@
 #include <chrono>
 #include <utility>
 
+#include "rbd_handler/messages/commands.h"
+#include "rbd_handler/messages/lock.h"
+#include "rbd_handler/messages/lun.h"
 #include "rbd_handler/reactor/inbox.h"
 
 namespace tcmurbd {
@@ -197,8 +200,8 @@ void LunImage::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockF
                         double milliseconds) {
   if (!counts(job)) return;
   if (taken) {
-    log_->info("lock: acquired in {:.1f} ms{}{}", milliseconds, taken->detail.empty() ? "" : ", ",
-               taken->detail);
+    log_->write<messages::kLockAcquired>(milliseconds, taken->detail.empty() ? "" : ", ",
+                                         taken->detail);
     // What other gateways fenced before.
     if (opened_.fences) opened_.fences->refresh();
     publish_owner(opened_.channel != nullptr);  // A snapshot has no lock.
@@ -207,7 +210,7 @@ void LunImage::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockF
   }
   const int error = taken.error().error;
   if (error != kNotPrimary)  // The device reports that one.
-    log_->warning("lock: cannot be acquired, initiators get BUSY: {}", taken.error().text);
+    log_->write<messages::kLockNotAcquired>(taken.error().text);
   const auto why = error == -ESHUTDOWN    ? lock::Outcome::kAcquireLost
                    : error == kNotPrimary ? lock::Outcome::kAcquireDemoted
                                           : lock::Outcome::kAcquireFailed;
@@ -229,10 +232,9 @@ void LunImage::release(uint64_t job) {
                const bool good = released->has_value();
                if (good) {
                  publish_owner(false);
-                 log_->info("lock: released in {:.1f} ms", watch->milliseconds());
+                 log_->write<messages::kLockReleased>(watch->milliseconds());
                } else {
-                 log_->warning("lock: cannot be released, fencing this gateway's instance: {}",
-                               released->error().text);
+                 log_->write<messages::kLockNotReleased>(released->error().text);
                }
                tell_outcome(good ? lock::Outcome::kReleased : lock::Outcome::kReleaseFailed);
              });
@@ -240,18 +242,12 @@ void LunImage::release(uint64_t job) {
 
 void LunImage::fence(uint64_t job) {
   if (!room_for_another()) {
-    log_->error(
-        "fence: not possible, {} earlier instances still have hung ops; hung writes keep their "
-        "ranges locked",
-        given_up_);
+    log_->write<messages::kFenceNotPossible>(given_up_);
     tell_outcome(lock::Outcome::kFenceFailed);
     return;
   }
   const std::string address = image().address();
-  log_->warning(
-      "fence: blocklisting this gateway's instance {}, so that hung writes cannot be applied after "
-      "newer ones",
-      address);
+  log_->write<messages::kFence>(address);
   auto done = std::make_shared<std::expected<void, LockFailure>>();
   auto watch = std::make_shared<Stopwatch>();
   jobs_->run(on_opened(opened_,
@@ -267,16 +263,13 @@ void LunImage::fenced(uint64_t job, const std::string& address,
                       const std::expected<void, LockFailure>& done, double milliseconds) {
   const bool good = done.has_value();
   if (good) {
-    log_->warning("fence: done in {:.0f} ms", milliseconds);
+    log_->write<messages::kFenceDone>(milliseconds);
     fenced_.push_back(address);
     fencing_ = true;
     if (const auto fences = closed_ ? fences_.lock() : opened_.fences)
       fences->add(address, ceph::FenceReason::kHungOps);
   } else {
-    log_->error(
-        "fence: failed after {:.0f} ms: {}; hung writes keep their ranges locked and this gateway "
-        "keeps the lock; all other I/O continues",
-        milliseconds, done.error().text);
+    log_->write<messages::kFenceFailed>(milliseconds, done.error().text);
   }
   if (counts(job)) tell_outcome(good ? lock::Outcome::kFenced : lock::Outcome::kFenceFailed);
 }
@@ -286,8 +279,7 @@ bool LunImage::room_for_another() const { return given_up_ + 2 <= reactor::kInst
 
 void LunImage::reopen(uint64_t job) {
   if (!room_for_another()) {
-    log_->error("reopen: {} earlier instances still have hung ops; will retry, initiators get BUSY",
-                given_up_);
+    log_->write<messages::kReopenNotPossible>(given_up_);
     tell_outcome(lock::Outcome::kReopenFailed);
     return;
   }
@@ -308,7 +300,7 @@ void LunImage::reopened(uint64_t job,
     return;
   }
   if (!outcome) {
-    log_->error("reopen: {}; will retry, initiators get BUSY", outcome.error().text);
+    log_->write<messages::kReopenFailed>(outcome.error().text);
     tell_outcome(lock::Outcome::kReopenFailed);
     return;
   }
@@ -323,7 +315,7 @@ void LunImage::reopened(uint64_t job,
   opened_.image = number(std::move(*outcome));
   publish(status);
   serve_as_instance();
-  log_->info("reopen: serving with instance {}", image().address());
+  log_->write<messages::kReopened>(image().address());
   unsafe_ = false;  // It could not have been opened.
   warnings_.clear();
   tell(
@@ -347,7 +339,7 @@ void LunImage::give_up_image() {
 void LunImage::on_instance_closed(uint32_t instance) {
   if (closed_ && instance == instances_) return close_rest();
   --given_up_;
-  log_->info("a fenced instance was closed, {} remain", given_up_);
+  log_->write<messages::kInstanceClosed>(given_up_);
   tell([instance](Device& device, TimePoint now) { device.on_instance_closed(instance, now); });
 }
 
@@ -364,10 +356,10 @@ void LunImage::answer_peer(const lock::PeerReply& reply) {
   if (closed_ || found == requests_.end()) return;
   opened_.channel->answer(found->second, reply.answer);
   requests_.erase(found);
-  log_->info("lock: requested by a peer; answer: {}", describe(reply.answer));
+  log_->write<messages::kLockRequested>(describe(reply.answer));
 }
 
-void LunImage::locate(const ByteRange& range) {
+void LunImage::locate(const ByteRange& range, uint16_t cmd_id) {
   if (closed_ || locating_) return;
   locating_ = true;
   auto found = std::make_shared<std::expected<ceph::ObjectLocation, std::string>>();
@@ -377,15 +369,19 @@ void LunImage::locate(const ByteRange& range) {
         const auto control = std::move(held);
         *found = control->locate(place);
       },
-      [this, self = shared_from_this(), place, found, offset = range.offset] {
+      [this, self = shared_from_this(), place, found, offset = range.offset, cmd_id] {
         locating_ = false;
+        LogFields fields{.object = place.object, .initiator_task = std::to_string(cmd_id)};
         if (*found) {
           tell([offset, osds = (*found)->acting](Device& device, TimePoint now) {
             device.on_hang_located(offset, osds, now);
           });
-          log_->warning("hung op: {} is in {}", describe(place), describe(**found));
+          fields.pg = (*found)->pg;
+          fields.osds = (*found)->acting;
+          log_->write_with<messages::kHungOp>(std::move(fields), describe(place),
+                                              describe(**found));
         } else {
-          log_->warning("hung op: cannot locate its OSD: {}", found->error());
+          log_->write_with<messages::kHungOpNotLocated>(std::move(fields), found->error());
         }
       });
 }
@@ -400,12 +396,9 @@ void LunImage::refresh_size(uint64_t device_bytes) {
       },
       [log = log_, size, device_bytes] {
         if (!*size) {
-          log->warning("cannot read the image's size after the resize: {}", size->error());
+          log->write<messages::kSizeUnknown>(size->error());
         } else if (**size < device_bytes) {
-          log->warning(
-              "the device has {} bytes, but the image only {}: I/O beyond the image's end is "
-              "refused",
-              device_bytes, **size);
+          log->write<messages::kImageTooSmall>(device_bytes, **size);
         }
       });
 }
@@ -428,11 +421,10 @@ void LunImage::abandon(std::function<void()> done) {
       },
       [this, self = shared_from_this(), address, fenced, done = std::move(done)] {
         if (*fenced) {
-          log_->warning("fence: done; other gateways can break the lock");
+          log_->write<messages::kAbandonFenced>();
           record_.remove(address);
         } else {
-          log_->error("fence: {}; the next gateway that serves the image has to break the lock",
-                      fenced->error().text);
+          log_->write<messages::kAbandonNotFenced>(fenced->error().text);
         }
         done();
       });

@@ -72,8 +72,9 @@ class LunImage : public std::enable_shared_from_this<LunImage> {
   // Device::on_operator_asks(). `done` is called with the answer; never, if the LUN is closed
   // meanwhile.
   void release_for_operator(std::function<void(lock::PeerAnswer)> done);
-  // Logs where an op hangs: object, placement group, OSDs. At most one question under way.
-  void locate(const ByteRange& range);
+  // Logs where an op of a command hangs: object, placement group, OSDs. At most one question under
+  // way.
+  void locate(const ByteRange& range, uint16_t cmd_id);
   void refresh_size(uint64_t device_bytes);
   // A command was answered since its deadline had passed, and no initiator had aborted it.
   void note_deadline();

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "rbd_handler/lun/lun_image.h"
+#include "rbd_handler/messages/lock.h"
+#include "rbd_handler/messages/lun.h"
 
 namespace tcmurbd {
 
@@ -37,12 +39,12 @@ ceph::NewsSink LunImage::news_sink() {
 void LunImage::on_news(uint32_t instance, const ceph::ImageNews& news) {
   if (closed_ || instance != instances_) return;  // Of one that was given up.
   for (const std::string& warning : news.warnings) {
-    log_->warning("{}", warning);
+    log_->write<messages::kImageChanged>(warning);
     if (std::ranges::find(warnings_, warning) == warnings_.end() && warnings_.size() < kWarningsMax)
       warnings_.push_back(warning);
   }
   if (std::exchange(unsafe_, news.unsafe) && !news.unsafe) {
-    log_->info("writes are safe again and are served");
+    log_->write<messages::kSafeAgain>();
     warnings_.clear();
   }
   tell([limits = news.limits, primary = news.primary](Device& device, TimePoint now) {
@@ -78,9 +80,7 @@ void LunImage::fence_predecessor_later() {
         [self, address, fenced] {
           if (self->closed_) return;
           if (!*fenced) return self->fence_predecessor_later();
-          self->log_->warning(
-              "fence: the instance {} of the dead predecessor is fenced, writes are served now",
-              address);
+          self->log_->write<messages::kPredecessorFenced>(address);
           self->record_.remove(address);
           self->fenced_.push_back(address);
           self->opened_.fences->add(address, ceph::FenceReason::kPredecessor);
@@ -98,7 +98,7 @@ void LunImage::release_for_operator(std::function<void(lock::PeerAnswer)> done) 
   if (!tell_) return done(lock::PeerAnswer::kNotOwner);
   const uint64_t number = ++last_request_;
   operators_[number] = std::move(done);
-  log_->info("lock: an operator asks for its release");
+  log_->write<messages::kLockOperatorAsks>();
   tell([number](Device& device, TimePoint now) { device.on_operator_asks(number, now); });
 }
 
@@ -106,7 +106,7 @@ void LunImage::publish(ceph::ServiceStatus status) {
   published_ = status;
   if (closed_ || !opened_.image) return;
   if (auto published = image().publish(status); !published)
-    log_->warning("{}; the dashboard and gwcli do not see this gateway", published.error());
+    log_->write<messages::kNotInServiceMap>(published.error());
 }
 
 void LunImage::publish_owner(bool owner) {
@@ -132,10 +132,7 @@ void LunImage::bury(const std::vector<std::string>& addresses) {
   if (closed_ || !opened_.channel) return;
   for (const std::string& address : addresses) {
     if (opened_.fences->contains(address)) continue;  // Another gateway was quicker.
-    log_->warning(
-        "lock: the gateway with the instance {} has not responded for seconds and delays each "
-        "hand-over of the lock; blocklisting it",
-        address);
+    log_->write<messages::kPeerSilent>(address);
     auto done = std::make_shared<std::expected<void, LockFailure>>();
     questions_->run(
         [control = opened_.monitors, channel = opened_.channel, fences = opened_.fences, address,
@@ -150,7 +147,7 @@ void LunImage::bury(const std::vector<std::string>& addresses) {
           book->add(address, ceph::FenceReason::kSilent);
         },
         [log = log_, done] {
-          if (!*done) log->warning("lock: it cannot be blocklisted: {}", done->error().text);
+          if (!*done) log->write<messages::kPeerNotFenced>(done->error().text);
         });
   }
 }
@@ -158,9 +155,7 @@ void LunImage::bury(const std::vector<std::string>& addresses) {
 // The device learns of it before the outcome of an acquire that noticed it too: both are posted
 // here.
 void LunImage::on_watch_lost() {
-  log_->warning(
-      "lock: the cluster removed this gateway's watch on the lock channel: it was away or "
-      "disconnected");
+  log_->write<messages::kWatchLost>();
   auto status = published_;
   ++status.connections_lost;
   publish(status);

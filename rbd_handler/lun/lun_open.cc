@@ -7,6 +7,8 @@
 #include <exception>
 #include <utility>
 
+#include "rbd_handler/messages/lock.h"
+
 namespace tcmurbd {
 namespace {
 
@@ -69,30 +71,25 @@ std::expected<Predecessor, OpenError> fence_predecessor(const InstanceRecord& re
   if (!recorded) return failed(EIO, recorded.error());
   const std::string& address = recorded->address;
   if (address.empty()) return {};
-  if (recorded->earlier_boot)
-    log.info("the instance {} was recorded before the last boot of this machine", address);
+  if (recorded->earlier_boot) log.write<messages::kPredecessorOfEarlierBoot>(address);
   auto fenced = monitors.blocklist(address);
   if (fenced) {
     record.remove(address);
     return Predecessor{.fenced = address};
   }
-  const std::string reason = fmt::format(
-      "the instance {} of the dead predecessor may have writes in flight and cannot be fenced: {}",
-      address, fenced.error().text);
-  const int error = fenced.error().error;
-  if (error != -EPERM && error != -EACCES) return failed(EIO, reason);
-  log.error("{}; until it is permitted, reads are served and writes get BUSY", reason);
+  const auto& [reason, error] = fenced.error();
+  if (error != -EPERM && error != -EACCES)
+    return failed(EIO, fmt::format("the instance {} of the dead predecessor may have writes in "
+                                   "flight and cannot be fenced: {}",
+                                   address, reason));
+  log.write<messages::kPredecessorNotFenced>(address, reason);
   return Predecessor{.unfenced = address};
 }
 
 // Warns at open, not when the permission is needed.
 void look_at_permission(const ceph::Cluster& cluster, Log& log) {
   const auto may = cluster.may_blocklist();
-  if (may && !*may)
-    log.warning(
-        "{} may not blocklist: this gateway can fence neither itself nor another gateway, and "
-        "serves only reads after a crash; grant it the caps mon 'profile rbd'",
-        cluster.user());
+  if (may && !*may) log.write<messages::kMayNotBlocklist>(cluster.user());
 }
 
 }  // namespace

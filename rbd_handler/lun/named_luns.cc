@@ -69,9 +69,8 @@ class Search {
           extents, [&](const scsi::CopyExtent& extent) { return extent.destination == number; });
       const auto reach = written ? kernel::Reach::kWrite : kernel::Reach::kRead;
       if (kernel::all_reach(luns_.front().name, other, reach, root_)) continue;
-      refusal = fmt::format(
-          "EXTENDED COPY {} {} refused: not every initiator of this LUN has access to that one",
-          written ? "to" : "from", other.device);
+      refusal = fmt::format("{} {} refused: not every initiator of this LUN has access to that one",
+                            written ? "to" : "from", other.device);
       return false;
     }
     return true;

@@ -39,7 +39,7 @@ struct NamedLuns {
 
 struct NamedLunsResult {
   std::expected<NamedLuns, scsi::Sense> found;
-  std::string refusal;  // A line for the log; may be empty.
+  std::string refusal;  // Of the copy, for the log; may be empty.
   // The identities that were read, by index.
   std::vector<std::pair<size_t, scsi::TargetFacts>> identities;
 };

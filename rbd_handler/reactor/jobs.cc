@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "rbd_handler/messages/lun.h"
 
 namespace tcmurbd::reactor {
 namespace {
@@ -49,7 +50,7 @@ void Jobs::start_next() {
   } catch (const std::system_error& error) {
     queue_.push_front(std::move(*job));
     obstacle_ = std::string("cannot start a thread: ") + error.code().message();
-    jobs_log().error("{}; will retry", obstacle_);
+    jobs_log().write<messages::kNoThread>(error.code().message());
     try_again();
   }
 }

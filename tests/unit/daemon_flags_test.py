@@ -147,7 +147,7 @@ class RunnerNameTest(unittest.TestCase):
             fcntl.flock(lock, fcntl.LOCK_EX)
             done = self.run_it("-d", "-l", "/var/log", *settings)
         self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertRegex(done.stderr, r"warning --tcmu-log-dir has no effect.*\n.*error .*lock")
+        self.assertRegex(done.stderr, r"warning as tcmu-runner: --tcmu-log-dir has no effect.*\n.*error .*lock")
 
     def test_logrotate_finds_the_process(self):
         # The FIFO keeps it reading its settings for as long as we look.

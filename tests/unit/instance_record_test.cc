@@ -125,7 +125,7 @@ TEST(ReportLine, TellsAnAbort) {
                       .queued = milliseconds(1500),
                       .submitted = milliseconds(1250),
                       .answered = Duration{-1}}),
-            "abort by=LUN_RESET command=\"WRITE(16)\" id=7 stage=in-librbd offset=4096 length=512 "
+            "by=LUN_RESET command=\"WRITE(16)\" id=7 stage=in-librbd offset=4096 length=512 "
             "queued=1500.0ms in_librbd=1250.0ms");
 }
 
@@ -140,7 +140,7 @@ TEST(ReportLine, TellsARealEnd) {
                       .queued = milliseconds(9000),
                       .submitted = milliseconds(8999),
                       .answered = milliseconds(4000)}),
-            "ended command=\"UNMAP\" id=7 stage=detached offset=0 length=65536 queued=9000.0ms "
+            "command=\"UNMAP\" id=7 stage=detached offset=0 length=65536 queued=9000.0ms "
             "in_librbd=8999.0ms answered=4000.0ms result=-108");
 }
 

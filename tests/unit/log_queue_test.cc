@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,23 +20,28 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 
-// Writes each line to a descriptor, as stderr's sink does, and blocks without a reader.
-class PipeSink : public spdlog::sinks::base_sink<std::mutex> {
+constexpr LogMessage kLine{"", spdlog::level::info, "{}", "", ""};
+constexpr LogMessage kLost{"", spdlog::level::warn, "{} lines lost", "", ""};
+
+// Writes each line to a descriptor, as for stderr, and blocks without a reader.
+class PipeWriter : public LogWriter {
  public:
-  explicit PipeSink(int fd) : fd_(fd) {}
+  explicit PipeWriter(int fd) : fd_(fd) {}
   void wait_until_entered() const { entered_.wait(); }
+  void write(const LogLine& line) override {
+    entered_.count_down(entered_.try_wait() ? 0 : 1);
+    const std::string text = line.text + "\n";
+    if (::write(fd_, text.data(), text.size()) < 0) throw std::runtime_error("write");
+  }
 
  private:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    entered_.count_down(entered_.try_wait() ? 0 : 1);
-    const std::string line(message.payload.begin(), message.payload.end());
-    const std::string text = line + "\n";
-    if (write(fd_, text.data(), text.size()) < 0) throw std::runtime_error("write");
-  }
-  void flush_() override {}
   const int fd_;
   std::latch entered_{1};
 };
+
+LogLine line_of(const std::string& text) {
+  return {&kLine, std::chrono::system_clock::now(), text, {}};
+}
 
 class LogQueueTest : public ::testing::Test {
  protected:
@@ -47,9 +51,7 @@ class LogQueueTest : public ::testing::Test {
     read_end_ = UniqueFd(ends[0]);
     write_end_ = UniqueFd(ends[1]);
   }
-  static void log(LogQueue& queue, const std::string& line) {
-    queue.log(spdlog::details::log_msg("", spdlog::level::info, line));
-  }
+  static void log(LogQueue& queue, const std::string& line) { queue.push(line_of(line)); }
   // The capacity of the pipe.
   void fill_pipe() {
     const int capacity = fcntl(write_end_.get(), F_GETPIPE_SZ);
@@ -77,7 +79,7 @@ class LogQueueTest : public ::testing::Test {
 };
 
 TEST_F(LogQueueTest, WritesAllInOrder) {
-  LogQueue queue(std::make_shared<PipeSink>(write_end_.get()));
+  LogQueue queue(std::make_shared<PipeWriter>(write_end_.get()), kLost);
   for (int i = 0; i < 100; ++i) log(queue, std::to_string(i));
   EXPECT_TRUE(queue.drain(seconds(60)));
   const auto lines = read_lines(100);
@@ -87,16 +89,15 @@ TEST_F(LogQueueTest, WritesAllInOrder) {
 // It would not come back from log() if it waited for the pipe.
 TEST_F(LogQueueTest, AFullPipeHoldsUpNobodyAndWhatIsLostIsCounted) {
   fill_pipe();
-  const auto sink = std::make_shared<PipeSink>(write_end_.get());
-  LogQueue queue(sink);
+  const auto writer = std::make_shared<PipeWriter>(write_end_.get());
+  LogQueue queue(writer, kLost);
   log(queue, "stuck");
-  sink->wait_until_entered();
+  writer->wait_until_entered();
   for (size_t i = 0; i < LogQueue::kLinesMax + 10; ++i) log(queue, std::to_string(i));
   EXPECT_FALSE(queue.drain(milliseconds(1)));
 
   EXPECT_EQ(read_lines(1).at(0).front(), '.');
-  EXPECT_THAT(read_lines(3),
-              ElementsAre("stuck", "10 log lines lost: the log output was blocked", "10"));
+  EXPECT_THAT(read_lines(3), ElementsAre("stuck", "10 lines lost", "10"));
   read_lines(LogQueue::kLinesMax - 1);
   EXPECT_TRUE(queue.drain(seconds(60)));
 }
@@ -104,11 +105,18 @@ TEST_F(LogQueueTest, AFullPipeHoldsUpNobodyAndWhatIsLostIsCounted) {
 TEST_F(LogQueueTest, EndsWithAPipeThatIsStuck) {
   fill_pipe();
   {
-    LogQueue queue(std::make_shared<PipeSink>(write_end_.get()));
+    LogQueue queue(std::make_shared<PipeWriter>(write_end_.get()), kLost);
     log(queue, "stuck");
   }
   EXPECT_EQ(read_lines(1).at(0).front(), '.');
   EXPECT_THAT(read_lines(1), ElementsAre("stuck"));
+}
+
+TEST_F(LogQueueTest, AsksForMoreLinesByItself) {
+  LogQueue queue(
+      std::make_shared<PipeWriter>(write_end_.get()), kLost,
+      [] { return std::vector{line_of("more")}; }, milliseconds(1));
+  EXPECT_THAT(read_lines(2), ElementsAre("more", "more"));
 }
 
 }  // namespace

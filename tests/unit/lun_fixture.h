@@ -31,8 +31,7 @@ class LunFixture : public ::testing::Test {
   using Status = std::shared_ptr<std::optional<int>>;
 
   LunFixture() {
-    Log("lun_fixture").info("begins");  // The log has a thread of its own.
-    std::thread([] {}).join();          // TSan starts one of its own beside the first.
+    std::thread([] {}).join();  // TSan starts one of its own beside the first.
     threads_ = threads();
     config_.paths.state_dir = root_.path() + "/state";
     heartbeat_.start();

@@ -90,8 +90,7 @@ size_t threads() {
 class LunImageTest : public ::testing::Test {
  protected:
   LunImageTest() {
-    Log("lun_image_test").info("begins");  // The log has a thread of its own.
-    std::thread([] {}).join();             // TSan starts one of its own beside the first.
+    std::thread([] {}).join();  // TSan starts one of its own beside the first.
     threads_ = threads();
     std::string pattern = ::testing::TempDir() + "backingXXXXXX";
     directory_ = mkdtemp(pattern.data());

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The man pages and the completions name each flag and each setting that the programs have; what OPERATING.md quotes is logged.
+"""The man pages and the completions name each flag and each setting that the programs have; each message is listed and logged.
 
     pages_test.py BUILD_DIRECTORY
 """
@@ -32,16 +32,10 @@ def flags(*command):
     return found
 
 
-def literals():
-    """All string literals of the daemon, those that stand side by side joined."""
-    found = []
-    for folder, _, names in os.walk(os.path.join(ROOT, "rbd_handler")):
-        for name in names:
-            if name.endswith((".cc", ".h")):
-                text = content(os.path.join(folder, name))
-                for run in re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', text):
-                    found.append("".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', run)))
-    return found
+def sources(folder, *endings):
+    """The text of all files in a folder of the daemon."""
+    return "".join(content(os.path.join(path, name)) for path, _, names in os.walk(os.path.join(ROOT, "rbd_handler", folder))
+                   for name in sorted(names) if name.endswith(endings))
 
 
 class PagesTest(unittest.TestCase):
@@ -65,13 +59,18 @@ class PagesTest(unittest.TestCase):
     def test_the_client(self):
         self.check(f"{BUILD}/tcmu-rbdctl", "tcmu-rbdctl.8", "tcmu-rbdctl")
 
-    def test_what_operators_look_up_is_logged(self):
-        table = content("packaging/OPERATING.md").partition("## Log lines")[2].partition("\n## ")[0]
-        quoted = re.findall(r"(?m)^\| `([^`]+)` \|", table)
-        self.assertGreater(len(quoted), 20)
-        known = literals()
-        for line in quoted:
-            self.assertTrue(any(line in literal for literal in known), line)
+    def test_each_message_is_listed_and_logged(self):
+        messages = sources("messages", ".h")
+        names = re.findall(r"inline constexpr LogMessage (k\w+)\{", messages)
+        self.assertGreater(len(names), 90)
+        self.assertEqual(re.findall(r"&(k\w+)", messages), names)
+        self.assertEqual(set(re.findall(r"\bmessages::(k[A-Z]\w+)", sources("", ".cc"))), set(names))
+
+    def test_operators_find_the_message_that_the_page_names(self):
+        named = re.findall(r"MESSAGE_ID=(\w{32})", content("packaging/OPERATING.md") + content("packaging/man/tcmu-rbd.8"))
+        self.assertTrue(named)
+        for each in named:
+            self.assertIn(f'{{"{each}"', sources("messages", ".h").replace("{\n    ", "{"))
 
     def test_each_setting_and_its_default(self):
         page = content("packaging/man/tcmu-rbd.yaml.5")
