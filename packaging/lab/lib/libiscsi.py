@@ -23,6 +23,7 @@ _XFER_NONE, _XFER_READ, _XFER_WRITE = 0, 1, 2
 _LOGOUT_SECONDS = 10
 _SEND_SECONDS = 30
 _TMF_LUN_RESET, _NO_TASK_TAG = 5, 0xFFFFFFFF
+_TASK_DOES_NOT_EXIST = 1  # a response (RFC 7143, 11.6.1)
 
 _lib = ctypes.CDLL("libiscsi.so.7")
 
@@ -178,6 +179,10 @@ class Session:
     def abort(self, pending):
         """ABORT TASK; its `response` is the target's (0: function complete). The command itself stays: see forget()."""
         self.send_all()
+        if pending.done:  # meanwhile, so the library has no task of it any more
+            management = Pending(self, f"ABORT TASK of {pending.what}")
+            management.status, management.response, management.ended = GOOD, _TASK_DOES_NOT_EXIST, time.monotonic()
+            return management
         management = self._start(f"ABORT TASK of {pending.what}")
         _abort(self._context, pending.task, self._done, self._number)
         return management
