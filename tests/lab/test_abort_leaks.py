@@ -3,6 +3,7 @@
 """Thousands of aborts in a row leave nothing behind: no memory, threads, files, ring buffers, ids, watchers, blocklist entries."""
 
 import os
+import re
 import time
 
 from lib import cdb, recovery, testing
@@ -22,6 +23,9 @@ LEAST_ABORTED = 0.9
 ROUND_SECONDS = 30
 # malloc's arenas and librbd's caches find their size in the first hundreds.
 GROWTH_MIB = 24
+# However many commands are aborted, the log stays readable.
+LOG_LINES_MAX = 100
+LONG_HANG_SECONDS = 60
 
 
 class AbortLeaksTest(recovery.RecoveryTestCase):
@@ -57,6 +61,7 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
     def aborts(self, count):
         """That many aborts, with an OSD that hangs for a while, works for a while."""
         started, done = time.monotonic(), 0
+        logged = len(self.daemon.log())
         self.aborted = 0
         while done < count:
             self.new_session()
@@ -71,8 +76,10 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
             self.longest_hang = max(self.longest_hang, time.monotonic() - hung)
             self.assert_serving()
         self.assertGreater(self.aborted, LEAST_ABORTED * count - 1, "aborts that found their command")
+        lines = self.daemon.log()[logged:].count("\n")
         self.report(f"{self.aborted} of {count} aborts in {time.monotonic() - started:.0f} s, "
-                  f"the slowest of a batch {1000 * self.slowest:.0f} ms")
+                  f"the slowest of a batch {1000 * self.slowest:.0f} ms, {lines} lines in the log")
+        self.assertLessEqual(lines, LOG_LINES_MAX)
 
     def new_session(self):
         self.outside.close()
@@ -107,6 +114,36 @@ class AbortLeaksTest(recovery.RecoveryTestCase):
         self.assert_all_buffers_are_free()
         self.assert_nothing_is_open()
         self.assert_daemon_lives()
+
+    def test_the_log_of_an_osd_that_hangs_for_long(self):
+        """With fences, which the short hangs of the other test do not cause."""
+        logged, started, done = len(self.daemon.log()), time.monotonic(), 0
+        self.hang(self.cluster.osds[0])
+        while done < ABORTS:
+            self.new_session()
+            for _ in range(recovery.ABORTS_PER_SESSION // AT_ONCE):
+                commands = [self.outside.submit(cdb.write16(1024 + 16 * number, WRITE_BLOCKS), data=bytes(512 * WRITE_BLOCKS))
+                            for number in range(AT_ONCE)]
+                managements = [self.outside.abort(each) for each in commands if not each.done]
+                self.outside.poll(lambda: all(each.done for each in managements), ROUND_SECONDS, "the ABORT TASKs are answered")
+                self.outside.forget(*commands)
+                done += AT_ONCE
+        self.daemon.wait_log("fence: done", LONG_HANG_SECONDS, logged)
+        self.wait_until(lambda: time.monotonic() > started + LONG_HANG_SECONDS, LONG_HANG_SECONDS + 1, "the OSD hangs for long")
+        self.resume(self.cluster.osds[0])
+        self.new_session()
+        self.assert_serving()
+
+        def reported():
+            """Aborts that the log reports: a line for each, or a number of suppressed lines; perhaps late, those of an earlier device."""
+            lines = [line for line in self.daemon.log()[logged:].splitlines() if ": abort " in line and self.lun_device.name in line]
+            numbers = re.findall(r"(\d+) similar lines suppressed", "\n".join(lines))
+            return len(re.findall("abort by=", "\n".join(lines))) + sum(map(int, numbers))
+
+        self.wait_until(lambda: LEAST_ABORTED * done < reported() <= done, LONG_HANG_SECONDS, "the log reports how many aborts there were")
+        lines = self.daemon.log()[logged:].count("\n")
+        self.report(f"{done} aborts, {reported()} of them reported, cost {lines} lines in {time.monotonic() - started:.0f} s")
+        self.assertLessEqual(lines, LOG_LINES_MAX)
 
     def assert_all_buffers_are_free(self):
         """Commands in flight that need nearly all of the data area at once."""
