@@ -44,6 +44,8 @@ class PackageTest(unittest.TestCase):
         self.assert_ours()
         self.chroot.run("/root/smoke")
         self.chroot.run("dpkg --verify tcmu-rbd")
+        # dpkg's trigger of systemd has read it.
+        self.assertIn(" tcmu-rbd: cannot start: ...", self.chroot.run("journalctl --list-catalog"))
 
     def test_2_removed_and_purged(self):
         self.notify("1\n")
