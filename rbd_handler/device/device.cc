@@ -116,7 +116,7 @@ void Device::start(TaskId id) {
   const auto command = scsi::parse(task.entry.cdb_bytes());
   if (command) task.operation = scsi::operation_of(*command);
   count_command(task);
-  recorder_.note(taken_event(now_, task.sequence, task.entry.cmd_id, command_of(task)));
+  recorder_.note(taken_event(now_, task.sequence, task.entry.cmd_id, task.entry.cdb_bytes()));
   if (!command) {
     answer(id, scsi::Result::check(command.error()), {});
     return;

@@ -84,7 +84,7 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   task.queued = now;
   task.sequence = next_sequence_++;
   task.plan.ops.push_back({op.kind, op.range});
-  recorder_.note(taken_event(now, task.sequence, 0, command_of(task)));
+  recorder_.note(taken_event(now, task.sequence, 0, {}));
   queue_.enter(id);
   queue_.settle();
 }

@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/device/flight_recorder.h"
 
-#include <algorithm>
+#include <new>
+#include <type_traits>
 
 namespace tcmurbd {
 
-std::vector<FlightEvent> FlightRecorder::list() const {
-  std::vector<FlightEvent> oldest_first = events_;
-  const auto oldest = static_cast<std::ptrdiff_t>(total_ % kEvents);
-  if (events_.size() == kEvents)
-    std::rotate(oldest_first.begin(), oldest_first.begin() + oldest, oldest_first.end());
-  return oldest_first;
+std::vector<FlightEvent> FlightLog::list() const {
+  const auto count = static_cast<std::ptrdiff_t>(std::min(total, kEvents));
+  std::vector<FlightEvent> kept(events.begin(), events.begin() + count);
+  if (total > kEvents)
+    std::ranges::rotate(kept, kept.begin() + static_cast<std::ptrdiff_t>(total % kEvents));
+  return kept;
+}
+
+// calloc gets so much from the kernel, which zeroes it: pages that are never written take no
+// memory.
+FlightRecorder::FlightRecorder()
+    : log_(static_cast<FlightLog*>(std::calloc(1, sizeof(FlightLog)))) {
+  static_assert(std::is_trivially_copyable_v<FlightLog>);
+  if (!log_) throw std::bad_alloc();
 }
 
 }  // namespace tcmurbd

@@ -6,10 +6,14 @@
 // Thread: the reactor that owns the LUN.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+#include <cstdlib>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "common/units.h"
@@ -18,7 +22,7 @@ namespace tcmurbd {
 
 enum class FlightKind : uint8_t {
   // Of a command. `detail`, `a`, `b`:
-  kTaken,     // From the ring, or a piece of a copy. Length of the name; -; address of the name.
+  kTaken,  // From the ring, or a piece of a copy (length 0). Length of the CDB; its first 16 bytes.
   kPlanned,   // Number of image ops; offset and length of the first one.
   kState,     // task::TaskState.
   kAnswered,  // SCSI status; sense key, ASC and ASCQ as 0xkkaaqq.
@@ -43,45 +47,60 @@ struct FlightEvent {
 };
 static_assert(sizeof(FlightEvent) == 32);
 
-// Nothing but plain values leaves the process: `name` is a literal.
+// How much of a CDB is kept: all of every CDB that is served.
+inline constexpr size_t kFlightCdbBytes = 16;
+using FlightCdb = std::array<uint8_t, kFlightCdbBytes>;
+
 inline FlightEvent taken_event(TimePoint now, uint64_t sequence, uint16_t cmd_id,
-                               std::string_view name) {
+                               std::span<const uint8_t> cdb) {
+  FlightCdb kept{};
+  std::ranges::copy(cdb.first(std::min(cdb.size(), kept.size())), kept.begin());
+  const auto [a, b] = std::bit_cast<std::array<uint64_t, 2>>(kept);
   return {.time = now,
           .command = static_cast<uint32_t>(sequence),
           .cmd_id = cmd_id,
           .kind = FlightKind::kTaken,
-          .detail = static_cast<uint8_t>(name.size()),
-          .b = std::bit_cast<uint64_t>(name.data())};
+          .detail = static_cast<uint8_t>(kept.size() < cdb.size() ? kept.size() : cdb.size()),
+          .a = a,
+          .b = b};
 }
-inline std::string_view name_of(const FlightEvent& taken) {
-  return {std::bit_cast<const char*>(taken.b), taken.detail};
+inline FlightCdb cdb_of(const FlightEvent& taken) {
+  return std::bit_cast<FlightCdb>(std::array{taken.a, taken.b});
 }
 
-class FlightRecorder {
- public:
-  // 128 KiB; about 800 commands, or the last tenth of a second of a busy LUN. Pages that were never
-  // written take no memory.
-  static constexpr size_t kEvents = 4096;
+// The memory of a recorder: plain values, which mean the same in another process of this version.
+struct FlightLog {
+  // About 800 commands, or the last tenth of a second of a busy LUN.
+  static constexpr uint64_t kEvents = 4096;
 
-  FlightRecorder() { events_.reserve(kEvents); }
-
-  void note(const FlightEvent& event) {
-    if (events_.size() < kEvents) {
-      events_.push_back(event);
-    } else {
-      events_[total_ % kEvents] = event;
-    }
-    ++total_;
-  }
+  uint64_t total;  // Events ever recorded: the next one is written at total % kEvents.
+  std::array<FlightEvent, kEvents> events;
 
   // Those that are kept, oldest first.
   std::vector<FlightEvent> list() const;
+};
+
+class FlightRecorder {
+ public:
+  FlightRecorder();
+
+  void note(const FlightEvent& event) {
+    log_->events[log_->total % FlightLog::kEvents] = event;
+    ++log_->total;
+  }
+
+  // Those that are kept, oldest first.
+  std::vector<FlightEvent> list() const { return log_->list(); }
   // All that were recorded, also those that are not kept any more.
-  uint64_t total() const { return total_; }
+  uint64_t total() const { return log_->total; }
+  // Stays where it is.
+  const FlightLog& log() const { return *log_; }
 
  private:
-  std::vector<FlightEvent> events_;
-  uint64_t total_ = 0;
+  struct Free {
+    void operator()(FlightLog* log) const { std::free(log); }
+  };
+  std::unique_ptr<FlightLog, Free> log_;
 };
 
 // What an edge gets of it.

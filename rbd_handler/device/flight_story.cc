@@ -8,14 +8,22 @@
 #include <utility>
 
 #include "rbd_handler/device/device_report.h"
+#include "rbd_handler/device/outbox.h"
 #include "rbd_handler/device/report_line.h"
 #include "rbd_handler/lock/lock_state.h"
+#include "rbd_handler/scsi/opcode_table.h"
 #include "rbd_handler/scsi/sense.h"
 #include "rbd_handler/task/task_moves.h"
 
 namespace tcmurbd {
 
 namespace {
+
+std::string name_of(const FlightEvent& taken) {
+  const FlightCdb cdb = cdb_of(taken);
+  const size_t length = std::min<size_t>(taken.detail, cdb.size());
+  return std::string(length == 0 ? kPieceOfCopy : scsi::command_name({cdb.data(), length}));
+}
 
 std::string answer_text(const FlightEvent& event) {
   switch (static_cast<scsi::ScsiStatus>(event.detail)) {

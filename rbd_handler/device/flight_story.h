@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The events of a FlightRecord as stories: one for each command, with its steps in words, and one
-// for each event of the LUN. Pure, any thread of the process that recorded them.
+// for each event of the LUN. Pure, any thread.
 #pragma once
 
 #include <cstdint>

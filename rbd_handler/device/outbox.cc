@@ -9,7 +9,7 @@
 namespace tcmurbd {
 
 std::string_view command_of(const task::Task& task) {
-  return task.copy != 0 ? "piece of EXTENDED COPY" : scsi::command_name(task.entry.cdb_bytes());
+  return task.copy != 0 ? kPieceOfCopy : scsi::command_name(task.entry.cdb_bytes());
 }
 
 ByteRange range_of(const task::Task& task) {

@@ -13,6 +13,8 @@
 
 namespace tcmurbd {
 
+// The name of a read or write for a copy, which has no CDB.
+inline constexpr std::string_view kPieceOfCopy = "piece of EXTENDED COPY";
 // For people: the command's name, a literal, and the range of its first op; empty: it has none.
 std::string_view command_of(const task::Task& task);
 ByteRange range_of(const task::Task& task);

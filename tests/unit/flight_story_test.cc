@@ -47,12 +47,27 @@ std::vector<std::string> lun_events(DeviceFixture& lun) {
 TEST(FlightRecorder, KeepsTheLast) {
   FlightRecorder recorder;
   EXPECT_THAT(recorder.list(), IsEmpty());
-  for (uint64_t i = 0; i < FlightRecorder::kEvents + 10; ++i) recorder.note({.a = i});
+  for (uint64_t i = 0; i < FlightLog::kEvents + 10; ++i) recorder.note({.a = i});
   const auto events = recorder.list();
-  ASSERT_THAT(events, SizeIs(FlightRecorder::kEvents));
+  ASSERT_THAT(events, SizeIs(FlightLog::kEvents));
   EXPECT_EQ(events.front().a, 10U);
-  EXPECT_EQ(events.back().a, FlightRecorder::kEvents + 9);
-  EXPECT_EQ(recorder.total(), FlightRecorder::kEvents + 10);
+  EXPECT_EQ(events.back().a, FlightLog::kEvents + 9);
+  EXPECT_EQ(recorder.total(), FlightLog::kEvents + 10);
+}
+
+// Another process tells the story too: there are no addresses in it.
+TEST(FlightRecorder, KeepsTheCdb) {
+  const std::vector<uint8_t> cdb{0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 32, 0, 7};
+  const FlightEvent taken = taken_event(TimePoint(milliseconds(1)), 5, 6, cdb);
+  EXPECT_EQ(taken.detail, 16);
+  EXPECT_THAT(cdb_of(taken), ::testing::ElementsAreArray(cdb));
+  std::vector<uint8_t> long_one = cdb;
+  long_one.resize(32);
+  EXPECT_EQ(taken_event(TimePoint(milliseconds(1)), 5, 6, long_one).detail, 16);
+  const auto stories = tell_stories({.events = {taken, {.command = 6}}});
+  ASSERT_THAT(stories, SizeIs(2));
+  EXPECT_EQ(stories[0].name, "READ CAPACITY(16)");
+  EXPECT_EQ(stories[1].name, "piece of EXTENDED COPY") << "no CDB";
 }
 
 TEST(FlightStory, OfACommandThatEndsWell) {
