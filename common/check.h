@@ -6,7 +6,7 @@
 
 namespace tcmurbd {
 
-// Prints the place and the condition to stderr and aborts.
+// Leaves a crash dump (crash_dump.h), prints the place and the condition to stderr and aborts.
 [[noreturn]] void check_failed(const char* file, int line, const char* condition);
 
 }  // namespace tcmurbd

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // tcmu-rbdctl trace: the flight recorder of the LUNs, a line for each command; or of a file that
-// the daemon has written at a fence.
+// the daemon has written at a fence or a crash.
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -15,6 +15,7 @@
 
 #include "rbd_handler/ctl/command.h"
 #include "rbd_handler/ctl/views.h"
+#include "rbd_handler/trace/crash_trace.h"
 
 namespace tcmurbd {
 namespace {
@@ -29,7 +30,13 @@ std::expected<nlohmann::json, std::string> read_trace(const std::string& path) {
   std::ifstream file(path);
   if (!file)
     return std::unexpected(fmt::format("{}: {}", path, std::generic_category().message(errno)));
-  auto trace = nlohmann::json::parse(std::istreambuf_iterator<char>(file), {}, nullptr, false);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (is_crash_file(text)) {
+    const auto crash = read_crash(text);
+    if (!crash) return std::unexpected(fmt::format("{}: {}", path, crash.error()));
+    text = crash_json(*crash);
+  }
+  auto trace = nlohmann::json::parse(text, nullptr, false);
   if (!trace.is_object() || !trace.contains("devices"))
     return std::unexpected(path + ": is not a trace of tcmu-rbd");
   return trace;
@@ -54,7 +61,8 @@ void add_trace(CommandLine& line) {
       line.add("trace", "print the last commands step by step, and what the LUN did meanwhile",
                [&line, options] { return print_trace(line.socket, *options); });
   add_lun_name(*command, options->lun, LunName::kOptional);
-  command->add_option("--file", options->file, "of this file, which the daemon wrote at a fence");
+  command->add_option("--file", options->file,
+                      "of this file, which the daemon wrote at a fence or a crash");
   add_json_flag(*command, options->as_json);
 }
 

@@ -41,6 +41,11 @@ std::string line_of(const json& story) {
 
 std::string trace_text(const json& answer) {
   std::string text;
+  if (answer.contains("crash")) {
+    const json& crash = answer.at("crash");
+    text = fmt::format("{}  {} crashed: {}\n", text_of(crash.at("time")),
+                       text_of(crash.at("program")), text_of(crash.at("reason")));
+  }
   for (const json& device : answer.at("devices")) {
     text += fmt::format("{}  {}: {} of {} events\n", text_of(device.at("name")),
                         text_of(device.at("image")), device.at("kept").get<uint64_t>(),

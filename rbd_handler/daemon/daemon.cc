@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "common/boot_clock.h"
+#include "common/crash_dump.h"
 #include "common/replace_file.h"
 #include "rbd_handler/ceph/headroom.h"
 #include "rbd_handler/daemon/lun_json.h"
@@ -85,6 +86,7 @@ void Daemon::leave_all_blocked() {
 
 // Each reactor's thread. After an exception, the control thread ends the process cleanly.
 void Daemon::run_reactor(Reactor& reactor) {
+  const SignalStack stack;
   try {
     reactor.loop.run();
   } catch (const std::exception& error) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/daemon/lun_json.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+
+#include "common/wall_text.h"
 
 namespace tcmurbd {
 
@@ -105,14 +106,6 @@ json snapshot_json(const LunSnapshot& lun) {
   return item;
 }
 
-// "2026-11-27T18:37:32.123456Z".
-std::string wall_text(std::chrono::system_clock::time_point time) {
-  const auto micros =
-      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch());
-  const std::time_t whole = std::chrono::floor<std::chrono::seconds>(micros).count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(whole), micros.count() % 1000000);
-}
-
 json slow_op_json(const SlowOp& op, const LunSlow& lun) {
   json events = json::array();
   TimePoint before = op.queued;
@@ -149,20 +142,6 @@ json slow_op_json(const SlowOp& op, const LunSlow& lun) {
             {"events", std::move(events)}}}};
 }
 
-json story_json(const FlightStory& story, const LunTrace& lun) {
-  const auto age =
-      std::chrono::duration_cast<std::chrono::system_clock::duration>(lun.now - story.begin);
-  json steps = json::array();
-  for (const FlightStep& step : story.steps)
-    steps.push_back({{"after", seconds(step.after)}, {"what", step.text}});
-  return {{"time", wall_text(lun.wall - age)},
-          {"sequence", story.command == 0 ? json() : json(story.command)},
-          {"cmd_id", story.command == 0 ? json() : json(story.cmd_id)},
-          {"op", text_or_null(story.name)},
-          {"range", range_json(story.range)},
-          {"steps", std::move(steps)}};
-}
-
 json fence_json(const ceph::FencedInstance& fence) {
   const auto until = std::chrono::system_clock::time_point(std::chrono::seconds(fence.until));
   return {{"address", fence.address},
@@ -192,17 +171,6 @@ std::string slow_json(const std::vector<LunSlow>& luns) {
     item["total"] = lun.slow.total;
     item["Ops"] = json::array();
     for (const SlowOp& op : lun.slow.ops) item["Ops"].push_back(slow_op_json(op, lun));
-    return item;
-  });
-}
-
-std::string trace_json(const std::vector<LunTrace>& luns) {
-  return list_of(luns, [](const LunTrace& lun) {
-    json item = labelled(lun.label);
-    item["events"] = lun.events;
-    item["kept"] = lun.kept;
-    item["stories"] = json::array();
-    for (const FlightStory& story : lun.stories) item["stories"].push_back(story_json(story, lun));
     return item;
   });
 }

@@ -17,8 +17,6 @@ std::string error_json(const std::string& text);
 std::string ops_json(const std::vector<LunSnapshot>& luns);
 // The devices' "Ops" have the shape of the OSDs' dump_historic_slow_ops; newest first.
 std::string slow_json(const std::vector<LunSlow>& luns);
-// The stories of the flight recorder; each step has the seconds since the begin of its story.
-std::string trace_json(const std::vector<LunTrace>& luns);
 std::string fences_json(const std::vector<LunFences>& luns);
 // `text`: of explain().
 std::string explain_json(const LunSnapshot& lun, const std::string& text);

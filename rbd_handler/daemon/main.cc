@@ -12,6 +12,8 @@
 #include <cstring>
 #include <iostream>
 
+#include "common/crash_dump.h"
+#include "rbd_handler/daemon/crash_file.h"
 #include "rbd_handler/daemon/daemon.h"
 #include "rbd_handler/daemon/runner_flags.h"
 #include "rbd_handler/kernel/lock_file.h"
@@ -56,6 +58,18 @@ void prepare_process(const RunnerFlags& flags) {
   }
 }
 
+// Reports a crash of the last daemon. Returns the file to remove at the end; empty: there is none.
+std::string arm_crash_file(const std::string& state_dir) {
+  auto file = prepare_crash_file(state_dir);
+  if (!file) {
+    Log().write<messages::kNoCrashFile>(file.error());
+    return {};
+  }
+  if (!file->kept.empty()) Log().write<messages::kCrashed>(file->reason, file->kept);
+  arm_crash_dump(file->fd.release(), "tcmu-rbd " TCMU_RBD_VERSION);
+  return file->path;
+}
+
 int run(int argc, char** argv) {
   const bool as_runner = argc > 0 && called_as_runner(argv[0]);
   CLI::App app("Serves LIO's TCMU devices of subtype rbd from Ceph RBD images.",
@@ -89,6 +103,8 @@ int run(int argc, char** argv) {
     return 1;
   }
   prepare_process(flags);
+  const SignalStack stack;
+  const std::string crash_file = arm_crash_file(config->paths.state_dir);
   Daemon daemon(
       *config,
       [path, named = named->count() != 0, flags] { return read_config(path, named, flags); },
@@ -96,6 +112,7 @@ int run(int argc, char** argv) {
   const int code = daemon.run();
   // No destructors or exit handlers: threads may hang in librbd as long as an OSD does.
   unlink(config->paths.control_socket.c_str());
+  if (!crash_file.empty()) unlink(crash_file.c_str());
   Log::drain(kLogPatience);
   _exit(code);
 }

@@ -154,6 +154,8 @@ class Device : private QueueOwner {
   DeviceLoad load(TimePoint now) const;
   SlowReport slow(TimePoint now) const;
   FlightRecord flight(TimePoint now) const;
+  // What it is made of, for a crash dump. Lives as long as the Device.
+  const FlightLog& flight_log() const { return recorder_.log(); }
   // How long a slow command takes.
   void set_slow_after(Duration slow_after) { slow_.set_slow_after(slow_after); }
   // Ops that were answered and are still with librbd: of this instance and of earlier ones.

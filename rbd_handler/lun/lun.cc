@@ -170,8 +170,9 @@ void Lun::serve(OpenedImage opened) {
   notify_task_management(true);
   lun_reactor_ = std::make_shared<reactor::LunReactor>(
       loops_.reactor,
-      reactor::LunReactor::Parts{loops_.heartbeat, attached_->uio, std::move(*kept_buffers), inbox_,
-                                 lun_image_->image(), std::move(attached_->ring)},
+      reactor::LunReactor::Parts{label(), loops_.heartbeat, attached_->uio,
+                                 std::move(*kept_buffers), inbox_, lun_image_->image(),
+                                 std::move(attached_->ring)},
       disk, device_settings(), poll_, make_hook());
   lun_image_->serve([&reactor = loops_.reactor,
                      serving = std::weak_ptr(lun_reactor_)](const LunImage::DeviceCall& event) {

@@ -3,6 +3,7 @@
 
 #include <boost/asio/post.hpp>
 #include <exception>
+#include <span>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -32,7 +33,9 @@ LunReactor::LunReactor(asio::io_context& reactor, Parts parts, const scsi::DiskF
       timer_(reactor),
       poll_(poll),
       to_control_(std::move(to_control)),
-      device_(std::move(parts.ring), parts.image, disk, settings) {}
+      device_(std::move(parts.ring), parts.image, disk, settings),
+      crash_region_(parts.label.name, parts.label.image,
+                    std::as_bytes(std::span(&device_.flight_log(), 1))) {}
 
 LunReactor::~LunReactor() {
   const TurnLock turn(inbox_->turn);

@@ -22,12 +22,14 @@
 #include <variant>
 #include <vector>
 
+#include "common/crash_dump.h"
 #include "rbd_handler/device/device.h"
 #include "rbd_handler/kernel/configfs.h"
 #include "rbd_handler/kernel/uio.h"
 #include "rbd_handler/lun/copy_session.h"
 #include "rbd_handler/reactor/heartbeat.h"
 #include "rbd_handler/reactor/inbox.h"
+#include "rbd_handler/trace/lun_trace.h"
 
 namespace tcmurbd::reactor {
 
@@ -53,6 +55,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
 
   // What it works on; all must outlive it, and `image` all ops that it was given.
   struct Parts {
+    LunLabel label;
     Heartbeat& heartbeat;  // Of the reactor.
     kernel::UioDevice& uio;
     kernel::KeptBuffers kept_buffers;
@@ -138,6 +141,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   const std::chrono::microseconds poll_;
   const ToControl to_control_;
   Device device_ GUARDED_BY(inbox_->turn);
+  const CrashRegion crash_region_;                // Its flight recorder.
   bool serves_ GUARDED_BY(inbox_->turn) = false;  // From start() until it is drained.
   TimePoint looked_
       GUARDED_BY(inbox_->turn){};  // The last time that the reactor asked the heartbeat.

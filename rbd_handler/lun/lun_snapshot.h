@@ -12,15 +12,10 @@
 #include "rbd_handler/ceph/fence_book.h"
 #include "rbd_handler/ceph/object_place.h"
 #include "rbd_handler/device/device_snapshot.h"
-#include "rbd_handler/device/flight_story.h"
 #include "rbd_handler/device/slow_log.h"
+#include "rbd_handler/trace/lun_trace.h"
 
 namespace tcmurbd {
-
-struct LunLabel {
-  std::string name;   // "user_0/disk1".
-  std::string image;  // "pool/image".
-};
 
 // Where the first byte of an op is.
 struct OpPlace {
@@ -43,15 +38,6 @@ struct LunSlow {
   LunLabel label;
   SlowReport slow{};
   std::chrono::system_clock::time_point wall{};  // The wall clock at slow.now.
-};
-
-struct LunTrace {
-  LunLabel label;
-  std::vector<FlightStory> stories{};            // Of the events that are kept; oldest first.
-  uint64_t kept = 0;                             // So many of
-  uint64_t events = 0;                           // all events.
-  TimePoint now{};                               // Of this trace,
-  std::chrono::system_clock::time_point wall{};  // and the wall clock then.
 };
 
 struct LunFences {

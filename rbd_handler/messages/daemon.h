@@ -30,6 +30,16 @@ inline constexpr LogMessage kExiting{
 inline constexpr LogMessage kExited{"9706ab7e527f47889af2307b10c3cb3f", spdlog::level::info,
                                     "exited", "The daemon has ended", ""};
 
+inline constexpr LogMessage kCrashed{
+    "b30e761d8ddd46e5adf67e91f43deebc", spdlog::level::warn,
+    "the last daemon crashed ({}), its last events are in {}: see tcmu-rbdctl trace --file",
+    "A bug; the line has the reason. The last events of all LUNs were kept",
+    "`tcmu-rbdctl trace --file`; report it with this file and the core"};
+
+inline constexpr LogMessage kNoCrashFile{
+    "cd2fe0d1644a427ba8c89bcf1244d022", spdlog::level::warn, "a crash would leave no trace: {}",
+    "`paths.state_dir` cannot be written; the line has the reason", "make it writable"};
+
 inline constexpr LogMessage kControlGap{
     "e8394ee21dbb498b9267a63f1a5787b0", spdlog::level::warn,
     "the control thread did not run for {:.1f} s",
@@ -186,43 +196,14 @@ inline constexpr LogMessage kLinesLost{"16afb3e9fdc146d998c9521940d4fa95", spdlo
                                        "Who reads the log was too slow, or hung",
                                        "the journal, or the reader of stderr"};
 
-inline constexpr std::array kOfDaemon{&kReady,
-                                      &kCannotStart,
-                                      &kFatal,
-                                      &kExiting,
-                                      &kExited,
-                                      &kControlGap,
-                                      &kReloaded,
-                                      &kNotReloaded,
-                                      &kNeedsRestart,
-                                      &kNoEffect,
-                                      &kNoFiles,
-                                      &kLimitsTooLow,
-                                      &kNotTakenOver,
-                                      &kBlocked,
-                                      &kNotBlockedAtEnd,
-                                      &kRefused,
-                                      &kWriteCacheRefused,
-                                      &kReconfigRefused,
-                                      &kNetlinkLost,
-                                      &kNetlinkOverrun,
-                                      &kNetlinkNoReply,
-                                      &kNetlinkReplies,
-                                      &kNetlinkWaiters,
-                                      &kNetlinkForeign,
-                                      &kNetlinkEvent,
-                                      &kNetlinkMessage,
-                                      &kNetlinkBuffer,
-                                      &kPortalGroup,
-                                      &kPortLeftOut,
-                                      &kGroupLeftOut,
-                                      &kNoConnection,
-                                      &kMetricsServed,
-                                      &kMetricsNotServed,
-                                      &kNoBus,
-                                      &kNameRefused,
-                                      &kNameTaken,
-                                      &kNameServed,
-                                      &kLinesLost};
+inline constexpr std::array kOfDaemon{
+    &kReady,          &kCannotStart,     &kFatal,          &kExiting,           &kExited,
+    &kCrashed,        &kNoCrashFile,     &kControlGap,     &kReloaded,          &kNotReloaded,
+    &kNeedsRestart,   &kNoEffect,        &kNoFiles,        &kLimitsTooLow,      &kNotTakenOver,
+    &kBlocked,        &kNotBlockedAtEnd, &kRefused,        &kWriteCacheRefused, &kReconfigRefused,
+    &kNetlinkLost,    &kNetlinkOverrun,  &kNetlinkNoReply, &kNetlinkReplies,    &kNetlinkWaiters,
+    &kNetlinkForeign, &kNetlinkEvent,    &kNetlinkMessage, &kNetlinkBuffer,     &kPortalGroup,
+    &kPortLeftOut,    &kGroupLeftOut,    &kNoConnection,   &kMetricsServed,     &kMetricsNotServed,
+    &kNoBus,          &kNameRefused,     &kNameTaken,      &kNameServed,        &kLinesLost};
 
 }  // namespace tcmurbd::messages

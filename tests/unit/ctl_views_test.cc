@@ -305,6 +305,11 @@ TEST(Trace, HasALineForEachStory) {
             "2001-09-09T01:46:40.000000Z  #7 WRITE(16) 8192+4096: +0us in-librbd, +2.1ms answered "
             "GOOD\n"
             "2001-09-09T01:46:41.000000Z  lock: owned\n");
+  json crash = answer;
+  crash["crash"] = {
+      {"time", "2001-09-09T01:46:42.000000Z"}, {"program", "tcmu-rbd 1.0"}, {"reason", "SIGSEGV"}};
+  EXPECT_EQ(trace_text(crash),
+            "2001-09-09T01:46:42.000000Z  tcmu-rbd 1.0 crashed: SIGSEGV\n" + trace_text(answer));
 }
 
 }  // namespace
