@@ -10,7 +10,7 @@ set -eu
 # To build the daemon and its unit tests.
 build="g++ cmake dbus ninja-build pkg-config git
   libboost-dev libcli11-dev libfmt-dev libgmock-dev libgtest-dev libnl-3-dev libnl-genl-3-dev librados-dev librbd-dev
-  libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev"
+  libspdlog-dev libsystemd-dev libyaml-cpp-dev nlohmann-json3-dev systemtap-sdt-dev"
 
 # Style checks and fuzzers, Prometheus for the metrics and the dashboard, and what draws pictures: several hundred megabytes, not needed
 # for a build.

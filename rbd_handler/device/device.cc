@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/probes.h"
 
 namespace tcmurbd {
 
@@ -62,6 +63,7 @@ Device::Device(ring::Ring ring, Image& image, const scsi::DiskFacts& disk,
                const DeviceSettings& settings)
     : ring_(std::move(ring)),
       disk_(disk),
+      recorder_(settings.name),
       queue_(tasks_, *this, outbox_, counters_, latency_, slow_, recorder_, image, settings) {
   slow_.set_slow_after(settings.slow_after);
 }
@@ -117,6 +119,8 @@ void Device::start(TaskId id) {
   if (command) task.operation = scsi::operation_of(*command);
   count_command(task);
   recorder_.note(taken_event(now_, task.sequence, task.entry.cmd_id, task.entry.cdb_bytes()));
+  TCMU_RBD_PROBE(taken, recorder_.lun(), task.sequence, std::to_underlying(task.operation),
+                 task.entry.cmd_id, task.entry.cdb[0], task.entry.data_length);
   if (!command) {
     answer(id, scsi::Result::check(command.error()), {});
     return;
@@ -221,6 +225,7 @@ void Device::on_tmr(const ring::TmrEntry& tmr) {
                   .kind = FlightKind::kTaskManagement,
                   .detail = tmr.type,
                   .a = tmr.cmd_ids.size()});
+  TCMU_RBD_PROBE(tmr, recorder_.lun(), tmr.type, tmr.cmd_ids.size());
   const bool reset = tmr.type == kTmrLunReset || tmr.type == kTmrLunResetPro;
   counters_.lun_resets += reset;
   ++counters_.task_managements_by_type[std::to_underlying(kind_of_tmr(tmr.type))];

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/probes.h"
 #include "rbd_handler/device/device.h"
 
 namespace tcmurbd {
@@ -84,6 +85,9 @@ void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length
                   .detail = task.scsi_status,
                   .a = uint64_t{result.sense.key} << 16U | uint64_t{result.sense.asc} << 8U |
                        result.sense.ascq});
+  const Duration took = now_ - task.queued;
+  TCMU_RBD_PROBE(answered, recorder_.lun(), task.sequence, std::to_underlying(task.operation),
+                 task.scsi_status, took.count(), probe_time(now_));
   if (task.copy != 0) {
     outbox_.add(CopyOpDone{task.copy, task.copy_token, result});
     return;
@@ -107,7 +111,7 @@ void Device::respond(TaskId id, const scsi::Result& result, uint32_t read_length
   }
   counters_.busy += result.status == scsi::ScsiStatus::kBusy;
   ++counters_.answers[std::to_underlying(kind_of_answer(result.status))];
-  latency_.command[std::to_underlying(task.operation)].add(now_ - task.queued);
+  latency_.command[std::to_underlying(task.operation)].add(took);
   ring_.complete(response);
   tasks_.forget_id(id);
 }

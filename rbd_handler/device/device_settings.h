@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 
 #include "rbd_handler/lock/gate.h"
 #include "rbd_handler/task/rate_limits.h"
@@ -10,6 +11,8 @@
 namespace tcmurbd {
 
 struct DeviceSettings {
+  // "user_0/disk1", for the probes.
+  std::string name{};
   lock::GateSettings gate{};
   // A command that is not answered this long after it was queued is answered BUSY; zero: never. A
   // session that is gone sends no task management, and its host's new login waits for the commands

@@ -3,6 +3,7 @@
 
 #include <new>
 #include <type_traits>
+#include <utility>
 
 namespace tcmurbd {
 
@@ -16,8 +17,8 @@ std::vector<FlightEvent> FlightLog::list() const {
 
 // calloc gets so much from the kernel, which zeroes it: pages that are never written take no
 // memory.
-FlightRecorder::FlightRecorder()
-    : log_(static_cast<FlightLog*>(std::calloc(1, sizeof(FlightLog)))) {
+FlightRecorder::FlightRecorder(std::string lun)
+    : log_(static_cast<FlightLog*>(std::calloc(1, sizeof(FlightLog)))), lun_(std::move(lun)) {
   static_assert(std::is_trivially_copyable_v<FlightLog>);
   if (!log_) throw std::bad_alloc();
 }

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "common/units.h"
@@ -82,7 +83,8 @@ struct FlightLog {
 
 class FlightRecorder {
  public:
-  FlightRecorder();
+  // `lun` names it for the probes (common/probes.h).
+  explicit FlightRecorder(std::string lun = {});
 
   void note(const FlightEvent& event) {
     log_->events[log_->total % FlightLog::kEvents] = event;
@@ -93,6 +95,7 @@ class FlightRecorder {
   std::vector<FlightEvent> list() const { return log_->list(); }
   // All that were recorded, also those that are not kept any more.
   uint64_t total() const { return log_->total; }
+  const char* lun() const { return lun_.c_str(); }
   // Stays where it is.
   const FlightLog& log() const { return *log_; }
 
@@ -101,6 +104,7 @@ class FlightRecorder {
     void operator()(FlightLog* log) const { std::free(log); }
   };
   std::unique_ptr<FlightLog, Free> log_;
+  std::string lun_;
 };
 
 // What an edge gets of it.

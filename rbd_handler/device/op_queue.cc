@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/probes.h"
 
 namespace tcmurbd {
 
@@ -48,7 +49,10 @@ OpQueue::OpQueue(task::TaskTable& tasks, QueueOwner& owner, Outbox& outbox,
 
 void OpQueue::move(TaskId id, TaskState to) {
   tasks_.move(id, to);
-  record(tasks_[id], FlightKind::kState, std::to_underlying(to));
+  const Task& task = tasks_[id];
+  record(task, FlightKind::kState, std::to_underlying(to));
+  TCMU_RBD_PROBE(stage, recorder_.lun(), task.sequence, std::to_underlying(task.operation),
+                 std::to_underlying(to), probe_time(now_));
 }
 
 void OpQueue::record(const Task& task, FlightKind kind, uint8_t detail, uint64_t a, uint64_t b) {
@@ -162,6 +166,9 @@ void OpQueue::begin(TaskId id) {
   task.submitted = now_;
   task.instance = instance_;
   task.ops_pending = static_cast<uint32_t>(task.plan.ops.size());
+  const ByteRange& first = task.plan.ops.front().range;
+  TCMU_RBD_PROBE(submitted, recorder_.lun(), task.sequence, std::to_underlying(task.operation),
+                 first.offset, first.length, (now_ - task.queued).count());
   uint64_t bytes = 0;
   for (const auto& op : task.plan.ops) {
     if (op.kind != OpKind::kBlockStatus) bytes += op.range.length;
@@ -214,8 +221,11 @@ void OpQueue::on_done(const OpDone& done) {
   CHECK(task.ops_pending > 0);
   note_result(done);
   if (--task.ops_pending != 0) return;
-  latency_.image[std::to_underlying(task.operation)].add(now_ - task.submitted);
+  const Duration took = now_ - task.submitted;
+  latency_.image[std::to_underlying(task.operation)].add(took);
   record(task, FlightKind::kEnded, 0, 0, static_cast<uint64_t>(int64_t{task.error}));
+  TCMU_RBD_PROBE(ended, recorder_.lun(), task.sequence, std::to_underlying(task.operation),
+                 task.error, took.count());
   climb(id, LadderEvent::kEnded, task.result);
 }
 

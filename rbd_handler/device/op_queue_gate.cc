@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/probes.h"
 #include "rbd_handler/device/op_queue.h"
 
 namespace tcmurbd {
@@ -57,6 +58,8 @@ void OpQueue::settle() {
     if (!closed && !opened) break;
   }
   if (lock_recorded_ != gate_.state()) {
+    TCMU_RBD_PROBE(lock, recorder_.lun(), std::to_underlying(lock_recorded_),
+                   std::to_underlying(gate_.state()), probe_time(now_));
     lock_recorded_ = gate_.state();
     recorder_.note(
         {.time = now_, .kind = FlightKind::kLock, .detail = std::to_underlying(lock_recorded_)});
@@ -113,6 +116,7 @@ void OpQueue::refuse_parked() {
 void OpQueue::give_up_instance() {
   ++counters_.fences;
   ++counters_.fences_by_cause[std::to_underlying(gate_.fence_cause())];
+  TCMU_RBD_PROBE(fence, recorder_.lun(), std::to_underlying(gate_.fence_cause()), probe_time(now_));
   oldest_detached_ = {};
   tasks_.for_each([this](TaskId id) {
     if (tasks_[id].state() != TaskState::kParsed)

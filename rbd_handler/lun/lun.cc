@@ -192,6 +192,7 @@ void Lun::serve(OpenedImage opened) {
 
 DeviceSettings Lun::device_settings() const {
   DeviceSettings settings;
+  settings.name = label().name;
   settings.gate.fence_after = settings_.fence_after;
   settings.gate.release_after = settings_.release_after;
   settings.deadline = spec_.command_deadline.value_or(settings_.command_deadline);

@@ -30,7 +30,7 @@ struct Expected {
 class DeviceFixture {
  public:
   explicit DeviceFixture(uint64_t blocks = 2048, FakeKernel::Options options = {},
-                         const DeviceSettings& settings = {})
+                         const DeviceSettings& settings = {.name = "user_0/disk1"})
       : kernel(options),
         image(blocks * 512),
         device(ring::Ring::attach(kernel.map()).value(), image,

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PURE = re.compile(r"rbd_handler/((ring|scsi|task|lock|copy|device|metrics|trace)/|image\.h)")
 PURE_FORBIDDEN = re.compile(
     r"<(linux/|rbd/|rados/|yaml-cpp/|thread|mutex|condition_variable|future|atomic>|boost/asio|systemd/|netlink/|spdlog"
-    r"|sys/(mman|ioctl|socket|epoll|eventfd)\.h|unistd\.h|fcntl\.h|ctime|time\.h)")
+    r"|sys/(mman|ioctl|socket|epoll|eventfd|sdt)\.h|unistd\.h|fcntl\.h|ctime|time\.h)")
 # cmd_head and cmd_tail are shared with the kernel, so the ring alone needs atomics.
 ATOMIC_ALLOWED = re.compile(r"rbd_handler/ring/")
 
