@@ -2,6 +2,8 @@ unit_test(runner_flags_test SOURCES runner_flags_test.cc LIBS tcmurbd_doors)
 add_test(NAME daemon_flags
   COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/daemon_flags_test.py ${CMAKE_BINARY_DIR})
 set_tests_properties(daemon_flags PROPERTIES LABELS unit TIMEOUT 120)
+add_test(NAME probes COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/probes_test.py ${CMAKE_BINARY_DIR})
+set_tests_properties(probes PROPERTIES LABELS unit TIMEOUT 120)
 add_test(NAME pages COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/pages_test.py ${CMAKE_BINARY_DIR})
 set_tests_properties(pages PROPERTIES LABELS unit TIMEOUT 120)
 unit_test(lun_image_test SOURCES lun_image_test.cc LIBS tcmurbd_lun tcmurbd_fake_kernel LABELS threaded)

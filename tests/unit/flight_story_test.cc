@@ -120,6 +120,17 @@ TEST(FlightStory, OfAHungWrite) {
   EXPECT_TRUE(lun.outstanding(behind));
 }
 
+TEST(FlightStory, OfAFence) {
+  DeviceFixture lun;
+  lun.write(8, Bytes(512, 1));
+  lun.finish(0, -ETIMEDOUT);
+  ASSERT_EQ(lun.action, lock::Action::kFence);
+  lun.device.on_lock_event(lock::Outcome::kFenced, lun.now);
+  EXPECT_THAT(lun_events(lun), Contains("lock: reopening"));
+  EXPECT_EQ(lun.device.counters().fences, 1U);
+  EXPECT_EQ(commands_of(lun).at(0).steps.back().text, "given-up");
+}
+
 TEST(FlightStory, OfTheLun) {
   DeviceFixture lun;
   lun.device.on_away(AwayCause::kWatchLost, {}, lun.now);
