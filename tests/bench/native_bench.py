@@ -144,12 +144,18 @@ def measure(servers, options):
 
 
 def ratio(ours, theirs, key):
-    return statistics.median(mine[key] / other[key] for mine, other in zip(ours, theirs))
+    """The median of the rounds' ratios, and its quartiles."""
+    ratios = [mine[key] / other[key] for mine, other in zip(ours, theirs)]
+    if ours is theirs or len(ratios) < 4:
+        return f"{statistics.median(ratios):.3f}"
+    low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return f"{median:.3f}; {low:.3f} to {high:.3f}"
 
 
 def table(found, options):
     base = "tcmu-rbd" if options.alone else "tcmu-runner"
-    yield f"{options.rounds} alternating rounds of {options.seconds:g} s; median (least to most) [median of the rounds' ratios to {base}]"
+    yield (f"{options.rounds} alternating rounds of {options.seconds:g} s; median (least to most) "
+           f"[median and quartiles of the rounds' ratios to {base}]")
     yield ""
     yield f"| {options.bytes} bytes | who | IOPS | CPU us/IO | switches per I/O | kicks per I/O | p50 us | p99 us |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -162,7 +168,7 @@ def table(found, options):
                 return "" if values[0][key] is None else f"{statistics.median(outcome[key] for outcome in values):.2f}"
             spread = [outcome["iops"] for outcome in outcomes]
             yield (f"| {kind}, depth {depth} | {name} | {median('iops'):.0f} ({min(spread):.0f} to {max(spread):.0f}) "
-                   f"[{ratio(outcomes, first, 'iops'):.2f}] | {median('cpu_us'):.1f} [{ratio(outcomes, first, 'cpu_us'):.2f}] "
+                   f"[{ratio(outcomes, first, 'iops')}] | {median('cpu_us'):.1f} [{ratio(outcomes, first, 'cpu_us')}] "
                    f"| {few('switches')} | {few('kicks')} | {median('p50_us'):.0f} | {median('p99_us'):.0f} |")
 
 
