@@ -154,16 +154,17 @@ void Daemon::keep_trace(LunTrace trace) {
   std::string name = trace.label.name;
   std::ranges::replace(name, '/', '.');
   const uint32_t number = traces_kept_[name]++ % kTracesMax;
+  LogFields fields{.lun = trace.label.name, .image = trace.label.image};
   const auto kept = std::make_shared<std::expected<void, std::string>>();
   const std::string path =
       fmt::format("{}/{}.trace-{}.json", config_.paths.state_dir, name, number);
   trace_jobs_->run(
       [trace = std::move(trace), path, kept] { *kept = replace_file(path, trace_json({trace})); },
-      [this, kept, path] {
+      [this, kept, path, fields = std::move(fields)] {
         if (*kept) {
-          log_.write<messages::kTraceKept>(path);
+          log_.write_with<messages::kTraceKept>(fields, path);
         } else {
-          log_.write<messages::kTraceLost>(kept->error());
+          log_.write_with<messages::kTraceLost>(fields, kept->error());
         }
       });
 }
