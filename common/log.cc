@@ -75,13 +75,9 @@ LogLine summary(const LogLimiter::Suppressed& suppressed) {
           suppressed.tag.fields};
 }
 
-void Log::start(const LogMessage& lost) {
-  std::shared_ptr<LogWriter> writer;
-  if (stderr_is_journal()) {
-    writer = std::make_shared<JournalWriter>();
-  } else {
-    writer = stderr_writer();
-  }
+void Log::start(const LogMessage& lost, std::shared_ptr<LogWriter> writer) {
+  if (!writer && stderr_is_journal()) writer = std::make_shared<JournalWriter>();
+  if (!writer) writer = stderr_writer();
   queue_now = new LogQueue(std::move(writer), lost, due_summaries);
 }
 

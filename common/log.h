@@ -9,11 +9,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "common/log_limiter.h"
 #include "common/log_line.h"
+#include "common/log_writer.h"
 
 namespace tcmurbd {
 
@@ -40,10 +42,10 @@ class Log {
     emit(kMessage, std::move(fields), fmt::format(kText, std::forward<Args>(args)...), left_out);
   }
 
-  // Chooses stderr or the journal; once, before the first line of any thread. Until then lines go
-  // to stderr directly. `lost` is the message for lines that a blocked output cost. Throws
-  // std::system_error if the writer thread cannot be started.
-  static void start(const LogMessage& lost);
+  // Once, before the first line of any thread; until then lines go to stderr directly. `lost` is
+  // the message for lines that a blocked output cost. Without a `writer`: the journal or stderr.
+  // Throws std::system_error if the writer thread cannot be started.
+  static void start(const LogMessage& lost, std::shared_ptr<LogWriter> writer = nullptr);
   // Waits before the process exits until all lines are written, at most for `patience`.
   static void drain(std::chrono::milliseconds patience);
   // The settings of config's log section, for all Logs; at any time.

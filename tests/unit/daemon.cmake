@@ -6,6 +6,7 @@ add_test(NAME probes COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/probes
 set_tests_properties(probes PROPERTIES LABELS unit TIMEOUT 120)
 add_test(NAME pages COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/pages_test.py ${CMAKE_BINARY_DIR})
 set_tests_properties(pages PROPERTIES LABELS unit TIMEOUT 120)
+unit_test(report_log_test SOURCES report_log_test.cc LIBS tcmurbd_lun)
 unit_test(lun_image_test SOURCES lun_image_test.cc LIBS tcmurbd_lun tcmurbd_fake_kernel LABELS threaded)
 unit_test(metrics_server_test SOURCES metrics_server_test.cc LIBS tcmurbd_doors LABELS threaded)
 unit_test(lun_json_test SOURCES lun_json_test.cc LIBS tcmurbd_daemon nlohmann_json::nlohmann_json)

@@ -16,8 +16,10 @@
 #include <thread>
 #include <utility>
 
+#include "rbd_handler/messages/commands.h"
 #include "rbd_handler/reactor/inbox.h"
 #include "tests/support/fake_kernel.h"
+#include "tests/support/log_capture.h"
 #include "tests/support/taken_effects.h"
 
 namespace tcmurbd {
@@ -41,7 +43,7 @@ class FakeMonitors final : public ceph::Monitors {
     return failure(-ENOSYS);
   }
   std::expected<ceph::ObjectLocation, std::string> locate(const ceph::ObjectPlace&) const override {
-    return ceph::ObjectLocation{.pg = "1.0"};
+    return ceph::ObjectLocation{.pg = "1.0", .acting = {2, 0}};
   }
 
   // Used by one job at a time, and looked at between them.
@@ -60,7 +62,9 @@ class FakeServed final : public ceph::ServedImage {
   void give_up(OpToken) override {}
   bool timed_out() const override { return true; }
   const ceph::ImageInfo& info() const override { return info_; }
-  ceph::ObjectPlace place_of(const ByteRange&) const override { return {}; }
+  ceph::ObjectPlace place_of(const ByteRange&) const override {
+    return {.pool = "rbd", .object = "data.1"};
+  }
   const std::string& address() const override { return address_; }
   std::expected<void, std::string> publish(const ceph::ServiceStatus& status) override {
     published.push_back(status);
@@ -90,6 +94,7 @@ size_t threads() {
 class LunImageTest : public ::testing::Test {
  protected:
   LunImageTest() {
+    log_.take();
     std::thread([] {}).join();  // TSan starts one of its own beside the first.
     threads_ = threads();
     std::string pattern = ::testing::TempDir() + "backingXXXXXX";
@@ -98,8 +103,8 @@ class LunImageTest : public ::testing::Test {
     newest_ = image.get();
     lun_image_ = std::make_shared<LunImage>(
         control_, ImageSpec{.pool = "rbd", .image = "disk"},
-        InstanceRecord(directory_, "user_0", "disk"), std::make_shared<Log>("lun_image_test"),
-        [](OpDone) {},
+        InstanceRecord(directory_, "user_0", "disk"),
+        std::make_shared<Log>("user_0/disk", "rbd/disk"), [](OpDone) {},
         [this](const ImageSpec&, const ceph::CompletionSink&, const ceph::NewsSink&) {
           return open();
         });
@@ -176,6 +181,7 @@ class LunImageTest : public ::testing::Test {
   testing::TakenEffects effects_;
   FakeServed* newest_ = nullptr;
   size_t opened_ = 0;
+  testing::LogCapture& log_ = testing::LogCapture::start();
   size_t threads_ = 0;
   uint32_t writes_ = 0;
   TimePoint now_{std::chrono::hours(1)};
@@ -236,6 +242,23 @@ TEST_F(LunImageTest, AnAbandonedInstanceIsForgottenOnlyIfItIsFenced) {
 }
 
 // The inbox has room for the ops of so many instances, and each has its threads.
+TEST_F(LunImageTest, AHungOpIsLoggedWithItsPlace) {
+  lun_image_->locate({0, 512}, 7);
+  std::vector<LogLine> lines;
+  until([&] { return !(lines = log_.take()).empty(); });
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0].message, &messages::kHungOp);
+  EXPECT_EQ(lines[0].text,
+            "user_0/disk rbd/disk: hung op: object data.1 of pool 'rbd' is in pg 1.0, acting "
+            "osd.2, osd.0");
+  const LogFields& fields = lines[0].fields;
+  EXPECT_EQ(fields.lun, "user_0/disk");
+  EXPECT_EQ(fields.object, "data.1");
+  EXPECT_EQ(fields.pg, "1.0");
+  EXPECT_EQ(fields.osds, (std::vector{2, 0}));
+  EXPECT_EQ(fields.initiator_task, "7");
+}
+
 TEST_F(LunImageTest, InstancesWhoseOpsHangAreBounded) {
   while (opened_ < reactor::kInstancesMax) {
     lose_a_write();
