@@ -162,7 +162,10 @@ class FailoverTest(recovery.RecoveryTestCase):
         self.here.drop()
         self.cut_power(self.gateway)
         data = self.timed_write(self.there, self.healthy_lba, "after a dead gateway")
-        self.gateway = self.healthy_gateway(0)
+        booting = testing.Background(self.healthy_gateway, 0)
+        while booting.is_alive():  # the target drops a session that does not answer its pings
+            self.there.linger(1)
+        self.gateway = booting.result()
         self.daemon = self.lab.daemons[0]
         self.lun_device, self.target = self.lun(SIZE, image=self.image, create=False)
         self.here = self.session(self.target)
