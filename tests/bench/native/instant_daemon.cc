@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "rbd_handler/daemon/daemon.h"
+#include "rbd_handler/messages/daemon.h"
 #include "tests/support/fake_ceph.h"
 
 namespace tcmurbd::bench {
@@ -79,7 +80,7 @@ int run(const char* config_path, uint64_t bytes) {
     std::cerr << config.error() << "\n";
     return 1;
   }
-  Log::start();
+  Log::start(messages::kLinesLost);
   apply_log_settings(config->log);
   Daemon daemon(*config, [config] { return config; }, instant_ports(bytes));
   _exit(daemon.run());
