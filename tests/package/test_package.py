@@ -7,6 +7,7 @@ back, removed. As root, with a network for debootstrap and apt; services are not
 """
 
 import os
+import subprocess
 import unittest
 
 from chroot import Chroot, package
@@ -44,6 +45,8 @@ class PackageTest(unittest.TestCase):
         self.assert_ours()
         self.chroot.run("/root/smoke")
         self.chroot.run("dpkg --verify tcmu-rbd")
+        notes = subprocess.run(["readelf", "-n", self.chroot.path("usr/bin/tcmu-rbd")], check=True, capture_output=True, text=True).stdout
+        self.assertIn("Provider: tcmu_rbd", notes, "the stripped program has its probes")
         # dpkg's trigger of systemd has read it.
         self.assertIn(" tcmu-rbd: cannot start: ...", self.chroot.run("journalctl --list-catalog"))
 
