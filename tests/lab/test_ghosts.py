@@ -71,6 +71,7 @@ class GhostTest(GhostTestCase):
             self.look_in_cluster()
 
     def test_hung_osd_marked_down(self):
+        self.stories_name_the_osd = False
         self.cluster.create_pool("twice", size=2)
         self.prepare(pool="twice")
         self.prepare_second()

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -68,12 +69,44 @@ class Footprint:
 
 
 class RecoveryTestCase(testing.LabTestCase):
+    # Not if the cluster is told that the OSD is down: others serve its placement groups then.
+    stories_name_the_osd = True
+
+    def setUp(self):
+        super().setUp()
+        self._stopped = set()
+
     def hang(self, *osds):
-        """Stops OSDs; they go on at the test's end at the latest, before anything else is removed."""
+        """Stops OSDs; they go on at the test's end at the latest, before anything else is removed. After a test that passed, the
+        flight recorders name one of them."""
+        if not self._stopped and daemon_under_test() != "tcmu-runner":
+            daemons = [(daemon, daemon.pid, len(daemon.log())) for daemon in self.lab.daemons.values()]
+            self.addCleanup(self._assert_stories, daemons)
+        self._stopped.update(osd.name for osd in osds)
         for osd in osds:
             self.addCleanup(osd.resume)
         for osd in osds:
             osd.hang()
+
+    def _assert_stories(self, daemons):
+        """The story of each hang that a daemon has logged since it began; of LUNs that are still there."""
+        for daemon, pid, start in daemons:
+            if self.failed() or daemon.pid != pid or not daemon.gateway.reachable():
+                continue
+            for name in set(re.findall(r"(user_\d+/\S+) \S+: hung op: .* is in ", daemon.log()[start:])):
+                status, output = daemon.gateway.run(f"{self.client(daemon.gateway)} trace {name} --json", check=False)
+                if status == 0:
+                    self._assert_story(json.loads(output)["devices"][0])
+
+    def _assert_story(self, trace):
+        steps = [step["what"] for story in trace["stories"] for step in story["steps"]]
+        hung = [what for what in steps if "hung, on " in what]
+        if trace["kept"] == trace["events"]:  # Nothing was overwritten.
+            self.assertTrue(hung, f"{trace['name']}: {steps}")
+        if hung and self.stories_name_the_osd:
+            found = {osd for what in hung for osd in re.findall(r"osd\.\d+", what)}
+            self.assertTrue(found & self._stopped, f"{trace['name']}: {self._stopped} stopped, and not {hung}")
+            self.report(f"{trace['name']}: hung ops in {len(hung)} stories, on {', '.join(sorted(found))}")
 
     def resume(self, *osds):
         for osd in osds:
