@@ -65,6 +65,7 @@ for kernel in 6.1 6.12; do
     piece "$test-$kernel" env LAB_KERNEL=$kernel python3 "$lab/test_$test.py"
   done
 done
+piece dashboard python3 "$lab/test_dashboard.py"
 piece ceph_dashboard python3 "$lab/test_ceph_dashboard.py"
 piece migration python3 "$lab/test_migration.py"
 piece timeline_of_the_peer env TCMU_RBD=tcmu-runner python3 "$lab/test_timeline.py"
