@@ -40,6 +40,8 @@ TESTS = (
     ("rbd_handler/metrics/", ("metrics_test",)),
     ("rbd_handler/daemon/scrape", ("scrape_test",)),
     ("common/latency_histogram", ("latency_histogram_test",)),
+    ("common/log_limiter", ("log_test",)),
+    ("common/crash_dump", ("crash_dump_test",)),
     ("rbd_handler/daemon/daemon", ("daemon_test",)),
     ("rbd_handler/", ("daemon_parts_test",)),
 )
