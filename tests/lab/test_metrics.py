@@ -145,8 +145,8 @@ class MetricsTest(recovery.RecoveryTestCase):
         self.here.linger(ON_ITS_WAY_SECONDS)
         self.wait_until(lambda: self.scrape().of("tcmu_rbd_hung_commands", **lun, osd="0", role="primary") == 1, HUNG_SECONDS,
                         "the OSD is named")
+        self.wait_until(lambda: self.scrape().of("tcmu_rbd_oldest_command_seconds", **lun) > 4, HUNG_SECONDS, "its age grows")
         at_last = self.scrape()
-        self.assertGreaterEqual(at_last.of("tcmu_rbd_oldest_command_seconds", **lun), 1)
         self.assertEqual(at_last.of("tcmu_rbd_commands_in_flight", **lun), 1)
         self.assertGreater(at_last.of("tcmu_rbd_data_area_used_bytes", **lun), 0)
         self.assertEqual(at_last.of("tcmu_rbd_scrape_unanswered_luns"), 0, "a hung cluster does not hold a scrape up")
