@@ -22,11 +22,11 @@ PORT = 10009
 SIZE = 64 * MIB
 BLOCKS = 8
 # As short as the run; Grafana's rate interval is four times the scrape interval.
-SCRAPE_SECONDS = 0.5
-RATE_INTERVAL = "2s"
+SCRAPE_SECONDS = 0.2
+RATE_INTERVAL = "1s"
 PATIENCE_SECONDS = 30
 # Values of the panel of the lock.
-NOT_OWNED, OWNED = 0, 1
+NOT_OWNED, OWNED, FENCING = 0, 1, 3
 # What the scenario does not have: nothing else may be empty.
 RIGHTLY_EMPTY = {"Answers that are not GOOD: {{kind}} medium error"}
 
@@ -143,8 +143,8 @@ class DashboardTest(copying.CopyTestCase):
         self.assertLessEqual(set(hung), {(str(self.osd),), ("unknown",)})
         lock = self.values("Lock of each image, by gateway", "{{pool}}/{{image}} {{instance}}")
         first, second = (lock["rbd", self.image, f"{each.address}:{PORT}"] for each in self.gateways)
-        # A fence is often shorter than the time between two scrapes; its counter is looked at above.
         self.assertIn(OWNED, first)
+        self.assertIn(FENCING, first)
         self.assertEqual((first[-1], second[-1]), (NOT_OWNED, OWNED))
 
     def assert_rules(self, begin):
