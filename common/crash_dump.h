@@ -9,8 +9,8 @@
 // formats nothing. Other threads continue meanwhile. A disk that hangs delays the death; a file
 // system in memory, such as /run, does not.
 //
-// Not mapped files, which would survive SIGKILL too: the write-back of a disk stops whoever writes
-// to a page of it, and a full file system ends the process with SIGBUS.
+// Not mapped files, which would survive SIGKILL too: the write-back of a disk stops the thread that
+// writes to a page of it, and a full file system ends the process with SIGBUS.
 #pragma once
 
 #include <array>

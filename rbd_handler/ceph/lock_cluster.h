@@ -26,7 +26,7 @@ struct LockHolder {
 enum class Asked : uint8_t {
   kReleased,
   kHoldsDetached,
-  kMustWait,  // The holder has hung writes, was fenced recently, and keeps the lock.
+  kMustWait,  // The holder keeps the lock for now, see lock::PeerAnswer::kWait.
   kNobody,    // No gateway on the channel is the holder.
   kNoAnswer,  // A gateway did not answer in time: it is frozen or dead, or the channel's OSD hangs.
 };

@@ -107,11 +107,11 @@ Step LockAcquisition::take_from(const LockHolder& holder) {
     return {};
   }
   if (asked == Asked::kMustWait)
-    return std::unexpected(LockFailure{
-        fmt::format(
-            "its owner {} ({}) has hung writes and was fenced recently; will ask again later",
-            holder.address, holder.client),
-        kHolderWaits});
+    return std::unexpected(
+        LockFailure{fmt::format("its owner {} ({}) has hung writes and was fenced recently, or its "
+                                "release takes long; will ask again later",
+                                holder.address, holder.client),
+                    kHolderWaits});
   // The owner may have changed meanwhile: never break a healthy owner's lock.
   const auto now = cluster_.holder();
   if (!now) return failed("reading the owner of the exclusive lock", now.error());

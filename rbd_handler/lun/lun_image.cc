@@ -37,7 +37,8 @@ const char* describe(lock::PeerAnswer answer) {
     case lock::PeerAnswer::kHoldsDetached:
       return "break the lock: this gateway has hung writes";
     case lock::PeerAnswer::kWait:
-      return "wait: this gateway has hung writes and was fenced recently";
+      return "wait: this gateway has hung writes and was fenced recently, or its release takes "
+             "long";
     case lock::PeerAnswer::kNotOwner:
       break;
   }

@@ -25,7 +25,8 @@ inline constexpr LogMessage kFatal{
 
 inline constexpr LogMessage kExiting{
     "1dc3b7c747ed450cb4b4f4432a937d48", spdlog::level::info, "exiting on signal {}",
-    "Somebody stops the daemon; devices are blocked until the next one serves them", ""};
+    "An operator or systemd stops the daemon; devices are blocked until the next one serves them",
+    ""};
 
 inline constexpr LogMessage kExited{"9706ab7e527f47889af2307b10c3cb3f", spdlog::level::info,
                                     "exited", "The daemon has ended", ""};
@@ -98,12 +99,12 @@ inline constexpr LogMessage kRefused{"4ea5671f7e3b462d9a05a5457ac3aea3", spdlog:
 inline constexpr LogMessage kWriteCacheRefused{
     "33e310768f974784be5bdca46eaa51b9", spdlog::level::err,
     "{}: emulate_write_cache refused: there is no write cache to enable",
-    "Somebody tried to set it", "leave it at 0"};
+    "An operator or a program tried to set it", "leave it at 0"};
 
 inline constexpr LogMessage kReconfigRefused{
     "58e28f1d608744dd8fd4cb9198dd4ad2", spdlog::level::err,
     "{}: a new dev_config is refused: remove the device and add it again",
-    "Somebody wrote a dev_config to a device that is served", "remove the device and add it again"};
+    "A dev_config was written to a device that is served", "remove the device and add it again"};
 
 inline constexpr LogMessage kNetlinkLost{
     "2a80d2b7646f4b26b8de8db24af14096", spdlog::level::err,
@@ -120,10 +121,10 @@ inline constexpr LogMessage kNetlinkNoReply{
     "The kernel does not accept the answer; what waits for it hangs until the next daemon starts",
     "restart the daemon if targetcli hangs"};
 
-inline constexpr LogMessage kNetlinkReplies{"0e62991b68cc41bda3647eb11f50c61f", spdlog::level::warn,
-                                            "replies to netlink events cannot be switched off: {}",
-                                            "Whoever adds a device while no daemon runs would wait",
-                                            "start the daemon"};
+inline constexpr LogMessage kNetlinkReplies{
+    "0e62991b68cc41bda3647eb11f50c61f", spdlog::level::warn,
+    "replies to netlink events cannot be switched off: {}",
+    "A program that adds a device while no daemon runs would wait", "start the daemon"};
 
 inline constexpr LogMessage kNetlinkWaiters{
     "2f0e9b2041f74ae7b189b5cfbfdc762f", spdlog::level::warn,

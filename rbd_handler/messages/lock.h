@@ -155,7 +155,7 @@ inline constexpr LogMessage kEntryRestored{
     "9bd8b89555864a028fb31bf964b9ab43", spdlog::level::err,
     "fence: the blocklist entry of {}, a fenced instance of image {} that may have writes in "
     "flight, was removed; restored it",
-    "Somebody removed a blocklist entry that protects newer data: an operator, or `rbd-target-api` "
+    "A blocklist entry that protects newer data was removed, by an operator or by `rbd-target-api` "
     "at its start",
     "do not clear the blocklist while ops hang"};
 
@@ -163,7 +163,7 @@ inline constexpr LogMessage kEntryNotRestored{
     "df2fe1c6becf4619926b5f63f6736588", spdlog::level::err,
     "fence: the blocklist entry of {}, a fenced instance of image {} that may have writes in "
     "flight, was removed and cannot be restored: {}; will retry",
-    "Somebody removed a blocklist entry that protects newer data, and the monitors do not accept "
+    "A blocklist entry that protects newer data was removed, and the monitors do not accept "
     "it again",
     "check quorum and caps at once: an old write may still be applied"};
 

@@ -70,7 +70,7 @@ inline constexpr LogMessage kQosLimits{
 inline constexpr LogMessage kCmdTimeOut{
     "1d631a516f99460294f2a14239f466a8", spdlog::level::info,
     "cmd_time_out is {} s now (0: none): the kernel itself ends older commands",
-    "Somebody has set it; deadlines are shorter from now on", ""};
+    "The attribute was set; deadlines are shorter from now on", ""};
 
 inline constexpr LogMessage kNotBlocked{"32c3f6787b6d45fdb102ea9cf4ac9117", spdlog::level::err,
                                         "{} the device: {}",

@@ -128,23 +128,23 @@ class TracedTest(unittest.TestCase):
         return self.trace(name, (TRACE / f"{name}.bt").read_text(), tests, *arguments)
 
     def test_latency(self):
-        told = self.script("latency", "FlightStory.*")
-        self.assertRegex(told, r"@command_us\[user_0/disk1, write\]:")
-        self.assertRegex(told, r"@image_op_us\[user_0/disk1, read\]:")
-        self.assertIn("[2K, 4K)", told, "the write of 3 ms")
+        shown = self.script("latency", "FlightStory.*")
+        self.assertRegex(shown, r"@command_us\[user_0/disk1, write\]:")
+        self.assertRegex(shown, r"@image_op_us\[user_0/disk1, read\]:")
+        self.assertIn("[2K, 4K)", shown, "the write of 3 ms")
 
     def test_slow(self):
-        told = self.script("slow", "FlightStory.*", 3)
+        shown = self.script("slow", "FlightStory.*", 3)
         line = r"user_0/disk1 +\d+ write +{} +0 +0 +{} +0 +{}\n"
-        self.assertRegex(told, line.format(3, 3, 0))
-        self.assertRegex(told, line.format(500, 500, 40))
-        self.assertNotRegex(told, r"user_0/disk1 +\d+ read")
+        self.assertRegex(shown, line.format(3, 3, 0))
+        self.assertRegex(shown, line.format(500, 500, 40))
+        self.assertNotRegex(shown, r"user_0/disk1 +\d+ read")
 
     def test_lock(self):
-        told = self.script("lock", "FlightStory.*")
-        self.assertRegex(told, r"user_0/disk1 +lock: unowned -> \w+")
-        self.assertRegex(told, r"user_0/disk1 +ABORT_TASK of 1 commands\n")
-        self.assertRegex(told, r"user_0/disk1 +fence: unknown_outcome\n")
+        shown = self.script("lock", "FlightStory.*")
+        self.assertRegex(shown, r"user_0/disk1 +lock: unowned -> \w+")
+        self.assertRegex(shown, r"user_0/disk1 +ABORT_TASK of 1 commands\n")
+        self.assertRegex(shown, r"user_0/disk1 +fence: unknown_outcome\n")
 
 
 if __name__ == "__main__":
