@@ -6,18 +6,24 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "common/mutex.h"
 #include "common/quote.h"
 #include "rbd_handler/ceph/object_place.h"
+#include "rbd_handler/ceph/object_probe.h"
 
 namespace tcmurbd::ceph {
 namespace {
 
 using nlohmann::json;
+
+// Long for an OSD that works, and short beside the second for which the op has hung.
+constexpr std::chrono::milliseconds kProbePatience{200};
 
 struct Entry {
   Mutex connecting;
@@ -65,6 +71,12 @@ std::string blocklist_failure(int error) {
     default:
       return failure_text(error);
   }
+}
+
+// The primary OSD.
+std::optional<int> first(const ObjectLocation& location) {
+  if (location.acting.empty()) return {};
+  return location.acting.front();
 }
 
 }  // namespace
@@ -117,14 +129,16 @@ std::expected<bool, LockFailure> ControlClient::may_blocklist() const {
                   answer.error()});
 }
 
-std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPlace& place) const {
+std::expected<ObjectLocation, std::string> ControlClient::location_of(
+    const std::string& pool, const std::string& name_space, const std::string& object) const {
   const auto failed = [&](const std::string& why) {
-    return std::unexpected(fmt::format("{}: {}", describe(place), why));
+    return std::unexpected(
+        fmt::format("object {} of pool {}: {}", object, tcmurbd::quoted(pool), why));
   };
   const auto answer = ask_monitors(client_->handle(), {{"prefix", "osd map"},
-                                                       {"pool", place.pool},
-                                                       {"object", place.object},
-                                                       {"nspace", place.name_space},
+                                                       {"pool", pool},
+                                                       {"object", object},
+                                                       {"nspace", name_space},
                                                        {"format", "json"}});
   if (!answer) return failed(failure_text(answer.error()));
   const json map = json::parse(*answer, nullptr, false);
@@ -137,6 +151,26 @@ std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPla
   for (const json& osd : *acting)
     if (osd.is_number_integer()) location.acting.push_back(osd.get<int>());
   return location;
+}
+
+bool ControlClient::answers(const std::string& pool, const std::string& name_space,
+                            const std::string& object) const {
+  const auto opened = open_pool(pool, name_space);
+  return opened && ceph::answers(opened->get(), object, kProbePatience);
+}
+
+std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPlace& place) const {
+  auto data = location_of(place.pool, place.name_space, place.object);
+  if (!data || place.map_object.empty()) return data;
+  auto map = location_of(place.map_pool, place.name_space, place.map_object);
+  if (!map) return data;
+  map->in_map = true;
+  if (first(*data) == first(*map)) return data;  // The operator looks at the same OSD.
+  // If neither answers: all ops on the object wait for its OSD, but only some for the map's.
+  if (answers(place.map_pool, place.name_space, place.map_object) ||
+      !answers(place.pool, place.name_space, place.object))
+    return data;
+  return map;
 }
 
 std::expected<std::string, int> ControlClient::ask(const std::string& command) const {

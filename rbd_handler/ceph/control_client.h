@@ -42,6 +42,12 @@ class ControlClient final : public Monitors {
 
  private:
   explicit ControlClient(std::unique_ptr<Client> client) : client_(std::move(client)) {}
+  std::expected<ObjectLocation, std::string> location_of(const std::string& pool,
+                                                         const std::string& name_space,
+                                                         const std::string& object) const;
+  // Within 200 ms.
+  bool answers(const std::string& pool, const std::string& name_space,
+               const std::string& object) const;
 
   const std::unique_ptr<Client> client_;
 };

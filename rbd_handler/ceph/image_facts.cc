@@ -122,6 +122,7 @@ void note_settings(const std::string& image, const ImageFacts& before, const Ima
 
 bool primary_by(uint64_t features) { return (features & RBD_FEATURE_NON_PRIMARY) == 0; }
 bool ImageFacts::exclusive_lock() const { return (features & RBD_FEATURE_EXCLUSIVE_LOCK) != 0; }
+bool ImageFacts::object_map() const { return (features & RBD_FEATURE_OBJECT_MAP) != 0; }
 bool ImageFacts::journaling() const { return (features & RBD_FEATURE_JOURNALING) != 0; }
 bool ImageFacts::primary() const { return primary_by(features); }
 

@@ -30,6 +30,7 @@ struct ImageFacts {
   task::RateLimits limits{};
 
   bool exclusive_lock() const;
+  bool object_map() const;
   bool journaling() const;
   bool primary() const;
   bool operator==(const ImageFacts&) const = default;

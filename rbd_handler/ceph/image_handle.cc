@@ -114,6 +114,8 @@ ImageHandle::Step ImageHandle::read_info() {
            .exclusive_lock = opened_.exclusive_lock(),
            .id = id.data(),
            .limits = opened_.limits};
+  if (opened_.object_map() && spec_.snapshot.empty())
+    info_.object_map = "rbd_object_map." + info_.id;
   return {};
 }
 

@@ -18,6 +18,7 @@ struct ImageInfo {
   std::string id{};
   task::RateLimits limits{};  // When it was opened.
   std::string data_pool{};    // The pool of its data objects.
+  std::string object_map{};   // The object of its object map; empty: it had none when opened.
 };
 
 }  // namespace tcmurbd::ceph

@@ -26,7 +26,9 @@ class Monitors {
   // not expired or been removed.
   virtual std::expected<Blocklist, LockFailure> blocklisted() const = 0;
 
-  // Asks the monitors where an object is, for the operator. The error begins with the object.
+  // Asks the monitors for the location of the object that a hung op waits for, for the operator:
+  // the object map if only that does not answer, else the data object. The error begins with the
+  // object.
   virtual std::expected<ObjectLocation, std::string> locate(const ObjectPlace& place) const = 0;
 };
 

@@ -14,8 +14,11 @@ std::string describe(const ObjectLocation& location) {
   return fmt::format("pg {}, acting {}", location.pg, osds.empty() ? "none" : osds);
 }
 
-std::string describe(const ObjectPlace& place) {
-  return fmt::format("object {} of pool {}", place.object, tcmurbd::quoted(place.pool));
+std::string describe(const ObjectPlace& place, const ObjectLocation& location) {
+  if (!location.in_map)
+    return fmt::format("object {} of pool {}", place.object, tcmurbd::quoted(place.pool));
+  return fmt::format("object map {} of pool {}, for which object {} waits,", place.map_object,
+                     tcmurbd::quoted(place.map_pool), place.object);
 }
 
 }  // namespace tcmurbd::ceph

@@ -149,9 +149,14 @@ const ImageInfo& RbdImage::info() const { return handle_->info(); }
 
 ObjectPlace RbdImage::place_of(const ByteRange& range) const {
   const DataObjects& objects = handle_->data_objects();
-  return {.pool = objects.pool_name(),
-          .name_space = objects.layout().name_space,
-          .object = object_of(objects.layout(), range.offset)};
+  ObjectPlace place{.pool = objects.pool_name(),
+                    .name_space = objects.layout().name_space,
+                    .object = object_of(objects.layout(), range.offset)};
+  if (!info().object_map.empty()) {
+    place.map_object = info().object_map;
+    place.map_pool = handle_->spec().pool;
+  }
+  return place;
 }
 
 const std::string& RbdImage::address() const { return handle_->client().address(); }

@@ -374,12 +374,13 @@ void LunImage::locate(const ByteRange& range, uint16_t cmd_id) {
         locating_ = false;
         LogFields fields{.object = place.object, .initiator_task = std::to_string(cmd_id)};
         if (*found) {
+          if ((*found)->in_map) fields.object = place.map_object;
           tell([offset, osds = (*found)->acting](Device& device, TimePoint now) {
             device.on_hang_located(offset, osds, now);
           });
           fields.pg = (*found)->pg;
           fields.osds = (*found)->acting;
-          log_->write_with<messages::kHungOp>(std::move(fields), describe(place),
+          log_->write_with<messages::kHungOp>(std::move(fields), describe(place, **found),
                                               describe(**found));
         } else {
           log_->write_with<messages::kHungOpNotLocated>(std::move(fields), found->error());

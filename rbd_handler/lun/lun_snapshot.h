@@ -17,7 +17,7 @@
 
 namespace tcmurbd {
 
-// Where the first byte of an op is.
+// Where the first byte of an op is, or the object map that it waits for.
 struct OpPlace {
   std::string object{};                            // Empty: the op has no range.
   std::optional<ceph::ObjectLocation> location{};  // No value: not asked for, or no answer.

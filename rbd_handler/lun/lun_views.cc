@@ -113,8 +113,9 @@ void Lun::add_places(LunSnapshot snapshot, std::function<void(LunSnapshot)> fn) 
                   for (OpPlace& place : shown->places) {
                     const auto asked =
                         std::ranges::find(wanted, place.object, &ceph::ObjectPlace::object);
-                    if (asked != wanted.end())
-                      place.location = found[static_cast<size_t>(asked - wanted.begin())];
+                    if (asked == wanted.end()) continue;
+                    place.location = found[static_cast<size_t>(asked - wanted.begin())];
+                    if (place.location && place.location->in_map) place.object = asked->map_object;
                   }
                   fn(std::move(*shown));
                 });

@@ -37,7 +37,8 @@ inline constexpr LogMessage kHungOp{
     "b2f16c8639cf46e9967c64e6ae887c70",
     spdlog::level::warn,
     "hung op: {} is in {}",
-    "The object, placement group and OSDs of an op that does not end",
+    "The object, placement group and OSDs of an op that does not end. Of its object map, if only "
+    "that does not answer: the first write to an object and UNMAP wait for it",
     "check these OSDs and their hosts",
     true};
 

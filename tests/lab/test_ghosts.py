@@ -6,6 +6,7 @@ LAB_GHOST_ROUNDS=N makes the hunt longer. Each round's choices follow from LAB_S
 """
 
 import os
+import re
 import time
 
 from lib import testing
@@ -49,6 +50,23 @@ class GhostTest(GhostTestCase):
         self.prepare(object_map_there=True)
         for _ in range(ROUNDS):
             self.round(unmap=True)
+
+    def test_the_object_map_is_named(self):
+        """The OSDs of the data answer: an operator must not be sent to them."""
+        self.prepare(object_map_there=True)
+        start = len(self.daemon.log())
+        self.hang(self.victim)
+        self.old_writes(unmap=True)
+        self.daemon.wait_log(r"hung op: object map rbd_object_map\.\w+ of pool 'rbd', for which object rbd_data\.\S+ waits, "
+                             rf"is in pg \S+, acting {self.victim.name}$", 20, start)
+        self.wait_until(lambda: self.hung_on() == {self.victim.name.split(".")[1]}, 20, "the metrics name the OSD, and no other")
+        explained = self.gateway.output(f"{self.client(self.gateway)} explain user_0/{self.device_here.name}")
+        self.assertIn(f"Look at {self.victim.name} first", explained)
+        self.resume(self.victim)
+
+    def hung_on(self):
+        output = self.gateway.output(f"{self.client(self.gateway)} metrics")
+        return set(re.findall(r'^tcmu_rbd_hung_commands\{.*osd="(.*?)".*\} [1-9]', output, re.M))
 
     def test_by_the_second_gateway(self):
         self.prepare()

@@ -173,6 +173,8 @@ class FakeConnection final : public ceph::Cluster, public ceph::Monitors {
       const ceph::ObjectPlace& place) const override {
     if (auto done = ceph_->take(CephStep::kLocate); !done)
       return std::unexpected(done.error().text);
+    const std::lock_guard lock(ceph_->mutex_);
+    if (ceph_->map_hangs_) return ceph::ObjectLocation{.pg = "1.5", .acting = {1}, .in_map = true};
     return ceph::ObjectLocation{.pg = "1." + place.object, .acting = {2, 0}};
   }
 
@@ -272,6 +274,10 @@ void FakeCeph::set_info(const ceph::ImageInfo& info) {
   info_ = info;
 }
 
+void FakeCeph::hang_object_map() {
+  const std::lock_guard lock(mutex_);
+  map_hangs_ = true;
+}
 void FakeCeph::set_permission(bool may) {
   const std::lock_guard lock(mutex_);
   may_ = may;

@@ -69,7 +69,10 @@ class FakeServed final : public ceph::ServedImage {
   const ceph::ImageInfo& info() const override { return info_; }
   // An object for each MiB.
   ceph::ObjectPlace place_of(const ByteRange& range) const override {
-    return {.pool = "pool", .object = std::to_string(range.offset >> 20U)};
+    return {.pool = "pool",
+            .object = std::to_string(range.offset >> 20U),
+            .map_object = "map",
+            .map_pool = "pool"};
   }
   const std::string& address() const override { return address_; }
   std::expected<void, std::string> publish(const ceph::ServiceStatus& status) override {
@@ -126,6 +129,8 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   // Of images that are opened from now on.
   void set_info(const ceph::ImageInfo& info);
   void set_permission(bool may);
+  // Hung ops wait for the object map.
+  void hang_object_map();
   size_t images_open() const;
   size_t others_open() const;  // Channels and lists of fenced instances.
   // The newest of this image; null: it is not open.
@@ -171,6 +176,7 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
                         .exclusive_lock = true,
                         .id = "1f2e3d"};
   bool may_ = true;
+  bool map_hangs_ = false;
   size_t opened_ = 0;  // Images in all, which numbers them.
   size_t others_ = 0;
   std::map<std::string, FakeServed*> served_;  // By image.

@@ -234,6 +234,8 @@ TEST_F(ImageNewsTest, TheObjectOfABlockIsWhereItsDataIs) {
     EXPECT_EQ(place.pool, "rbd");
     uint64_t bytes = 0;
     EXPECT_EQ(rados_stat(pool_, place.object.c_str(), &bytes, nullptr), 0) << place.object;
+    EXPECT_EQ(place.map_pool, "rbd");
+    EXPECT_EQ(rados_stat(pool_, place.map_object.c_str(), &bytes, nullptr), 0) << place.map_object;
   }
   target_.image.reset();
   rbd("rm rbd/striped --no-progress");

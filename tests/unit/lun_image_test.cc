@@ -43,12 +43,13 @@ class FakeMonitors final : public ceph::Monitors {
     return failure(-ENOSYS);
   }
   std::expected<ceph::ObjectLocation, std::string> locate(const ceph::ObjectPlace&) const override {
-    return ceph::ObjectLocation{.pg = "1.0", .acting = {2, 0}};
+    return ceph::ObjectLocation{.pg = "1.0", .acting = {2, 0}, .in_map = in_map};
   }
 
   // Used by one job at a time, and looked at between them.
   mutable std::vector<std::string> asked;
   bool refuse = false;
+  bool in_map = false;
 };
 
 class FakeServed final : public ceph::ServedImage {
@@ -63,7 +64,7 @@ class FakeServed final : public ceph::ServedImage {
   bool timed_out() const override { return true; }
   const ceph::ImageInfo& info() const override { return info_; }
   ceph::ObjectPlace place_of(const ByteRange&) const override {
-    return {.pool = "rbd", .object = "data.1"};
+    return {.pool = "ec", .object = "data.1", .map_object = "map.1", .map_pool = "rbd"};
   }
   const std::string& address() const override { return address_; }
   std::expected<void, std::string> publish(const ceph::ServiceStatus& status) override {
@@ -249,7 +250,7 @@ TEST_F(LunImageTest, AHungOpIsLoggedWithItsPlace) {
   ASSERT_EQ(lines.size(), 1U);
   EXPECT_EQ(lines[0].message, &messages::kHungOp);
   EXPECT_EQ(lines[0].text,
-            "user_0/disk rbd/disk: hung op: object data.1 of pool 'rbd' is in pg 1.0, acting "
+            "user_0/disk rbd/disk: hung op: object data.1 of pool 'ec' is in pg 1.0, acting "
             "osd.2, osd.0");
   const LogFields& fields = lines[0].fields;
   EXPECT_EQ(fields.lun, "user_0/disk");
@@ -257,6 +258,18 @@ TEST_F(LunImageTest, AHungOpIsLoggedWithItsPlace) {
   EXPECT_EQ(fields.pg, "1.0");
   EXPECT_EQ(fields.osds, (std::vector{2, 0}));
   EXPECT_EQ(fields.initiator_task, "7");
+}
+
+TEST_F(LunImageTest, AnOpThatWaitsForTheObjectMapIsLoggedWithTheMap) {
+  monitors_->in_map = true;
+  lun_image_->locate({0, 512}, 7);
+  std::vector<LogLine> lines;
+  until([&] { return !(lines = log_.take()).empty(); });
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0].text,
+            "user_0/disk rbd/disk: hung op: object map map.1 of pool 'rbd', for which object "
+            "data.1 waits, is in pg 1.0, acting osd.2, osd.0");
+  EXPECT_EQ(lines[0].fields.object, "map.1");
 }
 
 TEST_F(LunImageTest, InstancesWhoseOpsHangAreBounded) {

@@ -54,6 +54,14 @@ TEST_F(LunViews, AHungWriteWithItsOsds) {
   EXPECT_EQ(status().load.in_flight, 1U);
 }
 
+TEST_F(LunViews, AHungWriteThatWaitsForTheObjectMap) {
+  ceph_->hang_object_map();
+  hang_a_write();
+  const LunSnapshot shown = snapshot();
+  EXPECT_EQ(shown.places.at(0).object, "map");
+  EXPECT_THAT(explain(shown), HasSubstr("object map in pg 1.5, acting osd.1. Look at osd.1 first"));
+}
+
 TEST_F(LunViews, MonitorsThatHangAreNotWaitedFor) {
   hang_a_write();
   ceph_->hang(CephStep::kLocate);
