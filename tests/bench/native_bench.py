@@ -22,21 +22,22 @@ from lib.cluster import Cluster
 
 MIB = 1 << 20
 SIZE = 256 * MIB
-CONFIG = "paths:\n  state_dir: {0}/state\n  control_socket: {0}/{1}.sock\n  lock_file: {0}/{1}.lock\n"
+CONFIG = "paths:\n  state_dir: {0}/{1}.state\n  control_socket: {0}/{1}.sock\n  lock_file: {0}/{1}.lock\n"
 
 
 class Served:
-    """A daemon that serves a device of its own, under ringbench."""
+    """A daemon that serves a device of its own, under ringbench; and idle ones, with images like the first one's."""
 
-    def __init__(self, name, command, dev_config, options):
+    def __init__(self, name, command, dev_config, options, devices=1):
         self.name = name
         self.log = f"{isolation.directory()}/{name}.out"
         ringbench = [f"{options.build}/ringbench", "--daemon", command, "--preload", f"{options.build}/tcmu_shim.so", "--log", self.log,
-                     "--size", str(SIZE), "--seconds", str(options.seconds)]
+                     "--size", str(SIZE), "--devices", str(devices), "--warm", str(options.warm), "--seconds", str(options.seconds)]
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", sys.executable, f"{HERE}/native/fake_tree.py", dev_config, str(SIZE),
-             *ringbench], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._line("it did not get ready")
+             str(devices), *ringbench], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        _, pid, seconds = self._line("it did not get ready").split()
+        self.pid, self.start_seconds = int(pid), float(seconds)
 
     def _line(self, otherwise):
         line = self.process.stdout.readline()
@@ -54,8 +55,11 @@ class Served:
         return found
 
     def stop(self):
+        """Returns the seconds until the daemon had ended."""
         self.process.stdin.close()
+        seconds = float(self._line("it did not end").split()[1])
         self.process.wait()
+        return seconds
 
 
 def cpu_seconds(pid):
@@ -183,6 +187,7 @@ def parse():
     parser.add_argument("--bytes", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--warm", type=float, default=0.2, help="seconds before each measurement")
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
     return options

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -53,7 +54,8 @@ void Control::take_message() {
   message.msg_controllen = extra.size();
   if (recvmsg(end_.get(), &message, MSG_CMSG_CLOEXEC) <= 0) return;
   const std::string what(text.data());
-  if (what == "MAP") mapped_ = true;
+  if (what.starts_with("MAP ")) mapped_.insert(what.substr(4));
+  count_served();
   if (const cmsghdr* const header = CMSG_FIRSTHDR(&message)) {
     int fd = -1;
     std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
@@ -77,7 +79,18 @@ void Control::take_from(int fd) {
     act(name, std::strtol(reinterpret_cast<const char*>(bytes.data()), nullptr, 0));
 }
 
-void Control::act(const std::string& action, long value) {
+void Control::act(const std::string& what, long value) {
+  const size_t space = what.rfind(' ');
+  const std::string action = what.substr(0, space);
+  const std::string device = what.substr(space + 1);
+  if (action == "ACTION block_dev") {
+    if (value != 0)
+      blocked_.insert(device);
+    else
+      blocked_.erase(device);
+    count_served();
+  }
+  if (device != "0") return;
   const std::lock_guard lock(ring_.mutex);
   if (action == "ACTION block_dev") ring_.set_blocked(value != 0);
   if (action == "ACTION reset_ring") ring_.reset(ended_);
@@ -85,6 +98,11 @@ void Control::act(const std::string& action, long value) {
     ring_.take_completions(ended_);
     ring_.free_kept(static_cast<uint32_t>(value));
   }
+}
+
+void Control::count_served() {
+  served_ = static_cast<size_t>(std::ranges::count_if(
+      mapped_, [this](const std::string& device) { return !blocked_.contains(device); }));
 }
 
 }  // namespace tcmurbd::bench

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the shim (shim.cc) sends from within the daemon: that the device was opened and mapped,
-// writes to the action files, netlink messages. A thread of its own answers them.
+// What the shim (shim.cc) sends from within the daemon: that a device was mapped, writes to the
+// action files, netlink messages. A thread of its own answers them. Device 0 has a ring; the others
+// are idle.
 //
-// Each message on the control socket is one line; OPEN and MAP are news, "ACTION name" and NETLINK
-// carry a descriptor on which the writes, or the messages, follow.
+// Each message on the control socket is one line; "MAP device" is news; "ACTION name device", "UIO
+// device" and NETLINK carry a descriptor on which the writes, or the messages, follow.
 #pragma once
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -25,20 +27,25 @@ class Control {
 
   int daemon_end() const { return daemon_end_.get(); }
   void close_daemon_end() { daemon_end_.reset(); }
-  bool mapped() const { return mapped_.load(); }
+  // Devices that are mapped and not blocked. Any thread.
+  size_t served() const { return served_.load(); }
 
  private:
   void run(const std::stop_token& stop);
   void take_message();
   void take_from(int fd);
-  void act(const std::string& action, long value);
+  void count_served();
+  void act(const std::string& what, long value);
 
   KernelRing& ring_;
   const KernelRing::Ended ended_;
   UniqueFd end_;
   UniqueFd daemon_end_;
-  std::atomic<bool> mapped_{false};
-  std::map<int, std::string> channels_;  // The thread's.
+  std::atomic<size_t> served_{0};
+  // The thread's.
+  std::map<int, std::string> channels_;
+  std::set<std::string> mapped_;
+  std::set<std::string> blocked_;
   std::jthread thread_;
 };
 

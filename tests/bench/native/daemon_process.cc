@@ -56,10 +56,11 @@ DaemonProcess::DaemonProcess(const Options& options, const std::vector<int>& inh
   if (pid_ == 0) become(options, inherited);
 }
 
-DaemonProcess::~DaemonProcess() {
+void DaemonProcess::stop(std::chrono::seconds patience) {
   if (pid_ <= 0) return;
   kill(pid_, SIGTERM);
-  for (int tries = 0; tries < 1500 && alive(); ++tries)
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (alive() && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   if (pid_ <= 0) return;
   kill(pid_, SIGKILL);

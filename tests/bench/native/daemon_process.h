@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,12 +27,14 @@ class DaemonProcess {
   };
   // `inherited`: the descriptors that it gets.
   DaemonProcess(const Options& options, const std::vector<int>& inherited);
-  // Asks it to end, kills it after 15 s.
-  ~DaemonProcess();
+  ~DaemonProcess() { stop(std::chrono::seconds(15)); }
   DaemonProcess(const DaemonProcess&) = delete;
   DaemonProcess& operator=(const DaemonProcess&) = delete;
 
+  // Asks it to end, kills it after `patience`.
+  void stop(std::chrono::seconds patience);
   bool alive();
+  pid_t pid() const { return pid_; }
   Usage usage() const;
 
  private:

@@ -2,6 +2,7 @@
 // Plays the kernel for one daemon, and measures it. See ../README.md; run by native_bench.py, which
 // prepares the files that a daemon looks for. Reads one case per line from standard input and
 // writes one line of JSON for each.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -18,21 +19,31 @@
 namespace tcmurbd::bench {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 struct Arguments {
   DaemonProcess::Options daemon;
   uint64_t device_bytes = 0;
+  size_t devices = 1;
   double warm = 0.2;
   double seconds = 1;
 };
 
-void wait_until_mapped(const Control& control, const KernelRing& ring, DaemonProcess& daemon) {
-  constexpr int kTries = 600;
-  for (int tries = 0; tries < kTries; ++tries) {
-    if (control.mapped() && !ring.blocked()) return;
+void wait_until_served(const Control& control, size_t devices, DaemonProcess& daemon) {
+  constexpr auto kLook = std::chrono::milliseconds(10);
+  constexpr auto kPatience = std::chrono::seconds(600);
+  const auto end = Clock::now() + kPatience;
+  while (control.served() < devices) {
     if (!daemon.alive()) throw std::runtime_error("the daemon has ended");
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (Clock::now() > end)
+      throw std::runtime_error(fmt::format("the daemon serves {} of {} devices after {}",
+                                           control.served(), devices, kPatience));
+    std::this_thread::sleep_for(kLook);
   }
-  throw std::runtime_error("the daemon did not map the device within a minute");
+}
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
 void print(const std::string& name, const Outcome& outcome) {
@@ -53,20 +64,24 @@ void measure(Arguments& arguments) {
   });
   arguments.daemon.shim = fmt::format("{}:{}:{}:{}", control.daemon_end(), ring.daemon_end(),
                                       ring.memory(), KernelRing::kMapBytes);
+  const auto begin = Clock::now();
   DaemonProcess daemon(arguments.daemon, {control.daemon_end(), ring.daemon_end(), ring.memory()});
   control.close_daemon_end();
   ring.close_daemon_end();
   Load initiator(ring, daemon, arguments.device_bytes);
   load = &initiator;
-  wait_until_mapped(control, ring, daemon);
+  wait_until_served(control, arguments.devices, daemon);
   initiator.wait_until_ready();
-  std::cout << "READY\n" << std::flush;
+  std::cout << fmt::format("READY {} {:.3f}\n", daemon.pid(), seconds_since(begin)) << std::flush;
   for (std::string line; std::getline(std::cin, line);) {
     const auto what = parse_case(line);
     if (!what) throw std::runtime_error(what.error());
     print(line, initiator.run(*what, std::chrono::duration<double>(arguments.warm),
                               std::chrono::duration<double>(arguments.seconds)));
   }
+  const auto end = Clock::now();
+  daemon.stop(std::chrono::seconds(90));
+  std::cout << fmt::format("STOPPED {:.3f}\n", seconds_since(end)) << std::flush;
 }
 
 int run(int argc, char** argv) {
@@ -76,6 +91,7 @@ int run(int argc, char** argv) {
   app.add_option("--preload", arguments.daemon.preload, "a library to preload")->required();
   app.add_option("--log", arguments.daemon.log, "the file for its output");
   app.add_option("--size", arguments.device_bytes, "bytes of the device")->required();
+  app.add_option("--devices", arguments.devices, "how many devices the daemon finds");
   app.add_option("--warm", arguments.warm, "seconds before a measurement");
   app.add_option("--seconds", arguments.seconds, "seconds of a measurement");
   CLI11_PARSE(app, argc, argv);

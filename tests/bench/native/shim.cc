@@ -4,6 +4,8 @@
 //
 //   open of /dev/uio0                     a copy of the inherited end of the socket pair
 //   mmap of that descriptor               the inherited memory
+//   open of another /dev/uioN             a socket to the harness, which never rings
+//   mmap of that descriptor               memory with an empty ring
 //   open of .../action/NAME for writing   a socket to the harness
 //   open of other configfs files          with O_TRUNC: a write replaces the value
 //   socket(AF_NETLINK, NETLINK_GENERIC)   a socket to the harness
@@ -30,8 +32,9 @@
 
 namespace {
 
-constexpr size_t kDescriptors = 4096;
+constexpr size_t kDescriptors = 65536;
 std::array<std::atomic<bool>, kDescriptors> netlink;
+std::array<std::atomic<int>, kDescriptors> idle_uio;  // N of /dev/uioN; 0: none.
 
 struct Shim {
   int control = -1;
@@ -106,24 +109,55 @@ int open_uio(int flags) {
   return fd;
 }
 
+bool in_table(int fd) { return fd >= 0 && static_cast<size_t>(fd) < kDescriptors; }
+
+int open_idle_uio(int number, int flags) {
+  const int kept = flags & (O_CLOEXEC | O_NONBLOCK);
+  const int fd = channel("UIO " + std::to_string(number), kept);  // SOCK_* are the same bits.
+  if (in_table(fd)) idle_uio[static_cast<size_t>(fd)] = number;
+  return fd;
+}
+
+// As the kernel prepares it: the mailbox of target_core_user.h.
+int empty_ring() {
+  struct Mailbox {
+    uint16_t version = 2;
+    uint16_t flags = 0xf;
+    uint32_t ring_offset = 128;
+    uint32_t ring_bytes = (8U << 20U) - 128;
+  } const mailbox;
+  const int memory = memfd_create("idle", MFD_CLOEXEC);
+  if (memory >= 0 && (ftruncate(memory, static_cast<off_t>(shim().bytes)) != 0 ||
+                      pwrite(memory, &mailbox, sizeof mailbox, 0) != sizeof mailbox)) {
+    close(memory);
+    return -1;
+  }
+  return memory;
+}
+
+// ".../user_0/diskN/action/block_dev" -> "ACTION block_dev N".
+std::string action_of(std::string_view path, size_t action) {
+  const std::string_view device = path.substr(0, action);
+  const std::string number(device.substr(device.find_last_not_of("0123456789") + 1));
+  return "ACTION " + std::string(path.substr(action + std::strlen("/action/"))) + " " + number;
+}
+
 int open_ours(const char* path, int& flags) {
   const std::string_view name = path == nullptr ? "" : path;
   if (shim().control < 0) return kNotOurs;
   if (name == "/dev/uio0") return open_uio(flags);
+  if (name.starts_with("/dev/uio")) return open_idle_uio(std::atoi(path + 8), flags);
   if ((flags & O_ACCMODE) == O_RDONLY) return kNotOurs;
   if (!name.starts_with("/sys/kernel/config/") && !name.starts_with("/sys/module/"))
     return kNotOurs;
   const size_t action = name.find("/action/");
   if (action != name.npos)
-    return channel("ACTION " + std::string(name.substr(action + std::strlen("/action/"))),
-                   (flags & O_CLOEXEC) != 0 ? SOCK_CLOEXEC : 0);
+    return channel(action_of(name, action), (flags & O_CLOEXEC) != 0 ? SOCK_CLOEXEC : 0);
   flags |= O_TRUNC;
   return kNotOurs;
 }
 
-bool is_netlink(int fd) {
-  return fd >= 0 && static_cast<size_t>(fd) < kDescriptors && netlink[static_cast<size_t>(fd)];
-}
+bool is_netlink(int fd) { return in_table(fd) && netlink[static_cast<size_t>(fd)]; }
 
 void fill_address(sockaddr* address, socklen_t* length, uint32_t pid) {
   sockaddr_nl own{};
@@ -137,15 +171,29 @@ void fill_address(sockaddr* address, socklen_t* length, uint32_t pid) {
 using Open = int(const char*, int, ...);
 using Mmap = void*(void*, size_t, int, int, int, off_t);
 
+void* map_idle(Mmap* real, int number, size_t bytes) {
+  const int memory = bytes == shim().bytes ? empty_ring() : -1;
+  if (memory < 0) {
+    errno = EINVAL;
+    return MAP_FAILED;
+  }
+  void* const mapped = real(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  close(memory);
+  if (mapped != MAP_FAILED) tell("MAP " + std::to_string(number));
+  return mapped;
+}
+
 void* map(void* at, size_t bytes, int protection, int flags, int fd, off_t offset) {
   static auto* const real = next<Mmap>("mmap64");
+  if (in_table(fd) && idle_uio[static_cast<size_t>(fd)] != 0)
+    return map_idle(real, idle_uio[static_cast<size_t>(fd)], bytes);
   if (fd < 0 || !shim().is_uio(fd)) return real(at, bytes, protection, flags, fd, offset);
   if (offset != 0 || bytes != shim().bytes) {
     errno = EINVAL;
     return MAP_FAILED;
   }
   void* const mapped = real(at, bytes, protection, flags, shim().memory, 0);
-  if (mapped != MAP_FAILED) tell("MAP");
+  if (mapped != MAP_FAILED) tell("MAP 0");
   return mapped;
 }
 
@@ -201,7 +249,10 @@ int socket(int domain, int type, int protocol) noexcept {
 }
 int close(int fd) {
   static auto* const real = next<int(int)>("close");
-  if (is_netlink(fd)) netlink[static_cast<size_t>(fd)] = false;
+  if (in_table(fd)) {
+    netlink[static_cast<size_t>(fd)] = false;
+    idle_uio[static_cast<size_t>(fd)] = 0;
+  }
   return real(fd);
 }
 int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
