@@ -18,10 +18,15 @@ size_t allocations = 0;
 
 }  // namespace
 
-// The aligned and array forms end here too, or are not used by anything that counts.
-void* operator new(size_t bytes) {
+// The array forms end here too; the aligned ones are not used by anything that counts. All that the
+// deletes below may get must come from here: a sanitizer has an operator new of its own for each
+// form that is not replaced.
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
   allocations += counting ? 1 : 0;
-  if (void* memory = std::malloc(bytes)) return memory;
+  return std::malloc(bytes);
+}
+void* operator new(size_t bytes) {
+  if (void* memory = operator new(bytes, std::nothrow)) return memory;
   throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
