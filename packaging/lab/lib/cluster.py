@@ -53,6 +53,7 @@ osd memory target = 939524096
 osd class load list = *
 osd class default list = *
 mon osd min down reporters = 1
+osd max markdown count = 1000000
 mon osd down out interval = 600
 mon data avail crit = 1
 mon data avail warn = 2
