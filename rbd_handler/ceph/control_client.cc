@@ -24,6 +24,8 @@ using nlohmann::json;
 
 // Long for an OSD that works, and short beside the second for which the op has hung.
 constexpr std::chrono::milliseconds kProbePatience{200};
+// An OSD that resumes meanwhile is still the one that the op waited for.
+constexpr std::chrono::milliseconds kSlow{20};
 
 struct Entry {
   Mutex connecting;
@@ -153,10 +155,14 @@ std::expected<ObjectLocation, std::string> ControlClient::location_of(
   return location;
 }
 
-bool ControlClient::answers(const std::string& pool, const std::string& name_space,
-                            const std::string& object) const {
-  const auto opened = open_pool(pool, name_space);
-  return opened && ceph::answers(opened->get(), object, kProbePatience);
+bool ControlClient::map_is_slower(const ObjectPlace& place) const {
+  const auto data = open_pool(place.pool, place.name_space);
+  const auto map = open_pool(place.map_pool, place.name_space);
+  if (!data || !map) return false;
+  const auto times = reply_times(std::array{ProbedObject{data->get(), place.object},
+                                            ProbedObject{map->get(), place.map_object}},
+                                 kProbePatience);
+  return times[1] >= kSlow && times[1] > times[0];
 }
 
 std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPlace& place) const {
@@ -167,10 +173,7 @@ std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPla
   map->in_map = true;
   if (first(*data) == first(*map)) return data;  // The operator looks at the same OSD.
   // If neither answers: all ops on the object wait for its OSD, but only some for the map's.
-  if (answers(place.map_pool, place.name_space, place.map_object) ||
-      !answers(place.pool, place.name_space, place.object))
-    return data;
-  return map;
+  return map_is_slower(place) ? map : data;
 }
 
 std::expected<std::string, int> ControlClient::ask(const std::string& command) const {

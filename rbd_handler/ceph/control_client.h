@@ -45,9 +45,8 @@ class ControlClient final : public Monitors {
   std::expected<ObjectLocation, std::string> location_of(const std::string& pool,
                                                          const std::string& name_space,
                                                          const std::string& object) const;
-  // Within 200 ms.
-  bool answers(const std::string& pool, const std::string& name_space,
-               const std::string& object) const;
+  // Whether the object map's OSD answers later than the data's. Takes at most 200 ms.
+  bool map_is_slower(const ObjectPlace& place) const;
 
   const std::unique_ptr<Client> client_;
 };

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops that are given up while the only OSD hangs: parts that have not started are never started.
+#include <gmock/gmock.h>
+
+#include <array>
 #include <cstdlib>
 
 #include "ceph_live_gateway.h"
+#include "rbd_handler/ceph/object_probe.h"
 
 namespace tcmurbd::ceph {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::Each;
+using testing::Eq;
+using testing::Lt;
 
 class ImageHung : public LiveTest {
  protected:
@@ -75,6 +82,20 @@ TEST_F(ImageHung, WhatIsWrittenFirstIsNotReadBack) {
 TEST_F(ImageHung, WhatHasBegunGoesOn) {
   EXPECT_EQ(given_up_while_hung(OpKind::kWrite, Bytes(4096, 0x22)), 0);
   EXPECT_TRUE(content() == Bytes(4096, 0x22));
+}
+
+TEST_F(ImageHung, ItsObjectsAnswerLate) {
+  const std::string object = target_->image->place_of({0, 512}).object;
+  const auto times = [&] {
+    return reply_times(std::array{ProbedObject{pool_, object}, ProbedObject{pool_, "none"}},
+                       milliseconds(500));
+  };
+  EXPECT_THAT(times(), Each(Lt(milliseconds(500))));
+  {
+    const Frozen frozen(osd_);
+    EXPECT_THAT(times(), Each(Eq(milliseconds(500))));
+  }
+  EXPECT_THAT(times(), Each(Lt(milliseconds(500))));
 }
 
 }  // namespace
