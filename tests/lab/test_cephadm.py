@@ -3,10 +3,11 @@
 """As cephadm runs it: its unmodified start script, its mounts, a /run that goes with the container, its logrotate. No container
 engine: a mount namespace in the gateway has what the container would have."""
 
-import importlib.machinery
-import importlib.util
 import os
 import re
+import sys
+import types
+import zipfile
 
 from lib import testing
 from lib.daemon import Daemon
@@ -34,10 +35,14 @@ exec bash /tmp/own/tcmu-runner-entrypoint.sh
 
 
 def entrypoint():
-    """The script that cephadm writes."""
-    loader = importlib.machinery.SourceFileLoader("cephadm", CEPHADM)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("cephadm", loader))
-    loader.exec_module(module)
+    """The script that cephadm writes. cephadm is a Python file in Ceph 16, an archive with one in Ceph 18."""
+    if zipfile.is_zipfile(CEPHADM):
+        source = zipfile.ZipFile(CEPHADM).read("__main__.py")
+    else:
+        with open(CEPHADM, "rb") as file:
+            source = file.read()
+    module = sys.modules["cephadm"] = types.ModuleType("cephadm")
+    exec(compile(source, CEPHADM, "exec"), module.__dict__)
     return module.CephIscsi.tcmu_runner_entrypoint_script()
 
 

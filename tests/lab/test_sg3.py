@@ -64,7 +64,8 @@ class Sg3Test(testing.LabTestCase):
     # --- identity and capabilities of the disk ---
 
     def test_identity_and_pages(self):
-        self.tool("sg_inq", f"(?s)LIO-ORG.*Unit serial number: {self.device_.serial}")
+        self.tool("sg_inq", "LIO-ORG")
+        self.tool("sg_vpd -p sn", f"Unit serial number: {self.device_.serial}")  # Not shown by sg_inq 1.48.
         pages = self.tool("sg_vpd -a")
         naa = "6001405" + self.device_.serial.replace("-", "")[:25]
         for expected in (f"0x{naa}", "Maximum compare and write length: 1 blocks", r"Unmap command supported \(LBPU\): 1",
