@@ -135,7 +135,7 @@ TEST_F(LunLockTest, ALostWatchMakesChangesBusy) {
 TEST_F(LunLockTest, SilentPeersAreFencedOnce) {
   serve();
   ceph_->fence_elsewhere("10.0.0.3:0/1");
-  ceph_->handlers().on_silent({kPeer, "10.0.0.3:0/1"});
+  ceph_->handlers().on_silent({"10.0.0.3:0/1", kPeer});
   until([&] { return ceph_->fences().contains(kPeer); });
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre(kPeer)) << "the other one was fenced elsewhere";
 }
@@ -164,9 +164,12 @@ TEST_F(LunLockTest, AnIdleGatewayThatWasFencedOpensAnotherInstance) {
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre(old)) << "it needs no fence of its own";
   EXPECT_EQ(owner(), kPeer);
   // Of the one that is closed.
+  ceph_->hang(CephStep::kOpenImage);
   ceph_->fence_instance(old);
   settle();
+  EXPECT_EQ(status().lock, lock::State::kUnowned);
   EXPECT_EQ(ceph_->begun(CephStep::kOpenImage), 2U);
+  ceph_->release(CephStep::kOpenImage);
 }
 
 class LunFenceTest : public LunLockTest, public ::testing::WithParamInterface<bool> {};
