@@ -65,7 +65,7 @@ class Sg3Test(testing.LabTestCase):
 
     def test_identity_and_pages(self):
         self.tool("sg_inq", "LIO-ORG")
-        self.tool("sg_vpd -p sn", f"Unit serial number: {self.device_.serial}")  # Not shown by sg_inq 1.48.
+        self.tool("sg_vpd -p sn", f"serial number: {self.device_.serial}")  # sg_inq 1.48 does not show it.
         pages = self.tool("sg_vpd -a")
         naa = "6001405" + self.device_.serial.replace("-", "")[:25]
         for expected in (f"0x{naa}", "Maximum compare and write length: 1 blocks", r"Unmap command supported \(LBPU\): 1",
