@@ -22,10 +22,10 @@ namespace {
 
 using nlohmann::json;
 
-// Long for an OSD that works, and short beside the second for which the op has hung.
-constexpr std::chrono::milliseconds kProbePatience{200};
-// An OSD that resumes meanwhile is still the one that the op waited for.
-constexpr std::chrono::milliseconds kSlow{20};
+// Long for an OSD that works, also if this host was frozen a moment ago. An OSD that resumes within
+// this time is not found.
+constexpr std::chrono::milliseconds kMapPatience{500};
+constexpr std::chrono::milliseconds kDataPatience{200};
 
 struct Entry {
   Mutex connecting;
@@ -155,14 +155,10 @@ std::expected<ObjectLocation, std::string> ControlClient::location_of(
   return location;
 }
 
-bool ControlClient::map_is_slower(const ObjectPlace& place) const {
-  const auto data = open_pool(place.pool, place.name_space);
-  const auto map = open_pool(place.map_pool, place.name_space);
-  if (!data || !map) return false;
-  const auto times = reply_times(std::array{ProbedObject{data->get(), place.object},
-                                            ProbedObject{map->get(), place.map_object}},
-                                 kProbePatience);
-  return times[1] >= kSlow && times[1] > times[0];
+bool ControlClient::answers(const std::string& pool, const std::string& name_space,
+                            const std::string& object, std::chrono::milliseconds patience) const {
+  const auto opened = open_pool(pool, name_space);
+  return !opened || ceph::answers(opened->get(), object, patience);  // Not known to hang.
 }
 
 std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPlace& place) const {
@@ -172,8 +168,12 @@ std::expected<ObjectLocation, std::string> ControlClient::locate(const ObjectPla
   if (!map) return data;
   map->in_map = true;
   if (first(*data) == first(*map)) return data;  // The operator looks at the same OSD.
-  // If neither answers: all ops on the object wait for its OSD, but only some for the map's.
-  return map_is_slower(place) ? map : data;
+  // The map first: usually it answers at once. If neither does: all ops on the object wait for its
+  // OSD, but only some for the map's.
+  if (answers(place.map_pool, place.name_space, place.map_object, kMapPatience) ||
+      !answers(place.pool, place.name_space, place.object, kDataPatience))
+    return data;
+  return map;
 }
 
 std::expected<std::string, int> ControlClient::ask(const std::string& command) const {

@@ -4,6 +4,7 @@
 // forever while the monitors have a quorum: its ops time out after 10 s. Worker threads.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -45,8 +46,8 @@ class ControlClient final : public Monitors {
   std::expected<ObjectLocation, std::string> location_of(const std::string& pool,
                                                          const std::string& name_space,
                                                          const std::string& object) const;
-  // Whether the object map's OSD answers later than the data's. Takes at most 200 ms.
-  bool map_is_slower(const ObjectPlace& place) const;
+  bool answers(const std::string& pool, const std::string& name_space, const std::string& object,
+               std::chrono::milliseconds patience) const;
 
   const std::unique_ptr<Client> client_;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rbd_handler/ceph/object_probe.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <ctime>
 #include <future>
@@ -11,69 +10,34 @@ namespace tcmurbd::ceph {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// What librados writes to, and what it calls at the end.
-struct Reply {
-  std::promise<Clock::time_point> came;
+struct Probe {
+  std::promise<void> ended;
   uint64_t bytes = 0;
   time_t changed = 0;
 };
 
-// A stat on its way.
-class Probe {
- public:
-  explicit Probe(const ProbedObject& probed) : pool_(probed.pool) {
-    auto reply = std::make_unique<Reply>();
-    came_ = reply->came.get_future();
-    if (rados_aio_create_completion2(reply.get(), &on_end, &completion_) < 0) return;
-    const int r =
-        rados_aio_stat(pool_, probed.object.c_str(), completion_, &reply->bytes, &reply->changed);
-    if (r == 0) reply.release();  // NOLINT(bugprone-unused-return-value): on_end's.
-  }
-  ~Probe() {
-    if (completion_ == nullptr) return;
-    rados_aio_cancel(pool_, completion_);  // Does nothing to one that has ended.
-    rados_aio_release(completion_);
-  }
-  Probe(const Probe&) = delete;
-  Probe& operator=(const Probe&) = delete;
-
-  // No later than `end`.
-  Clock::time_point wait_until(Clock::time_point end) {
-    if (came_.wait_until(end) != std::future_status::ready) return end;
-    try {
-      return came_.get();
-    } catch (const std::future_error&) {
-      return {};  // It could not be sent: nothing is known to hang.
-    }
-  }
-
- private:
-  // Once, on a thread of librados, also after a cancellation.
-  static void on_end(rados_completion_t, void* reply) {
-    const std::unique_ptr<Reply> mine(static_cast<Reply*>(reply));
-    mine->came.set_value(Clock::now());
-  }
-
-  const rados_ioctx_t pool_;
-  std::future<Clock::time_point> came_;
-  rados_completion_t completion_ = nullptr;
-};
-
 }  // namespace
 
-std::vector<std::chrono::nanoseconds> reply_times(std::span<const ProbedObject> objects,
-                                                  std::chrono::nanoseconds patience) {
-  const auto begin = Clock::now();
-  std::vector<std::unique_ptr<Probe>> probes;
-  probes.reserve(objects.size());
-  for (const ProbedObject& object : objects) probes.push_back(std::make_unique<Probe>(object));
-  std::vector<std::chrono::nanoseconds> times;
-  times.reserve(objects.size());
-  for (const auto& probe : probes)
-    times.push_back(std::max(probe->wait_until(begin + patience), begin) - begin);
-  return times;
+bool answers(rados_ioctx_t pool, const std::string& object, std::chrono::milliseconds patience) {
+  auto probe = std::make_unique<Probe>();
+  const std::future<void> ended = probe->ended.get_future();
+  // Once, on a thread of librados, also after a cancellation.
+  const auto on_end = [](rados_completion_t, void* ours) {
+    const std::unique_ptr<Probe> mine(static_cast<Probe*>(ours));
+    mine->ended.set_value();
+  };
+  rados_completion_t completion = nullptr;
+  if (rados_aio_create_completion2(probe.get(), on_end, &completion) < 0) return false;
+  const int r = rados_aio_stat(pool, object.c_str(), completion, &probe->bytes, &probe->changed);
+  if (r < 0) {
+    rados_aio_release(completion);
+    return true;
+  }
+  probe.release();  // NOLINT(bugprone-unused-return-value): on_end's.
+  const bool answered = ended.wait_for(patience) == std::future_status::ready;
+  if (!answered) rados_aio_cancel(pool, completion);
+  rados_aio_release(completion);
+  return answered;
 }
 
 }  // namespace tcmurbd::ceph
