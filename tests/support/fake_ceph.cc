@@ -347,6 +347,15 @@ void FakeCeph::fence_instance(const std::string& address) {
   on_own_fenced(address);
 }
 
+void FakeCeph::report_fenced(const std::string& address) {
+  ceph::OnOwnFenced on_own_fenced;
+  {
+    const std::lock_guard lock(mutex_);
+    on_own_fenced = on_own_fenced_;
+  }
+  on_own_fenced(address);
+}
+
 size_t FakeCeph::fences_refreshed() const {
   const std::lock_guard lock(mutex_);
   return refreshed_;

@@ -149,6 +149,8 @@ class FakeCeph : public std::enable_shared_from_this<FakeCeph> {
   void fence_elsewhere(const std::string& address);
   // Another client blocklists an instance of the newest LUN.
   void fence_instance(const std::string& address);
+  // What the newest LUN's guard reports then, also of an earlier instance: it was on its way.
+  void report_fenced(const std::string& address);
   size_t fences_refreshed() const;
   ChannelUse channel() const;
   // Of the newest channel.

@@ -165,7 +165,7 @@ TEST_F(LunLockTest, AnIdleGatewayThatWasFencedOpensAnotherInstance) {
   EXPECT_EQ(owner(), kPeer);
   // Of the one that is closed.
   ceph_->hang(CephStep::kOpenImage);
-  ceph_->fence_instance(old);
+  ceph_->report_fenced(old);
   settle();
   EXPECT_EQ(status().lock, lock::State::kUnowned);
   EXPECT_EQ(ceph_->begun(CephStep::kOpenImage), 2U);
