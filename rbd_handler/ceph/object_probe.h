@@ -9,8 +9,9 @@
 
 namespace tcmurbd::ceph {
 
-// Stats the object; false: no reply within `patience`. Any reply counts, also an error. A write to
-// the object that the primary OSD has not committed holds the stat up, as it does any read.
+// Stats the object; false: no reply within `patience`, then the stat is canceled. Any reply counts,
+// also an error. A write to the object that the primary OSD has not committed holds the stat up, as
+// it does any read.
 bool answers(rados_ioctx_t pool, const std::string& object, std::chrono::milliseconds patience);
 
 }  // namespace tcmurbd::ceph
