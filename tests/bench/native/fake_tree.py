@@ -72,7 +72,7 @@ def make_device(number, dev_config, size):
     write(f"{device}/alias", "")
     write(f"{device}/info", f"Status: ACTIVATED  Max Queue Depth: 128  SectorSize: 512  HwMaxSectors: 8192\n        Config: {dev_config} "
                             f"Size: {size} MaxDataAreaMB: 64\n")
-    write(f"{device}/wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: 7f1a2c3e-52b5-4a77-9a57-{number:012x}\n")
+    write(f"{device}/wwn/vpd_unit_serial", f"T10 VPD Unit Serial Number: 7f1a2c3e-52b5-4a77-9a57-{number:012x}\n")
     for name, value in {"vendor_id": "LIO-ORG", "product_id": "TCMU device", "revision": "0002"}.items():
         write(f"{device}/wwn/{name}", f"{value}\n")
     group = {"alua_access_state": "0", "alua_access_status": "None", "alua_access_type": "Implicit and Explicit", "preferred": "0",
