@@ -65,11 +65,13 @@ class Sg3Test(testing.LabTestCase):
 
     def test_identity_and_pages(self):
         self.tool("sg_inq", "LIO-ORG")
-        self.tool("sg_vpd -p sn", f"serial number: {self.device_.serial}")  # sg_inq 1.48 does not show it.
+        # The words of 1.46 (Debian 12), or of 1.48 (Debian 13), whose sg_inq shows no serial number.
+        self.tool("sg_vpd -p sn", f"(Unit|Product) serial number: {self.device_.serial}")
         pages = self.tool("sg_vpd -a")
         naa = "6001405" + self.device_.serial.replace("-", "")[:25]
-        for expected in (f"0x{naa}", "Maximum compare and write length: 1 blocks", r"Unmap command supported \(LBPU\): 1",
-                         r"read zeros \(LBPRZ\): 1", r"Provisioning type: 2 \(thin provisioned\)", "Non-rotating medium"):
+        for expected in (f"0x{naa}", r"Maximum compare and write length: (1 blocks|0x1)\n",
+                         r"(Unmap command supported \(LBPU\): 1|\n +LBPU=1)\n", r"(read zeros \(LBPRZ\): 1|LBPRZ=0x1)\n",
+                         r"Provisioning type: (2 \(thin provisioned\)|thin provisioned)\n", "Non-rotating medium"):
             self.assertRegex(pages, expected)
         for words in ("sg_modes -a", "sg_modes -a -6"):
             self.tool(words, "(?s)Caching, page_control: current.*Control, page_control: current")
