@@ -278,6 +278,7 @@ void FakeCeph::hang_object_map() {
   const std::lock_guard lock(mutex_);
   map_hangs_ = true;
 }
+
 void FakeCeph::set_permission(bool may) {
   const std::lock_guard lock(mutex_);
   may_ = may;

@@ -22,6 +22,7 @@
 #include "tests/support/fake_ceph.h"
 #include "tests/support/fake_device.h"
 #include "tests/support/fake_events.h"
+#include "tests/support/threads.h"
 
 namespace tcmurbd {
 namespace {
@@ -231,6 +232,8 @@ TEST_F(DaemonTest, AFailureOfOneLunLeavesTheOthers) {
 
 TEST_F(DaemonTest, AnOpenThatHangsKeepsNobodyElse) {
   start();
+  EXPECT_EQ(removed(6), 0);  // Then its threads run.
+  const size_t before = testing::threads();
   ceph_->hang(CephStep::kConnect);
   device(1);
   send(Kind::kAdded, 1);
@@ -240,6 +243,8 @@ TEST_F(DaemonTest, AnOpenThatHangsKeepsNobodyElse) {
   EXPECT_EQ(std::multiset<int>({reply(1), reply(1)}), std::multiset<int>({-ESHUTDOWN, 0}));
   ceph_->release(CephStep::kConnect);
   until([&] { return ceph_->begun(CephStep::kCloseImage) == 1; });
+  until(
+      [&] { return testing::threads() == before; });  // Those of the open and the close have ended.
 }
 
 TEST_F(DaemonTest, AnExceptionLeavesTheDevicesBlocked) {

@@ -8,9 +8,7 @@
 
 #include <boost/asio/post.hpp>
 #include <chrono>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +20,7 @@
 #include "rbd_handler/lun/lun.h"
 #include "tests/support/fake_ceph.h"
 #include "tests/support/fake_device.h"
+#include "tests/support/threads.h"
 
 namespace tcmurbd::testing {
 
@@ -31,7 +30,7 @@ class LunFixture : public ::testing::Test {
   using Status = std::shared_ptr<std::optional<int>>;
 
   LunFixture() {
-    std::thread([] {}).join();  // TSan starts one of its own beside the first.
+    std::thread([] {}).join();  // So that TSan has its own.
     threads_ = threads();
     config_.paths.state_dir = root_.path() + "/state";
     heartbeat_.start();
@@ -151,10 +150,6 @@ class LunFixture : public ::testing::Test {
       while (image != nullptr && !image->pending.empty()) image->finish();
     }
     return true;
-  }
-  static size_t threads() {
-    const std::filesystem::directory_iterator all("/proc/self/task");
-    return static_cast<size_t>(std::distance(begin(all), end(all)));
   }
   InstanceRecord record(const std::string& name = "disk1") const {
     return {config_.paths.state_dir, "user_0", name};

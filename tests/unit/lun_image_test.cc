@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <functional>
-#include <iterator>
 #include <latch>
 #include <thread>
 #include <utility>
@@ -21,6 +20,7 @@
 #include "tests/support/fake_kernel.h"
 #include "tests/support/log_capture.h"
 #include "tests/support/taken_effects.h"
+#include "tests/support/threads.h"
 
 namespace tcmurbd {
 namespace {
@@ -87,17 +87,12 @@ class FakeServed final : public ceph::ServedImage {
   const ceph::ImageInfo info_{};
 };
 
-size_t threads() {
-  const std::filesystem::directory_iterator all("/proc/self/task");
-  return static_cast<size_t>(std::distance(begin(all), end(all)));
-}
-
 class LunImageTest : public ::testing::Test {
  protected:
   LunImageTest() {
     log_.take();
-    std::thread([] {}).join();  // TSan starts one of its own beside the first.
-    threads_ = threads();
+    std::thread([] {}).join();  // So that TSan has its own.
+    threads_ = testing::threads();
     std::string pattern = ::testing::TempDir() + "backingXXXXXX";
     directory_ = mkdtemp(pattern.data());
     auto image = make_image();
@@ -125,7 +120,7 @@ class LunImageTest : public ::testing::Test {
     lun_image_->close([&] { closed = true; });
     until([&] { return closed; });
     // Jobs whose end is not observed: their threads end, and then are joined.
-    while (threads() > threads_ || control_.poll() != 0) control_.poll();
+    while (testing::threads() > threads_ || control_.poll() != 0) control_.poll();
     std::filesystem::remove_all(directory_);
   }
 
