@@ -75,7 +75,7 @@ class Sg3Test(testing.LabTestCase):
             self.assertRegex(pages, expected)
         for words in ("sg_modes -a", "sg_modes -a -6"):
             self.tool(words, "(?s)Caching, page_control: current.*Control, page_control: current")
-        self.tool("sg_logs -a", "(?s)Supported log pages.*Read error counter page")
+        self.tool("sg_logs -a", r"(?s)Supported log pages.*Read error counter( page|s \[re\])")
         self.tool("sg_readcap", f"Number of logical blocks={BLOCKS}")
         self.tool("sg_readcap -l", f"(?s)lbpme=1, lbprz=1.*Number of logical blocks={BLOCKS}.*length=512 bytes")
         self.tool("sg_rtpg -d", r"\(active/optimized\)")
