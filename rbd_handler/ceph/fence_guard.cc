@@ -2,8 +2,10 @@
 #include "rbd_handler/ceph/fence_guard.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "rbd_handler/messages/lock.h"
@@ -19,6 +21,10 @@ constexpr std::chrono::seconds kLookForOwnEvery{3};
 // After a failed read of the blocklist: no permission or no quorum.
 constexpr std::chrono::seconds kLookAgain{5};
 constexpr std::chrono::seconds kReadEvery{30};
+// The monitors commit together what arrives together. One after the other, each entry would wait
+// for a commit of its own, up to a second (paxos_propose_interval), and its instance would not be
+// fenced meanwhile.
+constexpr size_t kPutBackAtOnce = 32;
 
 }  // namespace
 
@@ -110,25 +116,42 @@ bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, 
       ledgers.front()->log().write<messages::kBlocklistUnreadable>(blocklist.error().text);
     return false;
   }
-  bool good = true;
   for (const auto& ledger : ledgers) ledger->look_for_own(*blocklist);
+  std::vector<Missing> all;
   for (const auto& ledger : ledgers)
-    for (const std::string& address : ledger->missing(*blocklist))
-      good = put_back(*ledger, address) && good;
+    for (std::string& address : ledger->missing(*blocklist))
+      // A record of the control client's own address would fence it.
+      if (address != control_->client().address())
+        all.push_back({ledger.get(), std::move(address), {}});
+  put_back(all);
+  const bool good =
+      std::ranges::all_of(all, [](const auto& each) { return each.done.has_value(); });
   if (good) complained_ = false;
   return good;
 }
 
-bool FenceGuard::put_back(FenceLedger& ledger, const std::string& address) {
-  if (address == control_->client().address())
-    return true;  // Such a record would fence this control client itself.
-  const auto done = control_->blocklist(address);
-  if (done) {
-    ledger.log().write<messages::kEntryRestored>(address, ledger.image());
-  } else if (!std::exchange(complained_, true)) {
-    ledger.log().write<messages::kEntryNotRestored>(address, ledger.image(), done.error().text);
+void FenceGuard::put_back(std::vector<Missing>& all) {
+  std::atomic<size_t> next = 0;
+  const auto work = [&] {
+    for (size_t i = next++; i < all.size(); i = next++)
+      all[i].done = control_->blocklist(all[i].address);
+  };
+  {
+    std::vector<std::jthread> helpers;
+    try {
+      while (helpers.size() + 1 < std::min(all.size(), kPutBackAtOnce)) helpers.emplace_back(work);
+    } catch (const std::system_error&) {
+      // No more threads: those that there are do it.
+    }
+    work();
   }
-  return done.has_value();
+  for (const auto& [ledger, address, done] : all) {
+    if (done) {
+      ledger->log().write<messages::kEntryRestored>(address, ledger->image());
+    } else if (!std::exchange(complained_, true)) {
+      ledger->log().write<messages::kEntryNotRestored>(address, ledger->image(), done.error().text);
+    }
+  }
 }
 
 }  // namespace tcmurbd::ceph

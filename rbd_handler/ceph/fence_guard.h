@@ -23,7 +23,7 @@ class FenceGuard {
  public:
   // Returns the guard of this control client, starting it if necessary. Any thread.
   static std::shared_ptr<FenceGuard> of(const std::shared_ptr<ControlClient>& control);
-  // BLOCKS as long as a monitor command, at most 10 s: worker thread.
+  // BLOCKS until the monitor commands under way have ended, at most 10 s each: worker thread.
   ~FenceGuard() = default;
   FenceGuard(const FenceGuard&) = delete;
   FenceGuard& operator=(const FenceGuard&) = delete;
@@ -43,12 +43,20 @@ class FenceGuard {
     void ring();
   };
 
+  // A fenced instance without a blocklist entry.
+  struct Missing {
+    FenceLedger* ledger;
+    std::string address;
+    std::expected<void, LockFailure> done;
+  };
+
   explicit FenceGuard(std::shared_ptr<ControlClient> control);
   void run(const std::stop_token& stop);
   std::vector<std::shared_ptr<FenceLedger>> ledgers();
   // `fences`: a ledger is not empty.
   bool look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, bool fences);
-  bool put_back(FenceLedger& ledger, const std::string& address);
+  // All at the same time, with some more threads until they have ended.
+  void put_back(std::vector<Missing>& all);
 
   const std::shared_ptr<ControlClient> control_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();

@@ -2,6 +2,7 @@
 // The ledger of fenced instances, and the guard that keeps them on the blocklist.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <functional>
 #include <iostream>
 
@@ -83,6 +84,22 @@ TEST_F(Ledger, AnEntryThatSomebodyRemovesIsPutBack) {
     a.reset();  // The fencing gateway is gone; the other one maintains it.
   }
   b->ledger->remove(fenced_);
+}
+
+// `ceph osd blocklist clear` removes those of many LUNs. The monitors commit once a second.
+TEST_F(Ledger, ManyEntriesAreRestoredTogether) {
+  constexpr size_t kMany = 40;
+  const auto a = gateway(make_image());
+  std::vector<std::string> fenced;
+  while (fenced.size() < kMany) fenced.push_back(new_address());
+  // The guard adds the entries: they were never there.
+  for (const std::string& address : fenced) a->ledger->add(address, FenceReason::kHungOps);
+  const auto all_listed = [&] {
+    const auto blocklist = a->control->blocklisted().value();
+    return std::ranges::all_of(fenced, [&](const auto& each) { return blocklist.contains(each); });
+  };
+  std::cout << "added after s: " << seconds_until(all_listed, 10) << std::endl;
+  for (const std::string& address : fenced) a->ledger->remove(address);
 }
 
 TEST_F(Ledger, AnAcquireThatBreaksAPeerLooksAfterItsEntry) {
