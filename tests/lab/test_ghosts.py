@@ -17,6 +17,8 @@ ROUND_SECONDS = 20
 # The daemon's heartbeat notices a gap of 2 s; hosts give up much later than that.
 STANDSTILL_SECONDS = 2.5
 ENTRY_SECONDS = 3
+# Fences are spaced: these come within some 25 s, the next ones 17 to 40 s after each other. A new daemon begins anew.
+FENCES_OF_A_DAEMON = 4
 
 
 class GhostTest(GhostTestCase):
@@ -122,6 +124,9 @@ class GhostTest(GhostTestCase):
             self.look()
             self.look_in_cluster()
 
+    def take_lock(self, session):
+        self.hunt.write_all(session, [self.hunt.change(self.objects[0] * OBJECT_PAGES, 1)], ROUND_SECONDS)
+
     def standstills(self, stop, go_on):
         """The first gateway, with the lock or without it, gets writes while it stands still, and their session is dropped."""
         self.prepare()
@@ -129,8 +134,7 @@ class GhostTest(GhostTestCase):
         for number in range(ROUNDS):
             self.new_session()
             for session in (self.here, self.there)[::-1 if number % 2 else 1]:
-                page = self.objects[0] * OBJECT_PAGES
-                self.hunt.write_all(session, [self.hunt.change(page, 1)], ROUND_SECONDS)
+                self.take_lock(session)
             stop()
             self.send_and_drop()
             stood_still = time.monotonic()
@@ -152,7 +156,10 @@ class GhostTest(GhostTestCase):
         self.prepare()
         self.prepare_second()
         for number in range(ROUNDS):
+            if number and number % FENCES_OF_A_DAEMON == 0:
+                self.daemon.restart()
             self.new_session()
+            self.take_lock(self.here)  # Writes that wait for the lock are not in RADOS: their reset needs no fence.
             self.hang(self.victim)
             fenced = self.fence()
             self.random.choice((self.cluster.remove_from_blocklist, self.cluster.clear_blocklist))(fenced)
