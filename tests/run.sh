@@ -86,8 +86,7 @@ threaded_tests() {
 say "packages"
 packaging/deps.sh build || exit 1
 packaging/deps.sh check || exit 1
-[ -n "$quick" ] || { packaging/deps.sh lab && packaging/deps.sh hosts; } || exit 1
-[ "${LAB_KERNEL:-uml}" = uml ] || packaging/deps.sh kernels || exit 1
+[ -n "$quick" ] || { packaging/deps.sh lab && packaging/deps.sh hosts && packaging/deps.sh kernels; } || exit 1
 
 with_lab=$([ -n "$quick" ] && echo OFF || echo ON)
 build build "all bench" -DCMAKE_BUILD_TYPE=Release -DTCMU_RBD_TIDY=ON -DTCMU_RBD_LAB="$with_lab"
