@@ -66,12 +66,21 @@ class GhostTestCase(recovery.RecoveryTestCase):
     def old_writes(self, unmap=False, reset=None):
         """Sends them and gives them up, by a reset or by aborts; at random by default."""
         old = self.send_old(unmap)
+        self.wait_for_arrival(old)
         # A reset has the instance fenced at once: unmaps are there to try what is held without a fence.
         if reset is None:
             reset = not unmap and self.random.random() < 0.5
         seconds = self.hunt.end(self.here, old, reset)
         self.report(f"{len(old)} old {'unmaps' if unmap else 'writes'} ended by {'LUN RESET' if reset else 'ABORT TASK'} "
                   f"in {1000 * seconds:.0f} ms")
+
+    def wait_for_arrival(self, old):
+        """On a slow machine, data may still be on its way. LIO 6.1 did not answer a LUN RESET over writes whose data was missing."""
+        def arrived():
+            self.here.linger(0.05)
+            status = self.status(self.device_here)
+            return status is None or status["commands_open"] >= sum(not command.done for _, command in old)
+        self.wait_until(arrived, 30, "the daemon has all old commands")
 
     def newer_writes(self, session, seconds=NEWER_SECONDS):
         """Small writes over the old ones, over the last sent ones among them: those are most likely to come too late."""
