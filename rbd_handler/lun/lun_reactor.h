@@ -143,8 +143,9 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   Device device_ GUARDED_BY(inbox_->turn);
   const CrashRegion crash_region_;                // Its flight recorder.
   bool serves_ GUARDED_BY(inbox_->turn) = false;  // From start() until it is drained.
-  TimePoint looked_
-      GUARDED_BY(inbox_->turn){};  // The last time that the reactor asked the heartbeat.
+  // The last time that the reactor asked the heartbeat. Gaps from before the LUN was there are not
+  // its own; events may come before start().
+  TimePoint looked_ GUARDED_BY(inbox_->turn) = Heartbeat::now();
   bool timer_armed_ GUARDED_BY(inbox_->turn) = false;
   bool run_posted_ GUARDED_BY(inbox_->turn) = false;
   std::function<void()> drained_ GUARDED_BY(inbox_->turn);

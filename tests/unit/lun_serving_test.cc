@@ -210,6 +210,14 @@ TEST_F(LunServingTest, AfterTheDaemonWasAwayChangesGetBusyAndReadsAreServed) {
   EXPECT_EQ(result(read).status, 0);
 }
 
+TEST_F(LunServingTest, AGapBeforeItWasThereIsNotItsOwn) {
+  const TimePoint now = reactor::Heartbeat::now();
+  heartbeat_.longest_gap(now, now - seconds(10));
+  heartbeat_.longest_gap(now, now);  // The reactor stood still for 10 s, and runs again.
+  serve();
+  serves_a_write();
+}
+
 TEST_F(LunServingTest, AwayWhileNothingIsServedIsNobodysBusiness) {
   ceph_->hang(CephStep::kOpenImage);
   const Status opened = open();
