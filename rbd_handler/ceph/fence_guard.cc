@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -25,6 +26,16 @@ constexpr std::chrono::seconds kReadEvery{30};
 // for a commit of its own, up to a second (paxos_propose_interval), and its instance would not be
 // fenced meanwhile.
 constexpr size_t kPutBackAtOnce = 32;
+
+// False: the process has as many threads as it may have.
+bool starts(std::vector<std::jthread>& threads, const std::function<void()>& body) {
+  try {
+    threads.emplace_back(body);
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
 
 }  // namespace
 
@@ -138,10 +149,7 @@ void FenceGuard::put_back(std::vector<Missing>& all) {
   };
   {
     std::vector<std::jthread> helpers;
-    try {
-      while (helpers.size() + 1 < std::min(all.size(), kPutBackAtOnce)) helpers.emplace_back(work);
-    } catch (const std::system_error&) {
-      // No more threads: those that there are do it.
+    while (helpers.size() + 1 < std::min(all.size(), kPutBackAtOnce) && starts(helpers, work)) {
     }
     work();
   }
