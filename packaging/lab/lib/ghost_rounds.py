@@ -77,10 +77,10 @@ class GhostTestCase(recovery.RecoveryTestCase):
     def wait_for_arrival(self, old):
         """On a slow machine, data may still be on its way. LIO 6.1 did not answer a LUN RESET over writes whose data was missing."""
         def arrived():
-            self.here.linger(0.05)
+            self.here.linger(0.5)  # The session moves data only here.
             status = self.status(self.device_here)
             return status is None or status["commands_open"] >= sum(not command.done for _, command in old)
-        self.wait_until(arrived, 30, "the daemon has all old commands")
+        self.wait_until(arrived, 60, "the daemon has all old commands")
 
     def newer_writes(self, session, seconds=NEWER_SECONDS):
         """Small writes over the old ones, over the last sent ones among them: those are most likely to come too late."""
