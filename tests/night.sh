@@ -1,29 +1,64 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Overnight tests: the lab's long variants and Debian's own kernels, and in parallel the simulation; then all tests on Debian 13.
-# Before them the packages, built and installed in a chroot, Debian's also run under its unit; they want a network.
-#   night.sh [DIR]   after a build in build/, as root; DIR (build/night) keeps logs and results
-# After an interruption it continues: tests that passed with the same build are not run again.
+# Overnight tests: packages in a chroot (they want a network), the lab's long variants, storms and faults, Debian's own kernels, the
+# fuzzers, and in parallel the simulation; all tests on Debian 13. Then hunts and storms again, with other seeds, until HOURS are over.
+#   night.sh [HOURS] [DIR]   after a build in build/, as root; HOURS (0: each piece once), DIR (build/night) keeps logs and results
+# After an interruption it continues: pieces that passed with the same build are not run again, and the hours before count.
+# It prints a table of all pieces at its end; night.sh --table [DIR] prints it at any time.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-dir=$(realpath -m "${1:-build/night}")
+# table: how often each piece ran, and what it counts.
+table() {
+  awk -F '\t' '
+    { key = $2; if (!(key in runs)) order[++n] = key
+      runs[key]++; failed[key] += $3 != "passed"; seconds[key] += $4; amount[key] += $3 == "passed" ? $5 : 0; unit[key] = $6; total += $4 }
+    END { printf "%-48s %5s %7s %9s  %s\n", "piece", "runs", "failed", "minutes", "in all"
+          for (i = 1; i <= n; i++) { key = order[i]
+            what = amount[key] ? amount[key] " " unit[key] : ""
+            printf "%-48s %5d %7d %9.1f  %s\n", key, runs[key], failed[key], seconds[key] / 60, what }
+          printf "%-48s %5s %7s %9.1f\n", "all", "", "", total / 60 }' "$dir/results"
+}
+
+if [ "${1:-}" = --table ]; then
+  dir=$(realpath -m "${2:-build/night}")
+  table
+  exit
+fi
+hours=${1:-0}
+case $hours in *[!0-9]*) sed -n '5,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
+dir=$(realpath -m "${2:-build/night}")
 lab=tests/lab
 export TCMU_RBD=$PWD/build/tcmu-rbd
 mkdir -p "$dir"
 
+# Results of another build count no more; they stay beside the new ones.
 build=$(cat build/tcmu-rbd build/device_sim_test | sha256sum)
-[ "$build" = "$(cat "$dir/build" 2> /dev/null)" ] || rm -f "$dir"/*.result
-echo "$build" > "$dir/build"
+if [ "$build" != "$(cat "$dir/build" 2> /dev/null)" ]; then
+  [ ! -e "$dir/results" ] || mv "$dir/results" "$dir/results.$(date +%Y%m%d-%H%M%S)"
+  echo 0 > "$dir/seconds"
+  echo "$build" > "$dir/build"
+fi
+touch "$dir/results"
+before=$(cat "$dir/seconds")
+round=1
+count='' unit=''
+
+enough() { [ $round -gt 1 ] && [ $((before + SECONDS)) -ge $((hours * 3600)) ]; }
+
+# counting AMOUNT UNIT: what each of the next pieces counts.
+counting() { count=${1:-} unit=${2:-}; }
 
 # piece NAME COMMAND...
 piece() {
   local name=$1 began=$SECONDS outcome=FAILED
   shift
-  grep -qs '^passed' "$dir/$name.result" && return
-  echo "$(date +%T) $name"
-  LAB_LOGS=$dir/$name.logs "$@" > "$dir/$name.log" 2>&1 && outcome=passed
-  printf '%-8s %5d min\n' $outcome $(((SECONDS - began) / 60)) > "$dir/$name.result"
+  grep -qs "^$round	$name	passed" "$dir/results" && return
+  enough && return
+  echo "$(date +%T) $round $name"
+  LAB_LOGS=$dir/$name.$round.logs "$@" > "$dir/$name.$round.log" 2>&1 && outcome=passed
+  printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$round" "$name" $outcome $((SECONDS - began)) "$count" "$unit" >> "$dir/results"
+  echo $((before + SECONDS)) > "$dir/seconds"
 }
 
 # tests FILE: CLASS.TEST of each test in it
@@ -34,10 +69,10 @@ tests() {
     done
 }
 
-# long FILE VARIABLE=VALUE: each of its tests is a piece
+# long FILE VARIABLE=VALUE [SUFFIX]: each of its tests is a piece
 long() {
   for test in $(tests "$1"); do
-    piece "${test#*.test_}" env "$2" python3 "$lab/test_$1.py" "$test"
+    piece "$1.${test#*.test_}${3:-}" env "$2" python3 "$lab/test_$1.py" "$test"
   done
 }
 
@@ -51,29 +86,60 @@ rpm_package() {
   packaging/deps.sh package && packaging/build-rpm.sh "$dir/rpm" && python3 tests/package/test_rpm.py "$dir"/rpm/tcmu-rbd-*.rpm
 }
 
-piece package debian_package
-piece rpm rpm_package
-piece simulation nice env SIM_LIVES="${SIM_LIVES:-80000}" build/device_sim_test &
-long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
-long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"
-long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
-piece ceph_iscsi env LAB_CEPH_ISCSI_ROUNDS="${LAB_CEPH_ISCSI_ROUNDS:-10}" python3 "$lab/test_ceph_iscsi.py"
-packaging/deps.sh kernels
-piece alua_host python3 "$lab/test_alua_host.py"
-for kernel in 6.1 6.12; do
-  for test in data restart netlink abort alua; do
-    piece "$test-$kernel" env LAB_KERNEL=$kernel python3 "$lab/test_$test.py"
+# What may go on for as long as there is time; each round has seeds of its own.
+again() {
+  counting $((16 * ${SIM_LIVES:-63000})) lives
+  piece simulation nice env SIM_LIVES="${SIM_LIVES:-63000}" build/device_sim_test &
+  counting "${LAB_GHOST_ROUNDS:-100}" rounds
+  long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
+  counting "${LAB_STORM_MINUTES:-10}" "minutes of storm"
+  long storms LAB_STORM_MINUTES="${LAB_STORM_MINUTES:-10}"
+  counting "${LAB_HOSTS_ROUNDS:-5}" "rounds of each fault"
+  long hosts LAB_HOSTS_ROUNDS="${LAB_HOSTS_ROUNDS:-5}"
+  counting "${LAB_ABORTS:-10000}" aborts
+  long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"
+  counting "${LAB_PEERS_SECONDS:-600}" seconds
+  long peers LAB_PEERS_SECONDS="${LAB_PEERS_SECONDS:-600}"
+  counting $((${FUZZ_SECONDS:-600} / 60)) minutes
+  for fuzzer in ring device config dev_config netlink configfs; do
+    piece "fuzz.$fuzzer" tests/fuzz/fuzz.sh "build-fuzz/fuzz_$fuzzer" "${FUZZ_SECONDS:-600}"
   done
-done
-piece dashboard python3 "$lab/test_dashboard.py"
-piece ceph_dashboard python3 "$lab/test_ceph_dashboard.py"
-piece migration python3 "$lab/test_migration.py"
-piece timeline_of_the_peer env TCMU_RBD=tcmu-runner python3 "$lab/test_timeline.py"
-wait
-piece debian13 tests/run.sh --debian 13
+  for kernel in 6.1 6.12; do
+    counting
+    for test in data restart netlink abort alua; do
+      piece "$test-$kernel" env LAB_KERNEL=$kernel python3 "$lab/test_$test.py"
+    done
+    counting "${LAB_KERNEL_GHOST_ROUNDS:-20}" rounds
+    LAB_KERNEL=$kernel long ghosts LAB_GHOST_ROUNDS="${LAB_KERNEL_GHOST_ROUNDS:-20}" "-$kernel"
+  done
+  wait
+}
 
-printf '\n%-40s %s\n' piece outcome
-for result in "$dir"/*.result; do
-  printf '%-40s %s\n' "$(basename "$result" .result)" "$(cat "$result")"
-done
-! grep -l '^FAILED' "$dir"/*.result > /dev/null
+once() {
+  counting
+  piece package debian_package
+  piece rpm rpm_package
+  counting "${LAB_CEPH_ISCSI_ROUNDS:-10}" rounds
+  piece ceph_iscsi env LAB_CEPH_ISCSI_ROUNDS="${LAB_CEPH_ISCSI_ROUNDS:-10}" python3 "$lab/test_ceph_iscsi.py"
+  counting
+  for test in alua_host dashboard ceph_dashboard migration; do
+    piece "$test" python3 "$lab/test_$test.py"
+  done
+  piece timeline_of_the_peer env TCMU_RBD=tcmu-runner python3 "$lab/test_timeline.py"
+  piece debian13 tests/run.sh --debian 13
+}
+
+build_fuzzers() {
+  cmake -S . -B build-fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTCMU_RBD_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++-19 > /dev/null &&
+    cmake --build build-fuzz --target fuzzers
+}
+
+packaging/deps.sh kernels && packaging/deps.sh hosts && packaging/deps.sh check || exit 1
+build_fuzzers > "$dir/build-fuzz.log" 2>&1 || { echo "night.sh: the build of the fuzzers failed: $dir/build-fuzz.log" >&2; exit 1; }
+once
+again
+while round=$((round + 1)); ! enough; do again; done
+
+echo
+table
+! grep -q '	FAILED	' "$dir/results"
