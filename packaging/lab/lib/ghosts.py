@@ -57,13 +57,13 @@ class Hunt:
         self._version += 1
         return Change(self._version, page, count, unmap)
 
-    def _begun(self, change):
+    def begun(self, change):
         for page in change.pages():
             possible = self._possible.setdefault(page, [])
             if change not in possible:
                 possible.append(change)
 
-    def _acknowledged(self, change):
+    def acknowledged(self, change):
         for page in change.pages():
             self._possible[page] = [each for each in self._possible[page] if each.version >= change.version]
 
@@ -74,19 +74,25 @@ class Hunt:
             return
         raise Ghost(f"page {page}, read {where}: {content[:32]!r}..., not one of {possible}")
 
+    def empty(self, page, count):
+        """Pages of a new image."""
+        change = self.change(page, count, unmap=True)
+        self.begun(change)
+        self.acknowledged(change)
+
     # --- what is done to the LUN ---
 
     def fill(self, session, changes):
         """The pages' first contents."""
         for change in changes:
-            self._begun(change)
+            self.begun(change)
             write(session, change.page * BLOCKS, b"".join(map(change.content, change.pages())))
-            self._acknowledged(change)
+            self.acknowledged(change)
 
     def submit(self, session, changes):
         """Sends old changes, to be ended by end()."""
         for change in changes:
-            self._begun(change)
+            self.begun(change)
         return [(change, change.submit(session)) for change in changes]
 
     def end(self, session, old, reset):
@@ -97,7 +103,7 @@ class Hunt:
         session.poll(lambda: all(each.done for each in managements), _ABORT_SECONDS, "task managements are answered")
         for change, command in old:
             if command.status == GOOD:
-                self._acknowledged(change)
+                self.acknowledged(change)
         session.forget(*hanging)
         return time.monotonic() - started
 
@@ -106,7 +112,7 @@ class Hunt:
         deadline = time.monotonic() + seconds
         waiting, running = list(changes), {}
         for change in changes:
-            self._begun(change)
+            self.begun(change)
         while waiting or running:
             running.update((change.submit(session), change) for change in waiting)
             left = max(deadline - time.monotonic(), 0)
@@ -117,7 +123,7 @@ class Hunt:
 
     def _good(self, command, change):
         if command.status == GOOD:
-            self._acknowledged(change)
+            self.acknowledged(change)
             return True
         if not again_is_right(command):
             raise AssertionError(f"{command.what}: {command}")
@@ -142,7 +148,11 @@ class Hunt:
 
     def look_in_cluster(self, content, first_page):
         """`content`: of the image from that page on, as the cluster has it."""
-        for page in self._possible:
-            offset = (page - first_page) * PAGE
-            if 0 <= offset < len(content):
-                self.check(page, content[offset:offset + PAGE], "by the cluster's own client")
+        self.check_all(content, first_page, "by the cluster's own client")
+
+    def check_all(self, content, first_page, where):
+        """Those of the pages that are known."""
+        for page in range(first_page, first_page + len(content) // PAGE):
+            if page in self._possible:
+                offset = (page - first_page) * PAGE
+                self.check(page, content[offset:offset + PAGE], where)

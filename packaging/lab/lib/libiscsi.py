@@ -231,10 +231,10 @@ class Session:
         self.poll(lambda: not _out_queue_length(self._context) and not _which_events(self._context) & select.POLLOUT, _SEND_SECONDS,
                   "the session's command window has room for what was submitted")
 
-    def linger(self, seconds):
+    def linger(self, seconds, until=lambda: False):
         """Takes what comes in for a while."""
         try:
-            self.poll(lambda: False, seconds)
+            self.poll(until, seconds)
         except TimeoutError:
             pass
 
