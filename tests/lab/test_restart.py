@@ -67,6 +67,21 @@ class RestartTest(testing.LabTestCase):
         self.daemon.wait_log(r"the control thread did not run for [3-9]\.\d s", start=said)
         self.daemon.wait_log(r"it_notices\S* rbd/\S*: away: ", start=said)
 
+    def test_a_new_lun_was_not_away(self):
+        """It opens after its daemon was stopped: what it gets is not old."""
+        self.device(16 * MIB)
+        said = len(self.daemon.log())
+        self.daemon.signal("STOP")
+        time.sleep(3)  # longer than a busy machine delays it
+        self.daemon.signal("CONT")
+        self.daemon.wait_log(r"not_away-1: away: the (reactor|control thread) did not run for [3-9]\.\d s", start=said)
+        for number in range(2, 5):
+            said = len(self.daemon.log())
+            device = self.device(16 * MIB)
+            session = self.session(self.iscsi(device, iqn=f"iqn.2026-11.lab:new-{number}"))
+            self.assertEqual(session.command(cdb.write16(0, 1), data=bytes(512)).status, GOOD)
+            self.assertNotRegex(self.daemon.log()[said:], rf"{device.name} \S+: away: ")
+
     def test_commands_sent_while_no_daemon_runs(self):
         session = self.session(self.iscsi(self.device(16 * MIB)))
         self.daemon.kill()
