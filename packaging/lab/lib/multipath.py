@@ -38,7 +38,7 @@ devices {
 }
 """
 # A dead gateway is noticed within the sum of these; open-iscsi's own are 5 and 5.
-_NOOP = {"node.conn[0].timeo.noop_out_interval": 2, "node.conn[0].timeo.noop_out_timeout": 2}
+NOOP = {"node.conn[0].timeo.noop_out_interval": 2, "node.conn[0].timeo.noop_out_timeout": 2}
 
 
 @dataclass
@@ -75,9 +75,10 @@ class MultipathHost:
     def _answers(self):
         return self.machine.run("multipathd show daemon 2>&1 | grep -q 'running\\|idle'", 30, check=False)[0] == 0
 
-    def login(self, *targets):
+    def login(self, *targets, replacement_timeout=5, settings=NOOP):
+        """`settings`: see OpenIscsi."""
         for target in targets:
-            session = OpenIscsi(self.machine, target, replacement_timeout=5, settings=_NOOP)
+            session = OpenIscsi(self.machine, target, replacement_timeout=replacement_timeout, settings=settings)
             self._sessions.append(session.login())
 
     def show(self):
@@ -99,6 +100,36 @@ class MultipathHost:
     def priorities(self):
         """(priority, status) of each group, the highest priority first."""
         return sorted(((group.priority, group.status) for group in self.groups()), reverse=True)
+
+    def number(self, target):
+        """major:minor of the session's disk, as the kernel's table of paths has it."""
+        return self.machine.output(f"cat /sys/block/{self.path(target)}/dev")
+
+    def path_states(self):
+        """The only disk's paths as the kernel has them, which costs less than groups(): major:minor -> (group, path), each "A" if
+        active or usable."""
+        words = iter(self.machine.output("dmsetup status --target multipath", 30).split())
+        while next(words) != "multipath":
+            pass
+
+        def skip():
+            for _ in range(int(next(words))):
+                next(words)
+
+        skip()  # features
+        skip()  # hardware handler
+        groups, states = int(next(words)), {}
+        next(words)  # the group that comes next
+        for _ in range(groups):
+            group = next(words)
+            skip()  # path selector
+            paths, selector_words = int(next(words)), int(next(words))
+            for _ in range(paths):
+                number, state = next(words), next(words)
+                states[number] = (group, state)
+                for _ in range(1 + selector_words):  # failures, and the selector's
+                    next(words)
+        return states
 
     def disk(self):
         """The device of the only disk."""
