@@ -92,10 +92,10 @@ again() {
   piece simulation nice env SIM_LIVES="${SIM_LIVES:-63000}" build/device_sim_test &
   counting "${LAB_GHOST_ROUNDS:-100}" rounds
   long ghosts LAB_GHOST_ROUNDS="${LAB_GHOST_ROUNDS:-100}"
-  counting "${LAB_STORM_MINUTES:-10}" "minutes of storm"
-  long storms LAB_STORM_MINUTES="${LAB_STORM_MINUTES:-10}"
-  counting "${LAB_HOSTS_ROUNDS:-5}" "rounds of each fault"
-  long hosts LAB_HOSTS_ROUNDS="${LAB_HOSTS_ROUNDS:-5}"
+  counting "${LAB_STORM_MINUTES:-30}" "minutes of storm"
+  long storms LAB_STORM_MINUTES="${LAB_STORM_MINUTES:-30}"
+  counting "${LAB_HOSTS_ROUNDS:-3}" "rounds of each fault"
+  long hosts LAB_HOSTS_ROUNDS="${LAB_HOSTS_ROUNDS:-3}"
   counting "${LAB_ABORTS:-10000}" aborts
   long abort_leaks LAB_ABORTS="${LAB_ABORTS:-10000}"
   counting "${LAB_PEERS_SECONDS:-600}" seconds
