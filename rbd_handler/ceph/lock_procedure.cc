@@ -39,6 +39,7 @@ class LockAcquisition {
   std::expected<LockTaken, LockFailure> run();
 
  private:
+  std::expected<LockTaken, LockFailure> attempt();
   // Fails if this gateway was away.
   Step look_at_watch();
   // False: another gateway acquired it first.
@@ -53,6 +54,8 @@ class LockAcquisition {
 
   LockCluster& cluster_;
   LockTaken taken_;
+  std::string
+      fenced_;  // For the log: whom this gateway fenced, unless that is how it took the lock.
 };
 
 Step LockAcquisition::look_at_watch() {
@@ -62,6 +65,14 @@ Step LockAcquisition::look_at_watch() {
 }
 
 std::expected<LockTaken, LockFailure> LockAcquisition::run() {
+  auto done = attempt();
+  if (fenced_.empty()) return done;
+  std::string& text = done ? done->detail : done.error().text;
+  text += text.empty() ? fenced_ : "; " + fenced_;
+  return done;
+}
+
+std::expected<LockTaken, LockFailure> LockAcquisition::attempt() {
   if (auto there = look_at_watch(); !there) return std::unexpected(there.error());
   for (int round = 0; round < kRoundsMax; ++round) {
     const auto read = cluster_.holder();
@@ -132,16 +143,18 @@ Step LockAcquisition::take_from_fenced(const LockHolder& holder, Fencing fencing
 
 Step LockAcquisition::break_lock(const LockHolder& holder, bool blocklist,
                                  std::string_view reason) {
-  if (blocklist)
+  if (blocklist) {
     if (auto done = cluster_.blocklist(holder.address); !done) return done;
+    fenced_ = fmt::format("fenced {} ({}): {}", holder.address, holder.client, reason);
+  }
   // Before the lock is free: all ops from now on order the old owner's ops.
   if (auto newest = cluster_.wait_for_latest_map(); !newest) return newest;
   const auto removed = cluster_.remove(holder);
   if (!removed) return failed("breaking the exclusive lock", removed.error());
-  if (*removed)
-    taken_ = {
-        .how = Acquired::kBroken,
-        .detail = fmt::format("taken from {} ({}): {}", holder.address, holder.client, reason)};
+  if (!*removed) return {};
+  fenced_.clear();
+  taken_ = {.how = Acquired::kBroken,
+            .detail = fmt::format("taken from {} ({}): {}", holder.address, holder.client, reason)};
   return {};
 }
 

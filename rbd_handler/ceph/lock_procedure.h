@@ -42,7 +42,7 @@ enum class Acquired : uint8_t {
 
 struct LockTaken {
   Acquired how = Acquired::kFree;
-  std::string detail{};  // For the log, if not kFree: the previous owner and the reason.
+  std::string detail{};  // For the log: the previous owner, or whom this gateway fenced, and why.
 };
 
 // This gateway was away: hosts may have given up its waiting commands.

@@ -218,7 +218,24 @@ TEST_F(LockProcedure, ALockThatSomebodyElseBrokeMeanwhileIsNobodysPrey) {
   cluster.answers = {Asked::kNoAnswer};
   cluster.removed = {false};
   EXPECT_EQ(taken(), Acquired::kFree);
-  EXPECT_EQ(detail, "");
+}
+
+TEST_F(LockProcedure, AFenceIsLoggedEvenIfItWasNotNeeded) {
+  const std::string fence = "fenced 10.0.0.2:0/2 (client.2): the owner did not answer";
+  cluster.holders = {Holder{kOther}, Holder{kOther}, Holder{}};
+  cluster.answers = {Asked::kNoAnswer};
+  cluster.removed = {false};  // It released the lock at last, or another gateway broke it.
+  EXPECT_EQ(taken(), Acquired::kFree);
+  EXPECT_THAT(detail, HasSubstr(fence));
+  cluster.holders = {Holder{kOther}, Holder{kOther}, Holder{kThird}, Holder{}};
+  cluster.answers = {Asked::kNoAnswer, Asked::kReleased};
+  EXPECT_EQ(taken(), Acquired::kHandedOver);
+  EXPECT_THAT(detail, HasSubstr("handed over by 10.0.0.3:0/3; " + fence));
+  cluster.holders = {Holder{kOther}};
+  cluster.answers = {Asked::kNoAnswer};
+  cluster.maps = {std::unexpected(failure(-ETIMEDOUT))};
+  EXPECT_EQ(failed(), -ETIMEDOUT);
+  EXPECT_THAT(detail, HasSubstr("refused; " + fence));
 }
 
 TEST_F(LockProcedure, WithoutTheFenceTheLockStaysWhereItIs) {
