@@ -226,16 +226,16 @@ TEST_F(LockProcedure, AFenceIsLoggedEvenIfItWasNotNeeded) {
   cluster.answers = {Asked::kNoAnswer};
   cluster.removed = {false};  // It released the lock at last, or another gateway broke it.
   EXPECT_EQ(taken(), Acquired::kFree);
-  EXPECT_THAT(detail, HasSubstr(fence));
+  EXPECT_EQ(detail, fence);
   cluster.holders = {Holder{kOther}, Holder{kOther}, Holder{kThird}, Holder{}};
   cluster.answers = {Asked::kNoAnswer, Asked::kReleased};
   EXPECT_EQ(taken(), Acquired::kHandedOver);
-  EXPECT_THAT(detail, HasSubstr("handed over by 10.0.0.3:0/3; " + fence));
+  EXPECT_EQ(detail, "handed over by 10.0.0.3:0/3; " + fence);
   cluster.holders = {Holder{kOther}};
   cluster.answers = {Asked::kNoAnswer};
   cluster.maps = {std::unexpected(failure(-ETIMEDOUT))};
   EXPECT_EQ(failed(), -ETIMEDOUT);
-  EXPECT_THAT(detail, HasSubstr("refused; " + fence));
+  EXPECT_EQ(detail, "refused; " + fence);
 }
 
 TEST_F(LockProcedure, WithoutTheFenceTheLockStaysWhereItIs) {
