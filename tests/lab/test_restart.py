@@ -58,22 +58,24 @@ class RestartTest(testing.LabTestCase):
 
         self.interrupted(terminate, rounds=3)
 
-    def test_it_notices_that_it_was_stopped(self):
-        self.device(16 * MIB)
+    def stand_still(self):
+        """Stops the daemon for longer than a busy machine delays it; returns where its log goes on."""
         said = len(self.daemon.log())
         self.daemon.signal("STOP")
-        time.sleep(3)  # longer than a busy machine delays it
+        time.sleep(3)
         self.daemon.signal("CONT")
+        return said
+
+    def test_it_notices_that_it_was_stopped(self):
+        self.device(16 * MIB)
+        said = self.stand_still()
         self.daemon.wait_log(r"the control thread did not run for [3-9]\.\d s", start=said)
         self.daemon.wait_log(r"it_notices\S* rbd/\S*: away: ", start=said)
 
     def test_a_new_lun_was_not_away(self):
         """It opens after its daemon was stopped: what it gets is not old."""
         self.device(16 * MIB)
-        said = len(self.daemon.log())
-        self.daemon.signal("STOP")
-        time.sleep(3)  # longer than a busy machine delays it
-        self.daemon.signal("CONT")
+        said = self.stand_still()
         self.daemon.wait_log(r"not_away-1: away: the (reactor|control thread) did not run for [3-9]\.\d s", start=said)
         for number in range(2, 5):
             said = len(self.daemon.log())
