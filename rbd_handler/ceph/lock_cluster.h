@@ -19,6 +19,10 @@ struct LockHolder {
   std::string client;   // "client.4123"
   std::string cookie;   // Identifies the handle of that client.
   std::string address;  // As `ceph osd blocklist` takes it.
+  // Of the header object, which each change of the lock increases. Two equal holders: this one kept
+  // the lock between the two calls. A client that released the lock and took it again has the same
+  // cookie.
+  uint64_t version = 0;
   bool operator==(const LockHolder&) const = default;
 };
 

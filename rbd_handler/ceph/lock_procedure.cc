@@ -123,7 +123,8 @@ Step LockAcquisition::take_from(const LockHolder& holder) {
                                 "release takes long; will ask again later",
                                 holder.address, holder.client),
                     kHolderWaits});
-  // The owner may have changed meanwhile: never break a healthy owner's lock.
+  // The owner may have changed meanwhile, or released the lock and acquired it again: never break a
+  // healthy owner's lock.
   const auto now = cluster_.holder();
   if (!now) return failed("reading the owner of the exclusive lock", now.error());
   if (*now != holder) return {};

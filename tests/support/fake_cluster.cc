@@ -223,6 +223,7 @@ void FakeInstance::cut(uint32_t blocks) {
 
 void FakeInstance::take_lock() {
   cluster_.lock_owner = this;
+  ++cluster_.lock_changes;
   released_ = false;
 }
 

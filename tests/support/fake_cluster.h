@@ -155,6 +155,7 @@ class FakeCluster {
   const std::deque<FakeInstance>& instances() const { return instances_; }
 
   FakeInstance* lock_owner = nullptr;
+  uint64_t lock_changes = 0;  // How often an instance acquired it.
   bool primary = true;
   bool overlap_seen = false;     // Two changes of one instance overlapped.
   bool unlocked_change = false;  // A change was submitted to an instance that never had the lock.

@@ -29,7 +29,10 @@ class LunSim::LockPort : public ceph::LockCluster {
     const FakeInstance* owner = sim_.cluster_.lock_owner;
     if (owner == nullptr) return std::nullopt;
     const std::string address = sim_.address_of(*owner);
-    return LockHolder{.client = "client." + address, .cookie = "auto 1", .address = address};
+    return LockHolder{.client = "client." + address,
+                      .cookie = "auto 1",
+                      .address = address,
+                      .version = sim_.cluster_.lock_changes};
   }
 
   std::expected<bool, int> remove(const LockHolder& holder) override {

@@ -66,6 +66,11 @@ void Gateway::answer_requests(std::stop_token stop) {
         break;
       case Manner::kSilent:
         break;
+      case Manner::kTakesAgain:
+        EXPECT_TRUE(target->image->release_lock().has_value());
+        EXPECT_TRUE(target->image->take_free_lock().has_value());
+        manner_ = Manner::kReleases;
+        break;
     }
     lock.lock();
   }

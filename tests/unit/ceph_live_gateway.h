@@ -32,6 +32,7 @@ class Gateway {
     kHoldsDetached,
     kMustWait,
     kSilent,
+    kTakesAgain,  // Releases and acquires it at the first request and is silent; then kReleases.
   };
 
   // `conf` must be a different path for each gateway, so that each has its own control client.
@@ -52,7 +53,7 @@ class Gateway {
  private:
   void answer_requests(std::stop_token stop);
 
-  const Manner manner_;
+  Manner manner_;  // Of the worker.
   std::mutex mutex_;
   std::condition_variable_any arrived_;
   std::deque<PeerRequest> requests_;  // Guarded by mutex_.

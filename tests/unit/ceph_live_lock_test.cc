@@ -179,6 +179,16 @@ TEST_F(Lock, OneThatDoesNotAnswerIsBroken) {
   EXPECT_EQ(b->write(3), 0);
 }
 
+TEST_F(Lock, OneThatTookItAgainMeanwhileIsHealthy) {
+  const std::string image = make_image();
+  const auto a = gateway(image, Manner::kTakesAgain);
+  const auto b = gateway(image);
+  EXPECT_EQ(acquired(*a, "acquire, free"), Acquired::kFree);
+  EXPECT_EQ(acquired(*b, "taken again, then handed over"), Acquired::kHandedOver);
+  EXPECT_EQ(a->asked(), 2U);
+  EXPECT_FALSE(blocklisted(a->target->image->address()));
+}
+
 TEST_F(Lock, OneThatWasFencedIsBrokenWithoutAsking) {
   const std::string image = make_image();
   const auto a = gateway(image, Manner::kSilent);

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <string>
 #include <vector>
@@ -184,6 +185,19 @@ TEST_F(LockProcedure, ALockThatChangedHandsWhileAskedIsAskedForAnew) {
               ElementsAre("watch", "holder", "header", "fenced? 10.0.0.2:0/2", "ask 10.0.0.2:0/2",
                           "holder", "holder", "header", "fenced? 10.0.0.3:0/3", "ask 10.0.0.3:0/3",
                           "holder", "take", "watch", "map"));
+}
+
+TEST_F(LockProcedure, AnOwnerThatReleasedItAndTookItAgainWhileAskedIsNotFenced) {
+  for (const Asked asked : {Asked::kNoAnswer, Asked::kNobody}) {
+    LockHolder again = kOther;
+    again.version = kOther.version + 2;
+    cluster.calls.clear();
+    cluster.holders = {Holder{kOther}, Holder{again}, Holder{again}, Holder{}};
+    cluster.answers = {asked, Asked::kReleased};
+    EXPECT_EQ(taken(), Acquired::kHandedOver);
+    EXPECT_EQ(std::ranges::count(cluster.calls, "ask 10.0.0.2:0/2"), 2);
+    EXPECT_EQ(std::ranges::count(cluster.calls, "blocklist 10.0.0.2:0/2"), 0);
+  }
 }
 
 TEST_F(LockProcedure, ALockThatWasReleasedWhileAskedIsNotBroken) {
