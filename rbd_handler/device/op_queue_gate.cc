@@ -139,6 +139,7 @@ void OpQueue::on_lock_event(lock::Outcome outcome) {
   using enum lock::Outcome;
   switch (outcome) {
     case kAcquired:
+    case kAcquiredFree:
       ++counters_.lock_acquired;
       owned_since_ = now_;
       break;

@@ -60,7 +60,9 @@ void Gate::fence(Event event, FenceCause cause) {
 void Gate::on_outcome(Outcome outcome, TimePoint now) {
   switch (outcome) {
     case Outcome::kAcquired:
-      return on_acquired(now);
+      return on_acquired(false, now);
+    case Outcome::kAcquiredFree:
+      return on_acquired(true, now);
     case Outcome::kAcquireLost:
       return on_acquire_failed(true, now);
     case Outcome::kAcquireFailed:
@@ -82,7 +84,9 @@ void Gate::on_outcome(Outcome outcome, TimePoint now) {
   }
 }
 
-void Gate::on_acquired(TimePoint now) {
+void Gate::on_acquired(bool free, TimePoint now) {
+  if (std::exchange(yielded_, false))
+    yield_ = free ? std::min(2 * yield_, settings_.yield_max) : settings_.hold_min;
   owned_since_ = now;
   refuses_ = false;
   apply(Event::kAcquired);
@@ -104,7 +108,8 @@ void Gate::on_acquire_failed(bool lost, TimePoint now) {
 void Gate::on_released(TimePoint now) {
   if (state_ != State::kReleasing) return;  // Superseded by a fence meanwhile.
   // Yield to the peer only if one requested the lock.
-  not_before_ = asking_.empty() ? now : now + settings_.hold_min;
+  yielded_ = !asking_.empty();
+  not_before_ = yielded_ ? now + yield_ : now;
   reset_ = false;
   apply(Event::kReleased);
   answer_all(PeerAnswer::kReleased);

@@ -23,7 +23,8 @@ namespace tcmurbd::lock {
 
 // The outcome of an action.
 enum class Outcome : uint8_t {
-  kAcquired,
+  kAcquired,      // From another gateway.
+  kAcquiredFree,  // No other gateway had it.
   kAcquireFailed,
   kAcquireLost,     // This instance is blocklisted.
   kAcquireDemoted,  // The image was demoted and cannot be written here.
@@ -59,8 +60,11 @@ struct GateSettings {
   // until then there are seven fences, and so many instances may hang (reactor::kInstancesMax).
   Duration drain_patience = std::chrono::milliseconds(700);
   // Limits ping-pong: an owner keeps the lock for at least this long, and a gateway that handed it
-  // over waits as long before it requests the lock again.
+  // over waits as long before it requests the lock again. A peer on a slow cluster takes longer to
+  // acquire it. So the wait doubles each time the peer did not acquire the lock meanwhile, up to
+  // yield_max.
   Duration hold_min = std::chrono::milliseconds(200);
+  Duration yield_max = std::chrono::milliseconds(1600);
   // Delay before a failed fence, reopen or acquire is retried.
   Duration fence_retry = std::chrono::seconds(5);
   Duration acquire_retry = std::chrono::milliseconds(300);
@@ -97,7 +101,7 @@ struct GateView {
 class Gate {
  public:
   explicit Gate(const GateSettings& settings)
-      : settings_(settings), spacing_(settings.fence_after) {}
+      : settings_(settings), spacing_(settings.fence_after), yield_(settings.hold_min) {}
 
   // Whether an op may be submitted to the image now. Otherwise it waits, unless refuses().
   bool lets_through(bool changes_image) const;
@@ -147,7 +151,7 @@ class Gate {
   // The step of a fence, or of one of its equals.
   void fence(Event event, FenceCause cause);
   // Outcomes, one by one.
-  void on_acquired(TimePoint now);
+  void on_acquired(bool free, TimePoint now);
   void on_acquire_failed(bool lost, TimePoint now);
   void on_released(TimePoint now);
   void on_fence_failed(TimePoint now);
@@ -206,6 +210,8 @@ class Gate {
   TimePoint owned_since_{};
   TimePoint yield_by_{};    // When draining becomes fencing.
   TimePoint not_before_{};  // Time of the next retry.
+  Duration yield_;          // After a release for a peer.
+  bool yielded_ = false;    // The last release was for a peer.
 };
 
 }  // namespace tcmurbd::lock

@@ -206,7 +206,8 @@ void LunImage::acquired(uint64_t job, const std::expected<ceph::LockTaken, LockF
     // What other gateways fenced before.
     if (opened_.fences) opened_.fences->refresh();
     publish_owner(opened_.channel != nullptr);  // A snapshot has no lock.
-    tell_outcome(lock::Outcome::kAcquired);
+    tell_outcome(taken->how == ceph::Acquired::kFree ? lock::Outcome::kAcquiredFree
+                                                     : lock::Outcome::kAcquired);
     return;
   }
   const int error = taken.error().error;

@@ -96,9 +96,10 @@ void LunDriver::end_job(bool good, bool lost) {
     case lock::Action::kNone:
       return;
     case lock::Action::kAcquire:
-      device_.on_lock_event(good   ? lock::Outcome::kAcquired
-                            : lost ? lock::Outcome::kAcquireLost
-                                   : lock::Outcome::kAcquireFailed,
+      device_.on_lock_event(good && lost ? lock::Outcome::kAcquiredFree
+                            : good       ? lock::Outcome::kAcquired
+                            : lost       ? lock::Outcome::kAcquireLost
+                                         : lock::Outcome::kAcquireFailed,
                             now_);
       break;
     case lock::Action::kRelease:

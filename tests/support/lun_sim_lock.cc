@@ -193,7 +193,10 @@ void LunSim::peer_starts_taking() {
 // As the LunImage tells it.
 void LunSim::taken(const ProcedureRun::Outcome& outcome) {
   using enum lock::Outcome;
-  if (outcome) return device_->on_lock_event(kAcquired, now_);
+  if (outcome) {
+    const bool free = outcome->how == ceph::Acquired::kFree;
+    return device_->on_lock_event(free ? kAcquiredFree : kAcquired, now_);
+  }
   const int error = outcome.error().error;
   if (error == ceph::kWasAway) tell_watch_lost();
   const auto why = error == -ESHUTDOWN    ? kAcquireLost

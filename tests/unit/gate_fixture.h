@@ -36,10 +36,17 @@ class GateTest : public ::testing::Test {
     gate_.take_replies(all);
     return all;
   }
-  void own() {
+  void own() { acquire(Outcome::kAcquired); }
+  void acquire(Outcome outcome) {
     ASSERT_EQ(advance(kWaiting), Action::kAcquire);
-    gate_.on_outcome(Outcome::kAcquired, now_);
+    gate_.on_outcome(outcome, now_);
     ASSERT_EQ(gate_.state(), State::kOwned);
+  }
+  // An idle owner, to a peer.
+  void hand_over() {
+    gate_.on_peer_asks(7);
+    ASSERT_EQ(advance(kIdle), Action::kRelease);
+    gate_.on_outcome(Outcome::kReleased, now_);
   }
   // Long enough for hold_min to pass.
   void own_for_long() {

@@ -21,7 +21,8 @@ class GateRandom : public ::testing::Test {
       case Action::kNone:
         return;
       case Action::kAcquire:
-        return well ? gate_.on_outcome(Outcome::kAcquired, now_)
+        return well ? gate_.on_outcome(
+                          random_() % 2 == 0 ? Outcome::kAcquiredFree : Outcome::kAcquired, now_)
                     : gate_.on_outcome(
                           random_() % 2 == 0 ? Outcome::kAcquireLost : Outcome::kAcquireFailed,
                           now_);

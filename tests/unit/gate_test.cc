@@ -98,6 +98,29 @@ TEST_F(GateTest, AnIdleOwnerHandsOverAtOnce) {
   EXPECT_FALSE(gate_.take_given_up());
 }
 
+// What a gateway with waiting writes waits after it handed the lock over, before it asks again.
+TEST_F(GateTest, ASlowPeerGetsMoreTimeEachTime) {
+  for (const int wait : {200, 400, 800, 1600, 1600}) {
+    own_for_long();
+    hand_over();
+    EXPECT_EQ(after(milliseconds(wait - 1), kWaiting), Action::kNone);
+    now_ += milliseconds(1);
+    acquire(Outcome::kAcquiredFree);
+    gate_.on_lun_reset(now_);  // A release for nobody changes nothing.
+    ASSERT_EQ(advance(kIdle), Action::kRelease);
+    gate_.on_outcome(Outcome::kReleased, now_);
+  }
+  acquire(Outcome::kAcquiredFree);
+  now_ += seconds(1);
+  hand_over();
+  now_ += milliseconds(1600);
+  acquire(Outcome::kAcquired);  // From the peer: it was fast enough.
+  now_ += seconds(1);
+  hand_over();
+  EXPECT_EQ(after(milliseconds(199), kWaiting), Action::kNone);
+  EXPECT_EQ(after(milliseconds(1), kWaiting), Action::kAcquire);
+}
+
 TEST_F(GateTest, LiveWritesMayEndFirst) {
   own_for_long();
   gate_.on_peer_asks(7);
