@@ -7,5 +7,5 @@ if(TCMU_RBD_TIDY)
   add_test(NAME clang_tidy COMMAND run-clang-tidy-19 -quiet -p ${CMAKE_BINARY_DIR}
     "^${CMAKE_SOURCE_DIR}/(common|config|rbd_handler|tests/bench)/(?!kernel/layout_check)" WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(clang_format clang_tidy PROPERTIES LABELS style)
-  set_tests_properties(clang_tidy PROPERTIES TIMEOUT 3000 RUN_SERIAL TRUE)
+  set_tests_properties(clang_tidy PROPERTIES TIMEOUT 5400 RUN_SERIAL TRUE)
 endif()
