@@ -102,7 +102,10 @@ void LunSim::check_invariants() {
 void LunSim::heal() {
   peer_alive_ = false;
   healing_ = true;
-  const auto busy = [this] { return !open_.empty() || !device_ || !device_->idle(); };
+  // A broken ring, of a device that is idle, is about to be restarted.
+  const auto busy = [this] {
+    return !open_.empty() || !device_ || !device_->idle() || !device_->broken_reason().empty();
+  };
   for (int round = 0; round < 4000 && busy(); ++round) {
     ++clock_;
     if (!device_) start_successor();
