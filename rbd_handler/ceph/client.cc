@@ -2,6 +2,7 @@
 #include "rbd_handler/ceph/client.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <rados/librados.h>
 
 #include <array>
@@ -113,7 +114,12 @@ std::expected<std::unique_ptr<Client>, std::string> Client::connect(const std::s
   return client;
 }
 
-Client::~Client() { rados_shutdown(cluster_); }
+Client::~Client() {
+  rados_shutdown(cluster_);
+  // A client allocates in the arenas of its dozen threads. Without this, some 20 KiB of free memory
+  // per client stay in them for good. It takes about a millisecond.
+  ::malloc_trim(0);
+}
 
 std::expected<void, int> Client::wait_for_latest_map() const {
   if (const int r = rados_wait_for_latest_osdmap(cluster_); r < 0) return std::unexpected(r);
