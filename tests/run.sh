@@ -58,8 +58,9 @@ note() {
   rm -f "$log"
 }
 
-# clang-tidy takes ten minutes of two processors (26 on Debian 13) and needs no build; the lab mostly waits. So it runs beside what comes later,
-# with the lowest priority: a session of its own, since the kernel groups processes by session before it looks at their priority.
+# clang-tidy takes ten minutes of two processors (26 on Debian 13) and needs no build; the lab mostly waits. So it runs beside what
+# comes later, with the lowest priority: a session of its own, since the kernel groups processes by session before it looks at
+# their priority.
 tidy_log=$(mktemp) tidy=''
 trap '[ -z "$tidy" ] || kill -- -"$tidy" 2> /dev/null; rm -f "$tidy_log"' EXIT
 start_tidy() {
