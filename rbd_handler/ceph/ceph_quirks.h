@@ -26,6 +26,13 @@
 // Monitors
 // 8. 16.2: `osd blocklist ls` appends the list of ranges to the list of addresses, "[...][...]".
 //    Only the first is parsed (parse_blocklist).                   Blocklist.MayBeEmpty
+// 9. All: the monitors log each command, also one that only reads, and commit the log. The next
+//    commit, such as that of a fence, then waits for up to a second. So nothing asks them
+//    periodically (map_watch.h).         Ledger.WhileTheMapIsTheSameTheMonitorsAreNotAsked
+//
+// librados
+// 10. All: no function returns the epoch of the OSD map; the admin socket's counters have it
+//     (admin_socket.h).                            Ledger.TheLatestMapIsKnownWithoutACommand
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "rbd_handler/ceph/failure.h"
 
@@ -58,7 +59,7 @@ constexpr std::array kClientSettings{
     // back, over newer data of another gateway.
     Setting{"rbd_auto_exclusive_lock_until_manual_request", "false"},
     // The path from ceph.conf is the same for every instance of this process; only one could bind
-    // it.
+    // it. The control client has one of its own.
     Setting{"admin_socket", ""},
     // stderr is the log of this program. ceph.conf's log_file is used.
     Setting{"log_to_stderr", "false"},
@@ -126,6 +127,17 @@ std::expected<void, int> Client::wait_for_latest_map() const {
   return {};
 }
 
+std::optional<uint32_t> Client::map_epoch() const {
+  if (!admin_socket_) return std::nullopt;
+  const auto reply = admin_socket_->ask(
+      R"({"prefix": "perf dump", "logger": "objecter", "counter": "map_epoch"})");
+  if (!reply) return std::nullopt;
+  const auto counters = nlohmann::json::parse(*reply, nullptr, false);
+  const nlohmann::json::json_pointer place("/objecter/map_epoch");
+  if (!counters.contains(place) || !counters[place].is_number_unsigned()) return std::nullopt;
+  return counters[place].get<uint32_t>();
+}
+
 std::expected<void, std::string> Client::configure(const std::string& conf_path, ClientRole role) {
   const auto refuse = [this](std::string reason) {
     return std::unexpected(fmt::format("{}: {}", name_, reason));
@@ -143,12 +155,16 @@ std::expected<void, std::string> Client::configure(const std::string& conf_path,
       if (const int r = rados_conf_set(cluster_, setting.name, setting.value); r < 0)
         return refuse(fmt::format("librados does not accept {}={}: {}", setting.name, setting.value,
                                   failure_text(r)));
+  if (role != ClientRole::kControl) return {};
+  admin_socket_.emplace();
+  rados_conf_set(cluster_, "admin_socket", admin_socket_->path().c_str());
   return {};
 }
 
 std::expected<void, std::string> Client::start() {
   if (const int r = rados_connect(cluster_); r < 0)
     return std::unexpected(fmt::format("{}: {}", name_, connect_failure(r)));
+  if (admin_socket_) admin_socket_->open();
   char* address = nullptr;
   if (const int r = rados_getaddrs(cluster_, &address); r < 0)
     return std::unexpected(

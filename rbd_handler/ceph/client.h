@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "rbd_handler/ceph/admin_socket.h"
 #include "rbd_handler/ceph/headroom.h"
 
 namespace tcmurbd::ceph {
@@ -62,6 +64,10 @@ class Client {
   // Errors are negative errnos. BLOCKS for as long as the monitors have no quorum: worker thread.
   std::expected<void, int> wait_for_latest_map() const;
 
+  // The epoch of the OSD map that this instance has; no value if librados does not report it. For
+  // ClientRole::kControl. BLOCKS, at most about a second: worker thread.
+  std::optional<uint32_t> map_epoch() const;
+
   // "client.NAME".
   const std::string& name() const { return name_; }
   // As `ceph osd blocklist` takes it, such as "10.0.0.1:0/3706536469". New for each instance.
@@ -78,7 +84,8 @@ class Client {
   void* const cluster_;
   const std::string name_;
   std::string address_;
-  const Headroom::Place place_;  // Released after the shutdown.
+  std::optional<AdminSocket> admin_socket_;  // Of kControl.
+  const Headroom::Place place_;              // Released after the shutdown.
 };
 
 }  // namespace tcmurbd::ceph

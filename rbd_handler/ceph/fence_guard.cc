@@ -17,8 +17,9 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kLookEvery{1};
-// While nothing has to stay fenced.
+// While nothing has to stay fenced, and each look is a command to the monitors.
 constexpr std::chrono::seconds kLookForOwnEvery{3};
+constexpr std::chrono::milliseconds kMapPatience{500};
 // After a failed read of the blocklist: no permission or no quorum.
 constexpr std::chrono::seconds kLookAgain{5};
 constexpr std::chrono::seconds kReadEvery{30};
@@ -103,7 +104,9 @@ void FenceGuard::run(const std::stop_token& stop) {
       const bool serves =
           std::ranges::any_of(all, [](const auto& ledger) { return ledger->serves(); });
       if (fences || serves) {
-        const auto pause = !look(all, fences) ? kLookAgain : fences ? kLookEvery : kLookForOwnEvery;
+        const bool good = look(all, fences);
+        const bool costly = !fences && !blocklist_epoch_;
+        const auto pause = !good ? kLookAgain : costly ? kLookForOwnEvery : kLookEvery;
         next = std::min(next, steady_clock::now() + pause);
       }
     }
@@ -121,7 +124,7 @@ void FenceGuard::run(const std::stop_token& stop) {
 
 // False: the blocklist could not be read.
 bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, bool fences) {
-  const auto blocklist = control_->blocklisted();
+  const auto blocklist = this->blocklist();
   if (!blocklist) {
     if (fences && !std::exchange(complained_, true))
       ledgers.front()->log().write<messages::kBlocklistUnreadable>(blocklist.error().text);
@@ -139,6 +142,18 @@ bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, 
       std::ranges::all_of(all, [](const auto& each) { return each.done.has_value(); });
   if (good) complained_ = false;
   return good;
+}
+
+std::expected<Blocklist, LockFailure> FenceGuard::blocklist() {
+  if (!map_) map_ = std::make_unique<MapWatch>(control_);
+  const auto epoch = map_->latest(kMapPatience);
+  if (epoch && epoch == blocklist_epoch_) return blocklist_;
+  blocklist_epoch_.reset();
+  auto read = control_->blocklisted();
+  if (!read) return read;
+  blocklist_ = *read;
+  blocklist_epoch_ = epoch;
+  return read;
 }
 
 void FenceGuard::put_back(std::vector<Missing>& all) {

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps fenced instances on the blocklist: while the ledger of an image that this gateway serves is
-// not empty, reads the blocklist once a second, once for all images of a control client, and
-// restores removed entries. One thread for each control client. While all ledgers are empty, it
-// reads them every half minute, in case a notify was lost, and the blocklist every three seconds:
-// another client may have blocklisted an instance that serves here, such as tcmu-runner, which
-// breaks a lock without asking.
+// Keeps fenced instances on the blocklist. Looks once a second, once for all images of a control
+// client, whether the OSD map has changed (map_watch.h), reads the blocklist if so, and restores
+// removed entries of the ledgers. It also finds an instance that serves here and was blocklisted by
+// another client, such as tcmu-runner, which breaks a lock without asking. If the map's epoch is
+// not known, it reads the blocklist at each look: once in three seconds while all ledgers are
+// empty. It reads the ledgers every half minute, in case a notify was lost. One thread for each
+// control client.
 #pragma once
 
 #include <condition_variable>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "common/mutex.h"
 #include "rbd_handler/ceph/fence_ledger.h"
+#include "rbd_handler/ceph/map_watch.h"
 
 namespace tcmurbd::ceph {
 
@@ -58,12 +61,19 @@ class FenceGuard {
   // All at the same time, with some more threads until they have ended.
   void put_back(std::vector<Missing>& all);
 
+  // The blocklist, read again only if the OSD map has changed.
+  std::expected<Blocklist, LockFailure> blocklist();
+
   const std::shared_ptr<ControlClient> control_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   Mutex mutex_;
   std::vector<std::weak_ptr<FenceLedger>> ledgers_ GUARDED_BY(mutex_);
-  bool complained_ = false;  // Used by the thread only; reset when it works again.
-  std::jthread thread_;      // Last: it uses all of the above.
+  // The thread's.
+  bool complained_ = false;  // Reset when it works again.
+  std::unique_ptr<MapWatch> map_;
+  Blocklist blocklist_;
+  std::optional<uint32_t> blocklist_epoch_;  // It is not older than this map.
+  std::jthread thread_;                      // Last: it uses all of the above.
 };
 
 }  // namespace tcmurbd::ceph

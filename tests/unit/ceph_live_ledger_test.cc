@@ -7,10 +7,12 @@
 #include <iostream>
 
 #include "ceph_live_gateway.h"
+#include "rbd_handler/ceph/map_watch.h"
 
 namespace tcmurbd::ceph {
 namespace {
 
+using std::chrono::seconds;
 using testing::Contains;
 using testing::Not;
 
@@ -42,6 +44,17 @@ class Ledger : public LiveTest {
   void remove_entry(const std::string& address) {
     const std::string command = "ceph -c " + conf_ + " osd blocklist rm " + address + " 2>&1";
     EXPECT_EQ(std::system(command.c_str()), 0);
+  }
+
+  // How often a client has read the blocklist, of its last commands.
+  size_t reads_of(const std::string& client) {
+    const std::string command = "ceph -c " + conf_ + " log last 1000 debug audit | grep '" +
+                                client + "' | grep -c 'osd blocklist ls'";
+    FILE* pipe = ::popen(command.c_str(), "r");
+    size_t count = 0;
+    EXPECT_EQ(std::fscanf(pipe, "%zu", &count), 1);
+    ::pclose(pipe);
+    return count;
   }
 
   static bool listed(Gateway& gateway, const std::string& address) {
@@ -87,6 +100,33 @@ TEST_F(Ledger, AnEntryThatSomebodyRemovesIsPutBack) {
 }
 
 // `ceph osd blocklist clear` removes those of many LUNs. The monitors commit once a second.
+TEST_F(Ledger, TheLatestMapIsKnownWithoutACommand) {
+  const auto a = gateway(make_image());
+  MapWatch map(a->control);
+  const auto before = map.latest(seconds(2));
+  ASSERT_TRUE(before.has_value());
+  EXPECT_EQ(map.latest(seconds(2)), before);
+  ASSERT_TRUE(a->control->blocklist(fenced_).has_value());
+  const auto after = map.latest(seconds(2));
+  EXPECT_GT(after, before);
+  remove_entry(fenced_);
+  EXPECT_GT(map.latest(seconds(2)), after);
+}
+
+// Each read makes the monitors commit their log, and a fence waits for that.
+TEST_F(Ledger, WhileTheMapIsTheSameTheMonitorsAreNotAsked) {
+  const auto a = gateway(make_image());
+  const std::string& client = a->control->client().address();
+  ASSERT_TRUE(a->control->blocklist(fenced_).has_value());
+  a->ledger->add(fenced_, FenceReason::kHungOps);
+  seconds_until([&] { return reads_of(client) != 0; });
+  const size_t reads = reads_of(client);
+  std::this_thread::sleep_for(seconds(3));  // It looks three times.
+  EXPECT_LE(reads_of(client), reads + 1) << "other clients may change the map";
+  remove_entry(fenced_);
+  seconds_until([&] { return listed(*a, fenced_); });
+}
+
 TEST_F(Ledger, ManyEntriesAreRestoredTogether) {
   constexpr size_t kMany = 40;
   const auto a = gateway(make_image());
