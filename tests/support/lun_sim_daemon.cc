@@ -56,6 +56,7 @@ void LunSim::take_action() {
   action_ = action;
   // librbd's release waits for all ops in flight; the device must have waited before.
   if (action == lock::Action::kRelease) {
+    releasing_since_.reset();  // It may be the second one since time passed.
     EXPECT_EQ(mine_->pending(), 0u) << "released with ops under way";
     EXPECT_FALSE(mine_->changes_pending()) << "released over a write that may still land";
   }
