@@ -6,7 +6,6 @@
 // Thread: any; several may ask.
 #pragma once
 
-#include <chrono>
 #include <expected>
 #include <string>
 
@@ -27,8 +26,8 @@ class AdminSocket {
   std::string path() const { return directory_.empty() ? "" : directory_ + "/asok"; }
   // After rados_connect: keeps the socket, and removes its name.
   void open();
-  // The reply to a command in JSON. The error is why there is none. BLOCKS, for at most about a
-  // second: worker thread.
+  // The reply to a command in JSON. The error is why there is none. BLOCKS, at most for some
+  // seconds: worker thread.
   std::expected<std::string, std::string> ask(const std::string& command) const;
 
  private:

@@ -65,7 +65,7 @@ class Client {
   std::expected<void, int> wait_for_latest_map() const;
 
   // The epoch of the OSD map that this instance has; no value if librados does not report it. For
-  // ClientRole::kControl. BLOCKS, at most about a second: worker thread.
+  // ClientRole::kControl. BLOCKS, at most for some seconds: worker thread.
   std::optional<uint32_t> map_epoch() const;
 
   // "client.NAME".

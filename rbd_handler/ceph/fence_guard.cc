@@ -124,7 +124,7 @@ void FenceGuard::run(const std::stop_token& stop) {
 
 // False: the blocklist could not be read.
 bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, bool fences) {
-  const auto blocklist = this->blocklist();
+  const auto blocklist = current_blocklist();
   if (!blocklist) {
     if (fences && !std::exchange(complained_, true))
       ledgers.front()->log().write<messages::kBlocklistUnreadable>(blocklist.error().text);
@@ -144,7 +144,7 @@ bool FenceGuard::look(const std::vector<std::shared_ptr<FenceLedger>>& ledgers, 
   return good;
 }
 
-std::expected<Blocklist, LockFailure> FenceGuard::blocklist() {
+std::expected<Blocklist, LockFailure> FenceGuard::current_blocklist() {
   if (!map_) map_ = std::make_unique<MapWatch>(control_);
   const auto epoch = map_->latest(kMapPatience);
   if (epoch && epoch == blocklist_epoch_) return blocklist_;

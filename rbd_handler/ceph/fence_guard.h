@@ -62,7 +62,7 @@ class FenceGuard {
   void put_back(std::vector<Missing>& all);
 
   // The blocklist, read again only if the OSD map has changed.
-  std::expected<Blocklist, LockFailure> blocklist();
+  std::expected<Blocklist, LockFailure> current_blocklist();
 
   const std::shared_ptr<ControlClient> control_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();

@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <ctime>
 
 #include "rbd_handler/ceph/blocklist.h"
 

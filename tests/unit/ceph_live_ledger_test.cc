@@ -99,7 +99,6 @@ TEST_F(Ledger, AnEntryThatSomebodyRemovesIsPutBack) {
   b->ledger->remove(fenced_);
 }
 
-// `ceph osd blocklist clear` removes those of many LUNs. The monitors commit once a second.
 TEST_F(Ledger, TheLatestMapIsKnownWithoutACommand) {
   const auto a = gateway(make_image());
   MapWatch map(a->control);
@@ -127,6 +126,7 @@ TEST_F(Ledger, WhileTheMapIsTheSameTheMonitorsAreNotAsked) {
   seconds_until([&] { return listed(*a, fenced_); });
 }
 
+// `ceph osd blocklist clear` removes those of many LUNs. The monitors commit once a second.
 TEST_F(Ledger, ManyEntriesAreRestoredTogether) {
   constexpr size_t kMany = 40;
   const auto a = gateway(make_image());
