@@ -64,7 +64,8 @@ class Client {
   // Errors are negative errnos. BLOCKS for as long as the monitors have no quorum: worker thread.
   std::expected<void, int> wait_for_latest_map() const;
 
-  // The epoch of the OSD map that this instance has; no value if librados does not report it. For
+  // The epoch of the OSD map that this instance has, 0 for the first one (Objecter::handle_osd_map
+  // does not count it); no value if librados does not report it. For
   // ClientRole::kControl. BLOCKS, at most for some seconds: worker thread.
   std::optional<uint32_t> map_epoch() const;
 

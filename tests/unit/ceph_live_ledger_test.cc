@@ -112,6 +112,23 @@ TEST_F(Ledger, TheLatestMapIsKnownWithoutACommand) {
   EXPECT_GT(map.latest(seconds(2)), after);
 }
 
+// librados waits for them without a bound.
+TEST_F(Ledger, WithoutAQuorumNobodyWaitsForTheMap) {
+  const auto a = gateway(make_image());
+  auto map = std::make_unique<MapWatch>(a->control);
+  ASSERT_TRUE(map->latest(seconds(2)).has_value());
+  {
+    const Frozen monitor(pid_from("TCMU_RBD_TEST_MON_PID"));
+    const auto begin = steady_clock::now();
+    EXPECT_FALSE(map->latest(seconds(1)).has_value());
+    map.reset();
+    const double ended = seconds_since(begin);
+    std::cout << "asked in vain and closed, s: " << ended << std::endl;
+    EXPECT_LT(ended, 10);
+  }
+  EXPECT_TRUE(MapWatch(a->control).latest(seconds(10)).has_value());
+}
+
 // Each read makes the monitors commit their log, and a fence waits for that.
 TEST_F(Ledger, WhileTheMapIsTheSameTheMonitorsAreNotAsked) {
   const auto a = gateway(make_image());
