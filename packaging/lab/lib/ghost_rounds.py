@@ -63,14 +63,14 @@ class GhostTestCase(recovery.RecoveryTestCase):
         self.sessions.pop("by the first gateway").drop()
         self.here = None
 
-    def old_writes(self, unmap=False, reset=None, all_there=False):
-        """Sends them and gives them up, by a reset or by aborts, at random by default; `all_there`: when the daemon has all of them."""
+    def old_writes(self, unmap=False, reset=None):
+        """Sends them and gives them up, by a reset or by aborts, at random by default."""
         old = self.send_old(unmap)
-        if all_there:
-            self.wait_for_arrival(old)
         # A reset has the instance fenced at once: unmaps are there to try what is held without a fence.
         if reset is None:
             reset = not unmap and self.random.random() < 0.5
+        if reset:
+            self.wait_for_arrival(old)
         seconds = self.hunt.end(self.here, old, reset)
         self.report(f"{len(old)} old {'unmaps' if unmap else 'writes'} ended by {'LUN RESET' if reset else 'ABORT TASK'} "
                   f"in {1000 * seconds:.0f} ms")
@@ -107,7 +107,7 @@ class GhostTestCase(recovery.RecoveryTestCase):
     def fence(self):
         """Old writes, a reset and its fence; returns what is on the blocklist since."""
         before, start = self.cluster.blocklist(), len(self.daemon.log())
-        self.old_writes(reset=True, all_there=True)
+        self.old_writes(reset=True)
         # Fences are spaced: up to 40 s after the one before.
         self.wait_until(lambda: self.linger_everywhere() or "fence: done" in self.daemon.log()[start:], 90, "the fence is done")
         fenced = self.cluster.blocklist() - before
