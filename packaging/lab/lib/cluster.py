@@ -48,6 +48,7 @@ mon warn on insecure global id reclaim allowed = false
 ms bind ipv6 = false
 osd objectstore = {store}
 memstore device bytes = {capacity}
+memstore page set = true
 bluestore block size = {capacity}
 osd memory target = 939524096
 osd class load list = *
