@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What 256 LUNs on one gateway cost, beside tcmu-runner: start, end, threads, memory, descriptors, idle processor time, and
-whether a LUN that is fenced again and again slows its neighbour; see README.md.
+whether a LUN that is fenced again and again slows its neighbour; and how long an ABORT TASK on each of 48 LUNs takes, sent at
+once while all have a load of writes; see README.md.
 
     python3 tests/bench/many_luns.py [--devices 256] [--only tcmu-rbd]
 """
@@ -25,6 +26,8 @@ IDLE_SECONDS = 10
 # The victim is fenced again as soon as it is back: its next instance has a watch on the image.
 LOOK_SECONDS = 0.2
 LOAD = ("randread", 4096, 16)
+ABORTED_LUNS = 48
+ABORTED_LOAD = ("abort:write", 4096, 4)  # One after the other: the cluster has no room for random ones on so many images.
 
 
 def footprint(pid):
@@ -87,6 +90,17 @@ def images(cluster, name, devices):
                 f"rbd/{name}", timeout=120)
 
 
+def aborts(name, command, options):
+    """ABORT TASKs of all rounds: how long until the last command of a round had ended, and the median one."""
+    luns = min(ABORTED_LUNS, 1 + options.devices)
+    served = native_bench.Served(name, command, f"rbd/rbd/{name}", options, luns, rings=luns)
+    rounds = [served.measure(*ABORTED_LOAD) for _ in range(options.rounds)]
+    served.stop()
+    last = [found["last_ms"] for found in rounds]
+    return (f"{statistics.median(last):.1f} ms ({min(last):.1f} to {max(last):.1f}), median command "
+            f"{statistics.median(found['median_ms'] for found in rounds):.1f} ms")
+
+
 def row(name, command, cluster, options):
     images(cluster, name, 1 + options.devices)
     alone = native_bench.Served(name, command, f"rbd/rbd/{name}", options)
@@ -97,9 +111,10 @@ def row(name, command, cluster, options):
     threads, memory, files = ((many - first) / options.devices for many, first in zip(footprint(served.pid), one))
     idle = idle_percent(served.pid)
     beside = neighbour(served, cluster, f"{name}-1", options.rounds) if name == "tcmu-rbd" else None
+    after = served.stop()
     slower = f"{beside[0]:.2f} ({beside[1]:.2f} to {beside[2]:.2f}), {beside[3]} fences" if beside else ""
     return (f"| {name} | {served.start_seconds:.1f} | {threads:.1f} | {memory:.2f} | {files:.1f} | {idle:.1f} | {slower} "
-            f"| {served.stop():.1f} |")
+            f"| {aborts(name, command, options)} | {after:.1f} |")
 
 
 def parse():
@@ -110,7 +125,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
-    options.alone, options.daemon, options.warm, options.seconds = False, [], 0.2, 2.0
+    options.alone, options.daemon, options.warm, options.seconds = False, [], 0.5, 2.0
     return options
 
 
@@ -122,8 +137,9 @@ def main():
         os.environ["CEPH_CONF"] = cluster.conf
         print(f"{options.devices} idle LUNs and one with a load; per LUN where it says so\n")
         print("| who | all served after s | threads per LUN | private MiB per LUN | descriptors per LUN | idle, % of a processor "
-              "| p99 of a neighbour beside a LUN that is fenced, to without | all removed after s |")
-        print("|---|---|---|---|---|---|---|---|", flush=True)
+              "| p99 of a neighbour beside a LUN that is fenced, to without "
+              f"| {ABORTED_LUNS} aborts at once under load | all removed after s |")
+        print("|---|---|---|---|---|---|---|---|---|", flush=True)
         for name, command in native_bench.daemons(options).items():
             if options.only in (None, name):
                 print(row(name, command, cluster, options), flush=True)

@@ -26,13 +26,15 @@ CONFIG = "paths:\n  state_dir: {0}/{1}.state\n  control_socket: {0}/{1}.sock\n  
 
 
 class Served:
-    """A daemon that serves a device of its own, under ringbench; and idle ones, with images like the first one's."""
+    """A daemon that serves a device of its own, under ringbench; and idle ones, with images like the first one's. `rings`: so many
+    of them, the first one included, can have a load."""
 
-    def __init__(self, name, command, dev_config, options, devices=1):
+    def __init__(self, name, command, dev_config, options, devices=1, rings=1):
         self.name = name
         self.log = f"{isolation.directory()}/{name}.out"
         ringbench = [f"{options.build}/ringbench", "--daemon", command, "--preload", f"{options.build}/tcmu_shim.so", "--log", self.log,
-                     "--size", str(SIZE), "--devices", str(devices), "--warm", str(options.warm), "--seconds", str(options.seconds)]
+                     "--size", str(SIZE), "--devices", str(devices), "--rings", str(rings), "--warm", str(options.warm), "--seconds",
+                     str(options.seconds)]
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", sys.executable, f"{HERE}/native/fake_tree.py", dev_config, str(SIZE),
              str(devices), *ringbench], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -47,6 +49,7 @@ class Served:
         return line
 
     def measure(self, kind, size, depth):
+        """`kind`: as ringbench has it; "abort:write" aborts one write of each ring."""
         self.process.stdin.write(f"{kind}:{size}:{depth}\n")
         self.process.stdin.flush()
         found = json.loads(self._line("it ended"))

@@ -11,14 +11,12 @@
 #include <cstring>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "tests/bench/native/genl.h"
 
 namespace tcmurbd::bench {
 
-Control::Control(KernelRing& ring, KernelRing::Ended ended)
-    : ring_(ring), ended_(std::move(ended)) {
+Control::Control(std::vector<KernelRing*> rings) : rings_(std::move(rings)) {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     throw std::system_error(errno, std::generic_category(), "socketpair");
@@ -90,13 +88,15 @@ void Control::act(const std::string& what, long value) {
       blocked_.erase(device);
     count_served();
   }
-  if (device != "0") return;
-  const std::lock_guard lock(ring_.mutex);
-  if (action == "ACTION block_dev") ring_.set_blocked(value != 0);
-  if (action == "ACTION reset_ring") ring_.reset(ended_);
+  const size_t number = std::stoul(device);
+  if (number >= rings_.size()) return;
+  KernelRing& ring = *rings_[number];
+  const std::lock_guard lock(ring.mutex);
+  if (action == "ACTION block_dev") ring.set_blocked(value != 0);
+  if (action == "ACTION reset_ring") ring.reset();
   if (action == "ACTION free_kept_buf") {
-    ring_.take_completions(ended_);
-    ring_.free_kept(static_cast<uint32_t>(value));
+    ring.take_completions();
+    ring.free_kept(static_cast<uint32_t>(value));
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the shim (shim.cc) sends from within the daemon: that a device was mapped, writes to the
-// action files, netlink messages. A thread of its own answers them. Device 0 has a ring; the others
-// are idle.
+// action files, netlink messages. A thread of its own answers them. The first devices have rings;
+// the others are idle.
 //
 // Each message on the control socket is one line; "MAP device" is news; "ACTION name device", "UIO
 // device" and NETLINK carry a descriptor on which the writes, or the messages, follow.
@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/unique_fd.h"
 #include "tests/bench/native/ring.h"
@@ -20,8 +21,8 @@ namespace tcmurbd::bench {
 
 class Control {
  public:
-  // `ended`: for commands that a reset of the ring ends; called with the ring's mutex.
-  Control(KernelRing& ring, KernelRing::Ended ended);
+  // `rings`: by device; they must outlive this.
+  explicit Control(std::vector<KernelRing*> rings);
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
@@ -37,8 +38,7 @@ class Control {
   void count_served();
   void act(const std::string& what, long value);
 
-  KernelRing& ring_;
-  const KernelRing::Ended ended_;
+  const std::vector<KernelRing*> rings_;
   UniqueFd end_;
   UniqueFd daemon_end_;
   std::atomic<size_t> served_{0};

@@ -61,11 +61,15 @@ std::expected<Case, std::string> parse_case(std::string_view text) {
 }
 
 Load::Load(KernelRing& ring, DaemonProcess& daemon, uint64_t device_bytes)
-    : ring_(ring), daemon_(daemon), device_bytes_(device_bytes) {}
+    : ring_(ring), daemon_(daemon), device_bytes_(device_bytes) {
+  ring_.on_end = [this](Command& command) { ended(command); };
+}
 
 void Load::prepare(const Case& what) {
   free_.clear();
   commands_.clear();
+  last_end_ns_ = now_ns();
+  failed_ = 0;
   buffers_.assign(what.depth, std::vector<uint8_t>(what.bytes));
   for (auto& buffer : buffers_) {
     std::ranges::generate(buffer, [this] { return static_cast<uint8_t>(random_()); });
@@ -78,6 +82,11 @@ void Load::prepare(const Case& what) {
 void Load::ended(Command& command) {
   free_.push_back(&command);
   last_end_ns_ = command.ended_ns;
+  if (&command == aborted_) {
+    aborted_ = nullptr;
+    answer_ = {.at_ns = command.ended_ns, .status = command.status};
+    return;
+  }
   failed_ += command.status != 0;
   if (!measures_) return;
   const uint64_t taken = command.ended_ns - command.queued_ns;
@@ -107,7 +116,7 @@ void Load::step() {
   if (!ring_.wait_for_doorbell() || !daemon_.alive())
     throw std::runtime_error("the daemon has ended");
   const std::lock_guard lock(ring_.mutex);
-  ring_.take_completions([this](Command& command) { ended(command); });
+  ring_.take_completions();
   if (ring_.in_flight() != 0 && now_ns() - last_end_ns_ > kPatienceNs)
     throw std::runtime_error(
         fmt::format("no answer for 30 s, {} commands are open", ring_.in_flight()));
@@ -117,12 +126,23 @@ void Load::drain() {
   while (ring_.in_flight() != 0) step();
 }
 
+bool Load::abort_newest(bool notified) {
+  const std::lock_guard lock(ring_.mutex);
+  answer_.reset();
+  aborted_ = nullptr;
+  for (const auto& command : commands_)
+    if (command->id != 0 && (aborted_ == nullptr || command->queued_ns > aborted_->queued_ns))
+      aborted_ = command.get();
+  if (aborted_ == nullptr || !notified) return aborted_ != nullptr;
+  if (!ring_.queue_abort(*aborted_)) throw std::runtime_error("the ring has no room for an abort");
+  ring_.notify();
+  return true;
+}
+
 void Load::wait_until_ready() {
   const Case one{.writes = false, .random = false, .bytes = 4096, .depth = 1};
   for (int tries = 0; tries < kReadyTries; ++tries) {
     prepare(one);
-    failed_ = 0;
-    last_end_ns_ = now_ns();
     fill_ring(one);
     if (ring_.in_flight() != 0) {
       drain();
@@ -138,7 +158,6 @@ Outcome Load::run(const Case& what, std::chrono::duration<double> warm,
                   std::chrono::duration<double> measured) {
   prepare(what);
   latencies_.clear();
-  failed_ = 0;
   const auto run_for = [&](std::chrono::duration<double> time) {
     const uint64_t end = now_ns() + static_cast<uint64_t>(time.count() * 1e9);
     last_end_ns_ = now_ns();

@@ -23,6 +23,7 @@ namespace {
 constexpr uint32_t kOpMask = 7;
 constexpr uint32_t kOpPad = 0;
 constexpr uint32_t kOpCommand = 1;
+constexpr uint32_t kOpTmr = 2;
 constexpr uint8_t kFlagReadLength = 2;
 constexpr uint8_t kFlagKeepBuffer = 4;
 constexpr uint16_t kCapabilities = 0xf;  // OOOC, READ_LEN, TMR, KEEP_BUF.
@@ -41,6 +42,11 @@ constexpr size_t kReadLengthAt = 12;
 constexpr size_t kCdbOffsetAt = 24;
 constexpr size_t kIovecsAt = 48;
 constexpr uint32_t kEntryMin = 112;
+// In the entry of a task management, before its command ids.
+constexpr size_t kTmrTypeAt = 8;
+constexpr size_t kTmrCountAt = 12;
+constexpr size_t kTmrIdsAt = 32;
+constexpr uint8_t kAbortTask = 1;
 constexpr uint8_t kBusy = 0x08;
 constexpr uint32_t kIds = 1U << 16U;
 
@@ -67,14 +73,14 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
-KernelRing::KernelRing()
+KernelRing::KernelRing(bool populated)
     : memory_(memfd_create("tcmu", MFD_CLOEXEC)),
       used_blocks_(kBlocks / 64),
       used_ids_(kIds / 64),
       open_(kIds) {
   if (!memory_.valid() || ftruncate(memory_.get(), kMapBytes) != 0) fail("memfd");
-  void* const map =
-      mmap(nullptr, kMapBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory_.get(), 0);
+  const int flags = MAP_SHARED | (populated ? MAP_POPULATE : 0);
+  void* const map = mmap(nullptr, kMapBytes, PROT_READ | PROT_WRITE, flags, memory_.get(), 0);
   if (map == MAP_FAILED) fail("mmap");
   map_ = static_cast<uint8_t*>(map);
   store<uint16_t>(at(kVersionAt), 2);
@@ -182,8 +188,23 @@ bool KernelRing::queue(Command& command) {
   open.command = &command;
   open.kept = false;
   ++in_flight_;
+  command.id = static_cast<uint16_t>(id);
   command.queued_ns = now_ns();
   set_head((position + bytes) % kRingEnd);
+  return true;
+}
+
+bool KernelRing::queue_abort(const Command& command) {
+  constexpr uint32_t kBytes = (kTmrIdsAt + sizeof command.id + 7U) & ~size_t{7};
+  if (blocked_ || !has_room(kBytes)) return false;
+  const uint32_t position = place(kBytes);
+  uint8_t* const to = entry(position);
+  std::memset(to, 0, kBytes);
+  to[kTmrTypeAt] = kAbortTask;
+  store<uint32_t>(to + kTmrCountAt, 1);
+  store<uint16_t>(to + kTmrIdsAt, command.id);
+  store<uint32_t>(to, kBytes | kOpTmr);
+  set_head((position + kBytes) % kRingEnd);
   return true;
 }
 
@@ -201,19 +222,19 @@ bool KernelRing::wait_for_doorbell() {
   return got != 0;
 }
 
-void KernelRing::take_completions(const Ended& ended) {
+void KernelRing::take_completions() {
   for (uint32_t stop = tail(); cleaned_ != stop; stop = tail()) {
     uint8_t* const slot = entry(cleaned_);
     const auto length_op = load<uint32_t>(slot);
     const uint32_t length = length_op & ~kOpMask;
     if (stop >= kRingEnd || stop % 8 != 0 || length == 0)
       throw std::runtime_error("the daemon broke the ring: cmd_tail is not where an entry begins");
-    if ((length_op & kOpMask) == kOpCommand) end(slot, ended);
+    if ((length_op & kOpMask) == kOpCommand) end(slot);
     cleaned_ = (cleaned_ + length) % kRingEnd;
   }
 }
 
-void KernelRing::end(uint8_t* entry, const Ended& ended) {
+void KernelRing::end(uint8_t* entry) {
   const auto id = load<uint16_t>(entry + kIdAt);
   Open& open = open_[id];
   if (open.command == nullptr)
@@ -234,11 +255,12 @@ void KernelRing::end(uint8_t* entry, const Ended& ended) {
     }
   }
   command.ended_ns = now_ns();
+  command.id = 0;
   --in_flight_;
   open.command = nullptr;
   open.kept = (flags & kFlagKeepBuffer) != 0;
   if (!open.kept) release(id);
-  ended(command);
+  on_end(command);
 }
 
 void KernelRing::release(uint32_t id) {
@@ -255,16 +277,17 @@ void KernelRing::free_kept(uint32_t id) {
   if (id < kIds && open_[id].kept) release(id);
 }
 
-void KernelRing::reset(const Ended& ended) {
+void KernelRing::reset() {
   for (uint32_t id = 1; id < kIds; ++id) {
     Command* const command = open_[id].command;
     if (command == nullptr && !open_[id].kept) continue;
     release(id);
     if (command == nullptr) continue;
     --in_flight_;
+    command->id = 0;
     command->status = kBusy;
     command->ended_ns = now_ns();
-    ended(*command);
+    on_end(*command);
   }
   cleaned_ = 0;
   shared(map_, kTailAt).store(0, std::memory_order_release);

@@ -27,6 +27,7 @@ struct Command {
   std::span<uint8_t> data;
   uint64_t queued_ns = 0;
   uint64_t ended_ns = 0;
+  uint16_t id = 0;  // 0: not open.
   uint8_t status = 0;
 };
 
@@ -39,25 +40,33 @@ class KernelRing {
   static constexpr size_t kMapBytes = kRingBytes + kDataBytes;
   using Ended = std::function<void(Command&)>;
 
-  KernelRing();
+  // `populated`: its pages are there from the beginning.
+  explicit KernelRing(bool populated);
+
+  // For each command that ends, with `mutex` locked. To be set before the first one is queued.
+  Ended on_end = [](Command&) {};
 
   int memory() const { return memory_.get(); }
   int daemon_end() const { return daemon_end_.get(); }
+  // Readable when the daemon rings.
+  int doorbell() const { return kernel_end_.get(); }
   // After the daemon has inherited it.
   void close_daemon_end() { daemon_end_.reset(); }
 
   // False: there is no room, or the device is blocked; try again after a completion.
   bool queue(Command& command);
+  // A TMR entry for an ABORT TASK of that open command. False: there is no room.
+  bool queue_abort(const Command& command);
   // Wakes the daemon, unless a wake-up is on its way that it has not read, as uio.c.
   void notify();
   // Waits up to 100 ms for a doorbell. False: the daemon has closed its end.
   bool wait_for_doorbell();
   // Ends what the daemon completed. Throws std::runtime_error if it broke the ring.
-  void take_completions(const Ended& ended);
+  void take_completions();
   // The action files.
   void set_blocked(bool blocked) { blocked_ = blocked; }
   void free_kept(uint32_t id);
-  void reset(const Ended& ended);
+  void reset();
 
   size_t in_flight() const { return in_flight_; }
   bool blocked() const { return blocked_; }
@@ -91,7 +100,7 @@ class KernelRing {
   bool take_blocks(Open& open, size_t bytes);
   // Writes the iovecs and the data of a command. Returns how many iovecs.
   uint32_t write_data(const Command& command, const Open& open, uint8_t* iovecs);
-  void end(uint8_t* entry, const Ended& ended);
+  void end(uint8_t* entry);
   void release(uint32_t id);
 
   UniqueFd memory_;

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plays the kernel for one daemon, and measures it. See ../README.md; run by native_bench.py, which
 // prepares the files that a daemon looks for. Reads one case per line from standard input and
-// writes one line of JSON for each.
+// writes one line of JSON for each: a load on the first device ("randread:4096:16"), or aborts on
+// all that have a ring ("abort:randwrite:4096:16").
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <fstream>
 #include <iostream>
+#include <memory>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
+#include <vector>
 
+#include "tests/bench/native/aborts.h"
 #include "tests/bench/native/control.h"
 #include "tests/bench/native/daemon_process.h"
 #include "tests/bench/native/load.h"
@@ -25,6 +31,7 @@ struct Arguments {
   DaemonProcess::Options daemon;
   uint64_t device_bytes = 0;
   size_t devices = 1;
+  size_t rings = 1;
   double warm = 0.2;
   double seconds = 1;
 };
@@ -56,29 +63,69 @@ void print(const std::string& name, const Outcome& outcome) {
             << std::flush;
 }
 
-void measure(Arguments& arguments) {
-  KernelRing ring;
-  Load* load = nullptr;
-  Control control(ring, [&load](Command& command) {
-    if (load != nullptr) load->ended(command);
-  });
-  arguments.daemon.shim = fmt::format("{}:{}:{}:{}", control.daemon_end(), ring.daemon_end(),
-                                      ring.memory(), KernelRing::kMapBytes);
-  const auto begin = Clock::now();
-  DaemonProcess daemon(arguments.daemon, {control.daemon_end(), ring.daemon_end(), ring.memory()});
-  control.close_daemon_end();
-  ring.close_daemon_end();
-  Load initiator(ring, daemon, arguments.device_bytes);
-  load = &initiator;
-  wait_until_served(control, arguments.devices, daemon);
-  initiator.wait_until_ready();
-  std::cout << fmt::format("READY {} {:.3f}\n", daemon.pid(), seconds_since(begin)) << std::flush;
-  for (std::string line; std::getline(std::cin, line);) {
-    const auto what = parse_case(line);
-    if (!what) throw std::runtime_error(what.error());
-    print(line, initiator.run(*what, std::chrono::duration<double>(arguments.warm),
-                              std::chrono::duration<double>(arguments.seconds)));
+void print(const std::string& name, const AbortOutcome& outcome) {
+  std::cout << fmt::format(R"({{"case": "{}", "aborts": {}, "good": {}, "median_ms": {:.2f}, )"
+                           R"("last_ms": {:.2f}, "failed": {}}})",
+                           name, outcome.aborts, outcome.good, outcome.median_ms, outcome.last_ms,
+                           outcome.failed)
+            << "\n"
+            << std::flush;
+}
+
+// Whether the daemon has set the attribute that makes the kernel tell it of task managements.
+bool wants_task_managements() {
+  std::ifstream file("/sys/kernel/config/target/core/user_0/disk0/attrib/tmr_notification");
+  int value = 0;
+  return (file >> value) && value != 0;
+}
+
+void run_case(const std::string& line, Loads& loads, const Arguments& arguments) {
+  constexpr std::string_view kAbort = "abort:";
+  const bool aborts = line.starts_with(kAbort);
+  const auto what = parse_case(std::string_view(line).substr(aborts ? kAbort.size() : 0));
+  if (!what) throw std::runtime_error(what.error());
+  const std::chrono::duration<double> warm(arguments.warm);
+  if (aborts)
+    print(line, abort_on_all(loads, *what, warm, wants_task_managements()));
+  else
+    print(line, loads[0]->run(*what, warm, std::chrono::duration<double>(arguments.seconds)));
+}
+
+// The descriptors that the daemon inherits, and the variable that says so to the shim.
+std::vector<int> inherited(const Control& control, const std::vector<KernelRing*>& rings,
+                           std::string& variable) {
+  std::vector<int> all{control.daemon_end()};
+  variable = fmt::format("{}:{}:{}", control.daemon_end(), KernelRing::kMapBytes, rings.size());
+  for (const KernelRing* const ring : rings) {
+    for (const int fd : {ring->daemon_end(), ring->memory()}) {
+      all.push_back(fd);
+      variable += fmt::format(":{}", fd);
+    }
   }
+  return all;
+}
+
+void measure(Arguments& arguments) {
+  std::vector<std::unique_ptr<KernelRing>> owned;
+  std::vector<KernelRing*> rings;
+  for (size_t i = 0; i < arguments.rings; ++i) {
+    owned.push_back(std::make_unique<KernelRing>(i == 0));
+    rings.push_back(owned.back().get());
+  }
+  Loads loads;
+  Control control(rings);
+  const std::vector<int> descriptors = inherited(control, rings, arguments.daemon.shim);
+  const auto begin = Clock::now();
+  DaemonProcess daemon(arguments.daemon, descriptors);
+  control.close_daemon_end();
+  for (KernelRing* const ring : rings) {
+    ring->close_daemon_end();
+    loads.push_back(std::make_unique<Load>(*ring, daemon, arguments.device_bytes));
+  }
+  wait_until_served(control, arguments.devices, daemon);
+  for (const auto& load : loads) load->wait_until_ready();
+  std::cout << fmt::format("READY {} {:.3f}\n", daemon.pid(), seconds_since(begin)) << std::flush;
+  for (std::string line; std::getline(std::cin, line);) run_case(line, loads, arguments);
   const auto end = Clock::now();
   daemon.stop(std::chrono::seconds(90));
   std::cout << fmt::format("STOPPED {:.3f}\n", seconds_since(end)) << std::flush;
@@ -92,6 +139,8 @@ int run(int argc, char** argv) {
   app.add_option("--log", arguments.daemon.log, "the file for its output");
   app.add_option("--size", arguments.device_bytes, "bytes of the device")->required();
   app.add_option("--devices", arguments.devices, "how many devices the daemon finds");
+  app.add_option("--rings", arguments.rings, "how many of them can have a load")
+      ->check(CLI::PositiveNumber);
   app.add_option("--warm", arguments.warm, "seconds before a measurement");
   app.add_option("--seconds", arguments.seconds, "seconds of a measurement");
   CLI11_PARSE(app, argc, argv);

@@ -2,7 +2,7 @@
 // Preloaded into an unmodified daemon: makes it find a kernel with TCMU. Only calls of its start
 // are replaced; read, write, poll and epoll on the UIO descriptor are its own system calls.
 //
-//   open of /dev/uio0                     a copy of the inherited end of the socket pair
+//   open of /dev/uioN with a ring         a copy of the inherited end of the socket pair
 //   mmap of that descriptor               the inherited memory
 //   open of another /dev/uioN             a socket to the harness, which never rings
 //   mmap of that descriptor               memory with an empty ring
@@ -11,13 +11,13 @@
 //   socket(AF_NETLINK, NETLINK_GENERIC)   a socket to the harness
 //   libkmod                               the module is built in
 //
-// TCMU_SHIM is "control:uio:memory:bytes": three descriptors and the size of the memory.
+// TCMU_SHIM is "control:bytes:rings:uio:memory:uio:memory...": the control socket, the size of a
+// device's memory, how many devices from the first one on have a ring, and their descriptors.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -27,37 +27,37 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace {
 
 constexpr size_t kDescriptors = 65536;
 std::array<std::atomic<bool>, kDescriptors> netlink;
-std::array<std::atomic<int>, kDescriptors> idle_uio;  // N of /dev/uioN; 0: none.
+std::array<std::atomic<int>, kDescriptors> uio;  // N + 1 of /dev/uioN; 0: none.
+
+struct Ring {
+  int uio = -1;
+  int memory = -1;
+};
 
 struct Shim {
   int control = -1;
-  int uio = -1;
-  int memory = -1;
   size_t bytes = 0;
-  ino_t uio_inode = 0;
+  std::vector<Ring> rings;  // By device.
 
   Shim() {
     const char* const text = std::getenv("TCMU_SHIM");
-    struct stat found{};
-    if (text == nullptr ||
-        std::sscanf(text, "%d:%d:%d:%zu", &control, &uio, &memory, &bytes) != 4 ||
-        fstat(uio, &found) != 0) {
-      control = -1;
-      return;
-    }
-    uio_inode = found.st_ino;
-  }
-  bool is_uio(int fd) const {
-    struct stat found{};
-    return control >= 0 && fd >= 0 && fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode) &&
-           found.st_ino == uio_inode;
+    if (text == nullptr) return;
+    std::istringstream from(text);
+    char colon = 0;
+    size_t count = 0;
+    from >> control >> colon >> bytes >> colon >> count;
+    for (Ring ring; rings.size() < count && from >> colon >> ring.uio >> colon >> ring.memory;)
+      rings.push_back(ring);
+    if (rings.size() != count) control = -1;
   }
 };
 
@@ -103,18 +103,20 @@ int channel(std::string_view what, int flags) {
 
 constexpr int kNotOurs = -2;
 
-int open_uio(int flags) {
-  const int fd = fcntl(shim().uio, (flags & O_CLOEXEC) != 0 ? F_DUPFD_CLOEXEC : F_DUPFD, 3);
+bool in_table(int fd) { return fd >= 0 && static_cast<size_t>(fd) < kDescriptors; }
+
+int open_ring(const Ring& ring, int flags) {
+  const int fd = fcntl(ring.uio, (flags & O_CLOEXEC) != 0 ? F_DUPFD_CLOEXEC : F_DUPFD, 3);
   if (fd >= 0) fcntl(fd, F_SETFL, flags & O_NONBLOCK);
   return fd;
 }
 
-bool in_table(int fd) { return fd >= 0 && static_cast<size_t>(fd) < kDescriptors; }
-
-int open_idle_uio(int number, int flags) {
-  const int kept = flags & (O_CLOEXEC | O_NONBLOCK);
-  const int fd = channel("UIO " + std::to_string(number), kept);  // SOCK_* are the same bits.
-  if (in_table(fd)) idle_uio[static_cast<size_t>(fd)] = number;
+int open_uio(size_t number, int flags) {
+  const int kept = flags & (O_CLOEXEC | O_NONBLOCK);  // SOCK_* are the same bits.
+  const auto& rings = shim().rings;
+  const int fd = number < rings.size() ? open_ring(rings[number], flags)
+                                       : channel("UIO " + std::to_string(number), kept);
+  if (in_table(fd)) uio[static_cast<size_t>(fd)] = static_cast<int>(number) + 1;
   return fd;
 }
 
@@ -145,8 +147,8 @@ std::string action_of(std::string_view path, size_t action) {
 int open_ours(const char* path, int& flags) {
   const std::string_view name = path == nullptr ? "" : path;
   if (shim().control < 0) return kNotOurs;
-  if (name == "/dev/uio0") return open_uio(flags);
-  if (name.starts_with("/dev/uio")) return open_idle_uio(std::atoi(path + 8), flags);
+  if (name.starts_with("/dev/uio"))
+    return open_uio(static_cast<size_t>(std::atoi(path + 8)), flags);
   if ((flags & O_ACCMODE) == O_RDONLY) return kNotOurs;
   if (!name.starts_with("/sys/kernel/config/") && !name.starts_with("/sys/module/"))
     return kNotOurs;
@@ -171,30 +173,25 @@ void fill_address(sockaddr* address, socklen_t* length, uint32_t pid) {
 using Open = int(const char*, int, ...);
 using Mmap = void*(void*, size_t, int, int, int, off_t);
 
-void* map_idle(Mmap* real, int number, size_t bytes) {
-  const int memory = bytes == shim().bytes ? empty_ring() : -1;
-  if (memory < 0) {
+void* map_uio(Mmap* real, size_t number, size_t bytes) {
+  const auto& rings = shim().rings;
+  const bool has_ring = number < rings.size();
+  const int memory = has_ring ? rings[number].memory : empty_ring();
+  if (memory < 0 || bytes != shim().bytes) {
     errno = EINVAL;
     return MAP_FAILED;
   }
   void* const mapped = real(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-  close(memory);
+  if (!has_ring) close(memory);
   if (mapped != MAP_FAILED) tell("MAP " + std::to_string(number));
   return mapped;
 }
 
 void* map(void* at, size_t bytes, int protection, int flags, int fd, off_t offset) {
   static auto* const real = next<Mmap>("mmap64");
-  if (in_table(fd) && idle_uio[static_cast<size_t>(fd)] != 0)
-    return map_idle(real, idle_uio[static_cast<size_t>(fd)], bytes);
-  if (fd < 0 || !shim().is_uio(fd)) return real(at, bytes, protection, flags, fd, offset);
-  if (offset != 0 || bytes != shim().bytes) {
-    errno = EINVAL;
-    return MAP_FAILED;
-  }
-  void* const mapped = real(at, bytes, protection, flags, shim().memory, 0);
-  if (mapped != MAP_FAILED) tell("MAP 0");
-  return mapped;
+  const int device = in_table(fd) ? uio[static_cast<size_t>(fd)].load() : 0;
+  if (device != 0) return map_uio(real, static_cast<size_t>(device) - 1, bytes);
+  return real(at, bytes, protection, flags, fd, offset);
 }
 
 int open_mode(const char* name, const char* path, int flags, mode_t mode) {
@@ -251,7 +248,7 @@ int close(int fd) {
   static auto* const real = next<int(int)>("close");
   if (in_table(fd)) {
     netlink[static_cast<size_t>(fd)] = false;
-    idle_uio[static_cast<size_t>(fd)] = 0;
+    uio[static_cast<size_t>(fd)] = 0;
   }
   return real(fd);
 }
