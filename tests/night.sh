@@ -69,6 +69,12 @@ tests() {
     done
 }
 
+# The tests of the lab that can run on any kernel: not those of the lab itself, those that choose a kernel, and the long ones.
+any_kernel() {
+  sed -nE '/ NIGHT/d; s/^lab_test\((\w+) .*/\1/p' "$lab/CMakeLists.txt" |
+    grep -vxE 'isolation|lab|quickstart|live_units|smp|timeline|abort_leaks|peers|ghosts'
+}
+
 # long FILE VARIABLE=VALUE [SUFFIX]: each of its tests is a piece
 long() {
   for test in $(tests "$1"); do
@@ -106,7 +112,7 @@ again() {
   done
   for kernel in 6.1 6.12; do
     counting
-    for test in data restart netlink abort alua; do
+    for test in $(any_kernel); do
       piece "$test-$kernel" env LAB_KERNEL=$kernel python3 "$lab/test_$test.py"
     done
     counting "${LAB_KERNEL_GHOST_ROUNDS:-20}" rounds
