@@ -11,13 +11,14 @@
 
 namespace tcmurbd {
 
-// How a gateway detects that it was away: stopped, frozen or disconnected. The kernel or a host may
-// have given up its commands meanwhile.
+// How a gateway detects that it was away: stopped, frozen, disconnected or fenced. The kernel or a
+// host may have given up its commands meanwhile.
 enum class AwayCause : uint8_t {
-  kReactorGap,  // The LUN's reactor did not run,
-  kControlGap,  // or the control thread.
-  kWatchLost,   // The cluster removed the watch on the lock's channel.
-  kLockLost,    // This gateway does not hold the exclusive lock any more.
+  kReactorGap,   // The LUN's reactor did not run,
+  kControlGap,   // or the control thread.
+  kWatchLost,    // The cluster removed the watch on the lock's channel.
+  kLockLost,     // This gateway does not hold the exclusive lock any more.
+  kBlocklisted,  // Another client, or an operator, had the client instance blocklisted.
 };
 
 struct Report {

@@ -149,7 +149,7 @@ class OpQueue {
   // Begins the quarantine, and reports it.
   void note_away(AwayCause cause, Duration gap);
   // Another gateway took the lock or fenced the instance.
-  void note_lost();
+  void note_lost(AwayCause cause);
   // Reports when the pool is full, and when it has room again. For an op of a change.
   void note_space(OpKind kind, int32_t result);
   // Until its deadline, negative when it has passed. No value: it has none in its state.

@@ -93,18 +93,18 @@ void OpQueue::note_away(AwayCause cause, Duration gap) {
 }
 
 void OpQueue::on_blocklisted() {
-  note_lost();
+  note_lost(AwayCause::kBlocklisted);
   gate_.on_lost();
 }
 
 // Our own fence does that too, and says nothing of having been away.
-void OpQueue::note_lost() {
+void OpQueue::note_lost(AwayCause cause) {
   ++counters_.lock_lost;
   const lock::State state = gate_.state();
   if (state == lock::State::kFencing || state == lock::State::kReopening ||
       state == lock::State::kStuck)
     return;
-  note_away(AwayCause::kLockLost, {});
+  note_away(cause, {});
 }
 
 // An entry is at most `away_limit_` older than it looks, else on_away() is called. A change begins,

@@ -144,7 +144,7 @@ void OpQueue::on_lock_event(lock::Outcome outcome) {
       owned_since_ = now_;
       break;
     case kAcquireLost:
-      note_lost();
+      note_lost(AwayCause::kBlocklisted);
       break;
     case kAcquireDemoted:
       on_primary(false);

@@ -138,7 +138,7 @@ void OpQueue::note_result(const OpDone& done) {
   if (result == -ETIMEDOUT && writes) task.timed_out = true;
   if (task.state() != TaskState::kOrphaned) {
     if (result == -ESHUTDOWN) {
-      note_lost();
+      note_lost(AwayCause::kBlocklisted);
       task.outcome_unknown = writes;
       gate_.on_lost();
     } else if (result == -ETIMEDOUT && writes) {
@@ -146,7 +146,7 @@ void OpQueue::note_result(const OpDone& done) {
       gate_.must_fence();
     } else if (result == -EROFS && writes) {
       // Refused before it was sent: the lock was broken without blocklisting this instance.
-      note_lost();
+      note_lost(AwayCause::kLockLost);
       outcome = scsi::Result::busy();
       gate_.on_lock_gone();
     } else if (result == kNotPrimary && writes) {

@@ -25,6 +25,8 @@ std::string_view describe(AwayCause cause) {
       return "the cluster removed the watch on the lock channel";
     case AwayCause::kLockLost:
       return "another client has the exclusive lock";
+    case AwayCause::kBlocklisted:
+      return "the client instance was blocklisted";
   }
   return "";
 }

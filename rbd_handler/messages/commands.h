@@ -66,9 +66,10 @@ inline constexpr LogMessage kEndedWithError{
 inline constexpr LogMessage kAway{
     "94d5e1eab3f74c1888b538d5e9a36fc9", spdlog::level::warn,
     "away: {}; {} waiting changes and those of the next seconds get BUSY, and the lock is verified",
-    "The daemon was stopped, its machine frozen, or its lock or watch was lost. Writes get BUSY "
-    "for 5 s",
-    "look for the cause: a suspended VM, an overloaded host, a network failure"};
+    "The daemon was stopped, its machine frozen, its lock or watch was lost, or its client "
+    "instance was blocklisted, by another gateway or an operator. Writes get BUSY for 5 s",
+    "look for the cause: a suspended VM, an overloaded host, a network failure; `ceph osd "
+    "blocklist ls` shows who is blocklisted"};
 
 inline constexpr LogMessage kPoolFull{"2fe4c3c7fc4b40a99c92444aab0c3d88", spdlog::level::warn,
                                       "the pool is full or its quota is reached: writes that need "

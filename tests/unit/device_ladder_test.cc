@@ -352,8 +352,10 @@ TEST(Ladder, AWriteWithoutTheLockIsRepeatedNotFailed) {
   const uint64_t write = lun.write(0, Bytes(512, 1));
   lun.finish(0, -EROFS);
   lun.expect(write, kBusy);
+  ASSERT_EQ(lun.reports.size(), 1u);
+  EXPECT_EQ(lun.reports[0].away, AwayCause::kLockLost);
   EXPECT_EQ(lun.take_action(), lock::Action::kFence)
-      << "broken by somebody who did not blocklist us";
+      << "broken by a client that did not blocklist us";
 }
 
 TEST(Ladder, ALunResetGivesTheLockUp) {

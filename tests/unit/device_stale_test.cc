@@ -161,7 +161,11 @@ TEST_F(StaleTest, OfALostInstanceWhatWaitsAndWhatComesIsBusy) {
   FakeImage fresh(2048 * 512);
   const uint64_t running = lun.write(0, Bytes(512, 1));
   const uint64_t waits = lun.write(0, Bytes(512, 2));
+  lun.reports.clear();
   lun.finish(0, -ESHUTDOWN);
+  ASSERT_FALSE(lun.reports.empty());
+  EXPECT_EQ(lun.reports[0].kind, Report::Kind::kAway);
+  EXPECT_EQ(lun.reports[0].away, AwayCause::kBlocklisted);
   lun.expect(running, kBusy);
   lun.expect(waits, kBusy);
   lun.expect(lun.write(16, Bytes(512, 3)), kBusy);
@@ -180,6 +184,15 @@ TEST_F(StaleTest, OfALostInstanceWhatWaitsAndWhatComesIsBusy) {
   lun.device.on_done(fresh.finish(0), lun.now);
   lun.ring();
   lun.expect(write, kGood);
+}
+
+TEST_F(StaleTest, ABlocklistedInstanceSaysSoAlsoWithoutTheLock) {
+  lun.reports.clear();
+  lun.device.on_blocklisted(lun.now);
+  lun.ring();
+  ASSERT_EQ(lun.reports.size(), 1u);
+  EXPECT_EQ(lun.reports[0].kind, Report::Kind::kAway);
+  EXPECT_EQ(lun.reports[0].away, AwayCause::kBlocklisted);
 }
 
 TEST_F(StaleTest, OfOnesOwnFenceWhatWaitsGoesOn) {
