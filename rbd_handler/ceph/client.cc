@@ -7,10 +7,12 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "rbd_handler/ceph/failure.h"
+#include "rbd_handler/ceph/heap_trim.h"
 
 namespace tcmurbd::ceph {
 namespace {
@@ -117,9 +119,8 @@ std::expected<std::unique_ptr<Client>, std::string> Client::connect(const std::s
 
 Client::~Client() {
   rados_shutdown(cluster_);
-  // A client allocates in the arenas of its dozen threads. Without this, some 20 KiB of free memory
-  // per client stay in them for good. It takes about a millisecond.
-  ::malloc_trim(0);
+  static HeapTrim trims;
+  if (trims.due(std::chrono::steady_clock::now())) ::malloc_trim(0);
 }
 
 std::expected<void, int> Client::wait_for_latest_map() const {
