@@ -48,8 +48,9 @@ AbortOutcome abort_on_all(Loads& loads, const Case& what, std::chrono::duration<
   AbortOutcome outcome{.aborts = aborting.size()};
   std::vector<double> times;
   for (const Load* const load : aborting) {
-    times.push_back(static_cast<double>(load->abort_answer()->at_ns - begin) / 1e6);
-    outcome.good += load->abort_answer()->status == 0;
+    const Load::Answer answer = load->abort_answer().value_or(Load::Answer{});
+    times.push_back(static_cast<double>(answer.at_ns - begin) / 1e6);
+    outcome.good += answer.status == 0;
   }
   for (const auto& load : loads) outcome.failed += load->failed();
   std::ranges::sort(times);

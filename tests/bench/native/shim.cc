@@ -145,8 +145,8 @@ std::string action_of(std::string_view path, size_t action) {
 }
 
 int open_ours(const char* path, int& flags) {
-  const std::string_view name = path == nullptr ? "" : path;
-  if (shim().control < 0) return kNotOurs;
+  if (path == nullptr || shim().control < 0) return kNotOurs;
+  const std::string_view name = path;
   if (name.starts_with("/dev/uio"))
     return open_uio(static_cast<size_t>(std::atoi(path + 8)), flags);
   if ((flags & O_ACCMODE) == O_RDONLY) return kNotOurs;
