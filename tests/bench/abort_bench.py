@@ -40,6 +40,7 @@ ABORTS = {
 FAIL_OVERS = {
     "first gateway idle and healthy": "healthy",
     "first gateway stuck with writes on a hung OSD": "stuck",
+    "first gateway stuck with writes that its host has aborted": "aborted",
     "first gateway frozen": "frozen",
     "first gateway dead": "dead",
 }
@@ -118,7 +119,7 @@ class Served:
         stuck = self.break_it(how, gateway, here)
         started = time.monotonic()
         seconds = until(lambda: recovery.write(there, self.healthy_lba, b"t" * PAGE, PATIENCE_SECONDS), started)
-        if how == "stuck":
+        if stuck:
             self.victim.resume()
             here.poll(lambda: all(each.done for each in stuck), PATIENCE_SECONDS)
         elif how == "frozen":
@@ -127,12 +128,15 @@ class Served:
         return seconds
 
     def break_it(self, how, gateway, session):
-        """Returns the commands that are stuck for it."""
+        """Returns the commands or aborts that are stuck for it; tcmu-runner's aborts are."""
         stuck = []
-        if how == "stuck":
+        if how in ("stuck", "aborted"):
             self.victim.hang()
-            stuck = self.stuck_writes(session, 8)
+            stuck = writes = self.stuck_writes(session, 8)
             session.linger(ON_ITS_WAY_SECONDS)
+            if how == "aborted":
+                stuck = [session.abort(each) for each in writes]
+                session.linger(ON_ITS_WAY_SECONDS)
         elif how == "frozen":
             gateway.freeze()
         elif how == "dead":
