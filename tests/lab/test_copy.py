@@ -287,8 +287,6 @@ class FigureTest(CopyTestCase):
         size = 256 * MIB
         source, destination = (self.device(size, control=CONTROL) for _ in range(2))
         target = self.iscsi(source, destination)
-        outside = self.session(target)
-        names = [self.name(outside, lun) for lun in range(2)]
         initiator = self.login(target)
         disks = [initiator.disk(lun) for lun in range(2)]
         self.gateway.run(f"dd if=/dev/urandom of={disks[0]} bs=4M count=64 iflag=fullblock oflag=direct status=none", timeout=200)
@@ -297,6 +295,8 @@ class FigureTest(CopyTestCase):
         by_dd = time.monotonic() - begun
         self.assertEqual(self.sha256(disks[0]), self.sha256(disks[1]))
         self.gateway.run(f"blkdiscard {disks[1]}", check=False)
+        outside = self.session(target)  # only now: LIO ends a session that does not answer its pings
+        names = [self.name(outside, lun) for lun in range(2)]
         begun = time.monotonic()
         eights = [(0, 1, 8 * BLOCKS, 8 * number * BLOCKS, 8 * number * BLOCKS) for number in range(32)]
         copies = [self.copy(outside, names, eights[first:first + 4], list_id=first) for first in range(0, 32, 4)]
