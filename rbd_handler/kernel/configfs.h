@@ -60,6 +60,7 @@ class ConfigfsDevice {
 
 // Frees data buffers that completions kept (KEEP_BUF): action/free_kept_buf, held open. Reactor
 // thread.
+// Only kernels whose ring says so have that file (Ring::supports_keep_buffer).
 class KeptBuffers {
  public:
   static std::expected<KeptBuffers, std::string> open(const ConfigfsDevice& device);

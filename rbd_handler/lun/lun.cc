@@ -149,11 +149,15 @@ void Lun::open_failed(const OpenError& error) {
 }
 
 void Lun::serve(OpenedImage opened) {
-  auto kept_buffers = kernel::KeptBuffers::open(configfs_);
-  if (!kept_buffers) {
-    lun_image_->adopt(std::move(opened), attached_);
-    give_up({kept_buffers.error(), -ENODEV});
-    return;
+  std::optional<kernel::KeptBuffers> kept_buffers;
+  if (attached_->ring.supports_keep_buffer()) {  // Linux 5.15.
+    auto opened_file = kernel::KeptBuffers::open(configfs_);
+    if (!opened_file) {
+      lun_image_->adopt(std::move(opened), attached_);
+      give_up({opened_file.error(), -ENODEV});
+      return;
+    }
+    kept_buffers = std::move(*opened_file);
   }
   state_ = State::kServing;
   const scsi::DiskFacts disk = opened.disk;
@@ -170,9 +174,8 @@ void Lun::serve(OpenedImage opened) {
   notify_task_management(true);
   lun_reactor_ = std::make_shared<reactor::LunReactor>(
       loops_.reactor,
-      reactor::LunReactor::Parts{label(), loops_.heartbeat, attached_->uio,
-                                 std::move(*kept_buffers), inbox_, lun_image_->image(),
-                                 std::move(attached_->ring)},
+      reactor::LunReactor::Parts{label(), loops_.heartbeat, attached_->uio, std::move(kept_buffers),
+                                 inbox_, lun_image_->image(), std::move(attached_->ring)},
       disk, device_settings(), poll_, make_hook());
   lun_image_->serve([&reactor = loops_.reactor,
                      serving = std::weak_ptr(lun_reactor_)](const LunImage::DeviceCall& event) {

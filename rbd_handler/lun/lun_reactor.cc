@@ -146,7 +146,7 @@ void LunReactor::hand_out() {
       [this](const FreeKeptBuffer& buffer) {
         // It fails for a device that was removed, whose buffers go with the mapping. Any other
         // failure is of this one id, and the next ones are freed all the same.
-        std::ignore = kept_buffers_.free(buffer.cmd_id);  // NOLINT(bugprone-unused-return-value)
+        std::ignore = kept_buffers_->free(buffer.cmd_id);  // NOLINT(bugprone-unused-return-value)
       },
       [this](const CopyOpDone& done) {
         if (const auto guest = guests_.find(done.copy); guest != guests_.end())

@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -58,7 +59,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
     LunLabel label;
     Heartbeat& heartbeat;  // Of the reactor.
     kernel::UioDevice& uio;
-    kernel::KeptBuffers kept_buffers;
+    std::optional<kernel::KeptBuffers> kept_buffers;  // If ring.supports_keep_buffer().
     std::shared_ptr<Inbox> inbox;
     Image& image;
     ring::Ring ring;
@@ -124,7 +125,7 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
   boost::asio::io_context& reactor_;
   Heartbeat& heartbeat_;
   kernel::UioDevice& uio_;
-  kernel::KeptBuffers kept_buffers_;
+  std::optional<kernel::KeptBuffers> kept_buffers_;
   const std::shared_ptr<Inbox> inbox_;  // And the turn.
   // Used on the reactor only.
   boost::asio::posix::stream_descriptor uio_wait_;  // Borrow their descriptors.

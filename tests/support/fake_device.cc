@@ -13,18 +13,20 @@
 namespace tcmurbd::testing {
 
 FakeDevice::FakeDevice(boost::asio::io_context& loop, kernel::FakeRoot& root, uint32_t minor,
-                       const std::string& name)
+                       const std::string& name, uint16_t capabilities)
     : root_(root),
       entry_{minor, {"user_0", name, "rbd/pool/" + name}},
       path_("/sys/kernel/config/target/core/user_0/" + name + "/"),
+      kernel_({.ring_bytes = 65536 - 128, .flags = capabilities, .shared = true}),
       end_(loop) {
   set_file("attrib/hw_block_size", "512\n");
   set_file("attrib/dev_size", "1048576\n");
   set_file("attrib/hw_max_sectors", "128\n");
   set_file("attrib/cmd_time_out", "30\n");
   set_file("attrib/tmr_notification", "0\n");
-  for (const char* action : {"block_dev", "reset_ring", "free_kept_buf"})
+  for (const char* action : {"block_dev", "reset_ring"})
     set_file(std::string("action/") + action, "0\n");
+  if (capabilities == kLinux5_15) set_file("action/free_kept_buf", "0\n");
   set_file("wwn/vpd_unit_serial",
            "T10 VPD Unit Serial Number: " + std::string(25, name.back()) + "\n");
 }

@@ -21,9 +21,13 @@ namespace tcmurbd::testing {
 
 class FakeDevice {
  public:
+  // Capabilities in the mailbox: of Linux 5.15, and of 5.9, which has no KEEP_BUF.
+  static constexpr uint16_t kLinux5_15 = 0xf;
+  static constexpr uint16_t kLinux5_9 = 0x7;
+
   // `name`: in core/user_0 of `root`. 1 MiB in blocks of 512 bytes.
   FakeDevice(boost::asio::io_context& loop, kernel::FakeRoot& root, uint32_t minor,
-             const std::string& name);
+             const std::string& name, uint16_t capabilities = kLinux5_15);
 
   // As kernel::UioDevice::open: one opener at a time.
   std::expected<kernel::UioDevice, std::string> open();
@@ -55,7 +59,7 @@ class FakeDevice {
   kernel::FakeRoot& root_;
   const kernel::UioEntry entry_;
   const std::string path_;
-  FakeKernel kernel_{{.ring_bytes = 65536 - 128, .shared = true}};
+  FakeKernel kernel_;
   boost::asio::posix::stream_descriptor end_;  // The kernel's of the socket pair.
   uint32_t told_ = 0;                          // Events that the daemon was woken for.
 };

@@ -49,8 +49,8 @@ class LunFixture : public ::testing::Test {
   FakeDevice& device(const std::string& name = "disk1") {
     auto& device = devices_[name];
     if (!device) {
-      device =
-          std::make_unique<FakeDevice>(loop_, root_, static_cast<uint32_t>(devices_.size()), name);
+      device = std::make_unique<FakeDevice>(loop_, root_, static_cast<uint32_t>(devices_.size()),
+                                            name, capabilities_);
     }
     return *device;
   }
@@ -155,6 +155,7 @@ class LunFixture : public ::testing::Test {
     return {config_.paths.state_dir, "user_0", name};
   }
 
+  uint16_t capabilities_ = FakeDevice::kLinux5_15;  // Of the kernel.
   Config config_;
   boost::asio::io_context loop_;
   reactor::Heartbeat heartbeat_{loop_};

@@ -89,6 +89,20 @@ TEST_F(LunServingTest, ATakeOverThatHangsIsToldAndServesInTheEnd) {
   EXPECT_EQ(ceph_->begun(CephStep::kOpenImage), 1U);
 }
 
+// Linux 5.9 to 5.14 have no action/free_kept_buf either.
+TEST_F(LunServingTest, AKernelWithoutKeptBuffersIsServed) {
+  capabilities_ = testing::FakeDevice::kLinux5_9;
+  FakeServed& image = serve();
+  serves_a_write();
+  const uint64_t hung = device().read(3);
+  until([&] { return !image.pending.empty(); });
+  device().kernel().abort(hung);
+  device().wake();
+  EXPECT_EQ(result(hung).how, FakeResult::How::kAborted) << "must not wait for the image";
+  image.finish();
+  serves_a_write();
+}
+
 // The predecessor has not ended yet, or this process is out of descriptors for a while.
 TEST_F(LunServingTest, ADeviceThatCannotBeOpenedIsTakenOverLater) {
   {
