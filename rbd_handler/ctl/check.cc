@@ -57,6 +57,7 @@ std::optional<DaemonFacts> read_daemon(const std::string& socket, std::string& e
     for (const auto& device : status.at("devices"))
       facts.luns.push_back({.name = device.at("name"),
                             .state = device.at("state"),
+                            .writes = device.value("writes", ""),
                             .warnings = device.value("warnings", std::vector<std::string>{})});
     return facts;
   } catch (const nlohmann::json::exception&) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "rbd_handler/ctl/table.h"
@@ -43,8 +44,9 @@ std::string trouble_of(const json& device) {
   if (lock == "stuck" || lock == "fencing" || lock == "reopening") add(lock);
   if (const auto hung = device.value("hung", uint64_t{0}); hung != 0)
     add(fmt::format("hung {}", hung));
-  if (device.value("full", false)) add("full");
-  if (!device.value("primary", true)) add("demoted");
+  std::string writes = device.value("writes", "served");
+  std::ranges::replace(writes, '_', ' ');
+  if (writes != "served" && writes != "read only") add(writes);
   if (const size_t warnings = device.value("warnings", json::array()).size(); warnings != 0)
     add(fmt::format("warnings {}", warnings));
   return all;

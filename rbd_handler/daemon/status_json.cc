@@ -59,6 +59,7 @@ std::string status_json(const std::vector<Lun::Status>& devices) {
           device.load.oldest < Duration{}
               ? nlohmann::json()
               : nlohmann::json(std::chrono::duration<double>(device.load.oldest).count());
+      item["writes"] = name(device.load.writes);
       item["full"] = device.load.full;
       item["primary"] = device.load.primary;
       item["counters"] = counters_json(*device.counters);

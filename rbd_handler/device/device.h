@@ -152,6 +152,7 @@ class Device : private QueueOwner {
   // slow ones.
   DeviceSnapshot snapshot(TimePoint now, size_t ops_max) const;
   DeviceLoad load(TimePoint now) const;
+  WritesState writes(TimePoint now) const;
   SlowReport slow(TimePoint now) const;
   FlightRecord flight(TimePoint now) const;
   // What it is made of, for a crash dump. Lives as long as the Device.

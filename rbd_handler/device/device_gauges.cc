@@ -46,6 +46,7 @@ DeviceGauges Device::gauges(TimePoint now) const {
   DeviceGauges gauges{.counters = counters_,
                       .latency = latency_,
                       .lock = lock_state(),
+                      .writes = writes(now),
                       .bytes = disk_.blocks * disk_.block_size,
                       .ring_used = ring.used,
                       .ring_bytes = ring.ring_bytes,

@@ -9,6 +9,7 @@
 #include "common/units.h"
 #include "rbd_handler/device/device_counters.h"
 #include "rbd_handler/device/device_latency.h"
+#include "rbd_handler/device/writes_state.h"
 #include "rbd_handler/lock/lock_state.h"
 #include "rbd_handler/task/task_table.h"
 
@@ -18,6 +19,7 @@ struct DeviceGauges {
   DeviceCounters counters;
   DeviceLatency latency;
   lock::State lock = lock::State::kUnowned;
+  WritesState writes = WritesState::kServed;
   uint64_t bytes = 0;          // Of the disk.
   uint32_t in_flight = 0;      // Commands without an answer.
   uint32_t detached = 0;       // Answered ones whose ops have not ended.

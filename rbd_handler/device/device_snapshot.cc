@@ -69,8 +69,12 @@ DeviceSnapshot Device::snapshot(TimePoint now, size_t ops_max) const {
   return snapshot;
 }
 
+WritesState Device::writes(TimePoint now) const {
+  return disk_.read_only ? WritesState::kReadOnly : queue_.writes(now);
+}
+
 DeviceLoad Device::load(TimePoint now) const {
-  DeviceLoad load{.full = queue_.full(), .primary = queue_.primary()};
+  DeviceLoad load{.full = queue_.full(), .primary = queue_.primary(), .writes = writes(now)};
   tasks_.for_each([&](TaskId id) {
     const Task& task = tasks_[id];
     load.in_flight += !is_answered(task.state());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/units.h"
+#include "rbd_handler/device/writes_state.h"
 #include "rbd_handler/lock/gate.h"
 #include "rbd_handler/task/ladder.h"
 
@@ -60,6 +61,7 @@ struct DeviceLoad {
   Duration oldest{-1};     // The age of the oldest of both; negative: there is none.
   bool full = false;       // As above, as is the next.
   bool primary = true;
+  WritesState writes = WritesState::kServed;
 };
 
 }  // namespace tcmurbd

@@ -19,6 +19,7 @@
 #include "rbd_handler/device/flight_recorder.h"
 #include "rbd_handler/device/outbox.h"
 #include "rbd_handler/device/slow_log.h"
+#include "rbd_handler/device/writes_state.h"
 #include "rbd_handler/image.h"
 #include "rbd_handler/lock/gate.h"
 #include "rbd_handler/scsi/plan.h"
@@ -94,6 +95,8 @@ class OpQueue {
   bool refuses_changes() const { return !safe_ || now_ < away_until_; }
   Duration away_limit() const { return away_limit_; }
   bool needs_time() const { return gate_.needs_time(); }
+  // Never kReadOnly, which is the disk's.
+  WritesState writes(TimePoint now) const;
   // The last change that needed space found none.
   bool full() const { return full_; }
   // Shows a task, and all but the tasks and the ring (device_snapshot.cc).

@@ -133,6 +133,14 @@ void OpQueue::on_safe(bool safe) {
   if (!safe) refuse_waiting_changes(scsi::Result::busy());
 }
 
+WritesState OpQueue::writes(TimePoint now) const {
+  if (!safe_) return WritesState::kUnsafe;
+  if (!primary_) return WritesState::kDemoted;
+  if (now < away_until_) return WritesState::kAway;
+  if (gate_.lacks_lock(now)) return WritesState::kNoLock;
+  return full_ ? WritesState::kFull : WritesState::kServed;
+}
+
 void OpQueue::note_space(OpKind kind, int32_t result) {
   const bool refused = result == -ENOSPC || result == -EDQUOT;
   const bool found_some = result >= 0 && kind != OpKind::kWriteZeroes;

@@ -89,6 +89,7 @@ void Gate::on_acquired(bool free, TimePoint now) {
     yield_ = free ? std::min(2 * yield_, settings_.yield_max) : settings_.hold_min;
   owned_since_ = now;
   refuses_ = false;
+  failed_at_ = {};
   apply(Event::kAcquired);
   if (std::exchange(verify_again_, false)) apply(Event::kVerify);
 }
@@ -102,6 +103,7 @@ void Gate::on_acquire_failed(bool lost, TimePoint now) {
     return;
   }
   not_before_ = now + settings_.acquire_retry;
+  failed_at_ = now;
   refuses_ = true;
 }
 
@@ -338,6 +340,10 @@ Action Gate::take_action() { return std::exchange(action_, Action::kNone); }
 void Gate::take_replies(std::vector<PeerReply>& replies) {
   replies.insert(replies.end(), replies_.begin(), replies_.end());
   replies_.clear();
+}
+
+bool Gate::lacks_lock(TimePoint now) const {
+  return refuses_ || (failed_at_ != TimePoint{} && now - failed_at_ < settings_.failure_memory);
 }
 
 bool Gate::take_given_up() { return std::exchange(given_up_, false); }

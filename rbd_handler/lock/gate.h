@@ -75,6 +75,8 @@ struct GateSettings {
   // Commands wait this long for any other action (acquire, fence, reopen), then they get BUSY until
   // it has ended. Breaking a dead owner's lock takes at most two seconds with healthy monitors.
   Duration action_patience = std::chrono::seconds(5);
+  // How long lacks_lock() remembers a failure. Hosts retry after BUSY within seconds.
+  Duration failure_memory = std::chrono::seconds(30);
 };
 
 // The device's load, as far as the gate needs it.
@@ -141,6 +143,9 @@ class Gate {
   FenceCause fence_cause() const { return fence_cause_; }
 
   State state() const { return state_; }
+  // Changes get BUSY since the lock, or a new client instance, cannot be had; for a while after the
+  // last attempt too, since the next one is made only for the next change.
+  bool lacks_lock(TimePoint now) const;
   GateView view(TimePoint now, const Load& load) const;
   // Whether advance() must be called as time passes.
   bool needs_time() const;
@@ -210,6 +215,7 @@ class Gate {
   TimePoint owned_since_{};
   TimePoint yield_by_{};    // When draining becomes fencing.
   TimePoint not_before_{};  // Time of the next retry.
+  TimePoint failed_at_{};   // The last attempt to acquire or reopen, if none was successful since.
   Duration yield_;          // After a release for a peer.
   bool yielded_ = false;    // The last release was for a peer.
 };

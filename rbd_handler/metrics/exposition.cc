@@ -80,6 +80,13 @@ void write_lock_state(TextWriter& out, const Context& context) {
   });
 }
 
+void write_writes_state(TextWriter& out, const Context& context) {
+  context.for_each_device([&](const std::string& labels, const DeviceGauges& device) {
+    for (const std::string_view state : kWritesStateNames)
+      out.add(labels, label("state", state), uint64_t{name(device.writes) == state});
+  });
+}
+
 void write_hung(TextWriter& out, const Context& context) {
   for (size_t i = 0; i < context.labels.size(); ++i)
     for (const HungSample& hung : context.sample.luns[i].hung)
@@ -182,6 +189,10 @@ constexpr std::array kFamilies{
            write_number<[](Gauges d) { return holds_lock(d) ? 1.0 : 0.0; }>},
     Family{"lun_lock_state", Type::kGauge, "lun, pool, namespace, image, state",
            "1 for the state that the exclusive lock is in, 0 for the others.", write_lock_state},
+    Family{"lun_writes_state", Type::kGauge, "lun, pool, namespace, image, state",
+           "1 for what happens to commands that change the image, 0 for the others: served, or "
+           "refused and why.",
+           write_writes_state},
     Family{"commands_in_flight", Type::kGauge, kLunLabels, "Commands that are not answered yet.",
            write_number<[](Gauges d) { return static_cast<double>(d.in_flight); }>},
     Family{"detached_commands", Type::kGauge, kLunLabels,

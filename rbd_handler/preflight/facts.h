@@ -37,6 +37,7 @@ struct DaemonFacts {
   struct Lun {
     std::string name{};
     std::string state{};
+    std::string writes{};  // The name of its WritesState; empty: it does not serve.
     std::vector<std::string> warnings{};
   };
   std::vector<Lun> luns{};

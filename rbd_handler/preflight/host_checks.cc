@@ -128,6 +128,10 @@ Findings check_daemon(const Facts& facts) {
     if (lun.state != "serving")
       all.push_back(warn(fmt::format("{} is {}", lun.name, lun.state),
                          "if it stays so, see the daemon's log"));
+    if (!lun.writes.empty() && lun.writes != "served" && lun.writes != "read_only")
+      all.push_back(
+          warn(fmt::format("{} refuses writes ({})", lun.name, lun.writes),
+               fmt::format("`tcmu-rbdctl explain {}` and the daemon's log say why", lun.name)));
     for (const std::string& warning : lun.warnings)
       all.push_back(warn(fmt::format("{}: {}", lun.name, warning), ""));
   }

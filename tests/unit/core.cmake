@@ -25,6 +25,7 @@ unit_test(device_test
     device_refusals_test.cc
     device_snapshot_test.cc
     device_stale_test.cc
+    device_writes_test.cc
     flight_story_test.cc
     device_verify_test.cc
     esxi_probe_test.cc

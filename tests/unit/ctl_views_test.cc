@@ -89,9 +89,9 @@ json status(const char* devices) {
 TEST(StatusView, OneLineForEachLun) {
   const json answer = status(R"([
     {"name": "user_0/a", "image": "rbd/a", "state": "serving", "lock": "owned", "in_flight": 3,
-     "oldest": 0.002, "hung": 0, "full": false, "primary": true},
+     "oldest": 0.002, "hung": 0, "writes": "served"},
     {"name": "user_0/b", "image": "rbd/b", "state": "serving", "lock": "stuck", "in_flight": 0,
-     "oldest": 12.5, "hung": 2, "full": true, "primary": false, "warnings": ["cache on"]},
+     "oldest": 12.5, "hung": 2, "writes": "no_lock", "warnings": ["cache on"]},
     {"name": "user_0/c", "image": "rbd/c", "state": "opening"}])");
   Loads loads;
   loads["user_0/a"].ops = 1200;
@@ -103,7 +103,7 @@ TEST(StatusView, OneLineForEachLun) {
       "LUN       IMAGE  STATE    LOCK   IOPS  MB/s    P50  P99  IN FLIGHT  OLDEST  TROUBLE\n"
       "user_0/a  rbd/a  serving  owned  1200   4.9  1.2ms    -          3     2ms  -\n"
       "user_0/b  rbd/b  serving  stuck     -     -      -    -          0   12.5s  stuck, hung 2, "
-      "full, demoted, warnings 1\n"
+      "no lock, warnings 1\n"
       "user_0/c  rbd/c  opening  -         -     -      -    -          -       -  not serving\n"
       "user_0/b: warning: cache on\n");
 }

@@ -28,6 +28,7 @@ inline metrics::LunSample busy_lun(uint32_t number) {
         histogram.add(std::chrono::microseconds(us + number));
   device->bytes = uint64_t{number + 1} << 40U;
   device->lock = lock::State::kOwned;
+  device->writes = WritesState::kNoLock;
   device->in_flight = 32;
   device->oldest = std::chrono::milliseconds(1500);
   device->ring_bytes = 8U << 20U;

@@ -94,6 +94,8 @@ TEST(Metrics, GaugesHaveTheirNumbers) {
   EXPECT_EQ(read.values.at(series("tcmu_rbd_lun_lock_owner")), "1");
   EXPECT_EQ(read.values.at(series("tcmu_rbd_lun_state", R"(state="serving")")), "1");
   EXPECT_EQ(read.values.at(series("tcmu_rbd_lun_state", R"(state="opening")")), "0");
+  EXPECT_EQ(read.values.at(series("tcmu_rbd_lun_writes_state", R"(state="no_lock")")), "1");
+  EXPECT_EQ(read.values.at(series("tcmu_rbd_lun_writes_state", R"(state="served")")), "0");
   EXPECT_EQ(read.values.at(series("tcmu_rbd_oldest_command_seconds")), "1.5");
   EXPECT_EQ(read.values.at(series("tcmu_rbd_hung_commands", R"(osd="2",role="primary")")), "3");
   EXPECT_EQ(read.values.at("process_open_fds"), "100");

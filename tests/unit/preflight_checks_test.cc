@@ -140,8 +140,12 @@ TEST(Preflight, TcmuRunner) {
 TEST(Preflight, Daemon) {
   Facts facts = healthy();
   facts.daemon->luns.push_back({.name = "user_0/x", .state = "opening", .warnings = {"old caps"}});
-  EXPECT_THAT(reported(facts, "daemon"), ElementsAre(is(Level::kWarn, "user_0/x is opening"),
-                                                     is(Level::kWarn, "user_0/x: old caps")));
+  facts.daemon->luns.push_back({.name = "user_0/y", .state = "serving", .writes = "no_lock"});
+  facts.daemon->luns.push_back({.name = "user_0/z", .state = "serving", .writes = "read_only"});
+  EXPECT_THAT(
+      reported(facts, "daemon"),
+      ElementsAre(is(Level::kWarn, "user_0/x is opening"), is(Level::kWarn, "user_0/x: old caps"),
+                  is(Level::kWarn, "user_0/y refuses writes (no_lock)")));
   facts.daemon.reset();
   facts.daemon_error = "no daemon at /run/x";
   EXPECT_THAT(reported(facts, "daemon"), ElementsAre(is(Level::kOk, "no daemon at /run/x")));
