@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs the required Debian packages that are missing.
-#   deps.sh [build|check|lab|all]   for the daemon and its tests; style checks and fuzzing; lab and quickstart; all
+#   deps.sh [build|check|quickstart|lab|all]   for the daemon and its unit tests; style checks and fuzzing; quickstart; lab; all
 #   deps.sh hosts|chroot|package   for the lab's multipath host and ceph-iscsi; for tests/debian.sh; to build and test packages
 #   deps.sh kernels   to run the lab on Debian's own kernels (packaging/lab/kernel.sh)
 #   deps.sh --list [SECTION]  only print the package names
@@ -16,11 +16,14 @@ build="g++ cmake dbus ninja-build pkg-config git
 # for a build.
 check="prometheus python3-matplotlib clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev llvm-19"
 
-# A kernel (user-mode-linux), a cluster and initiators; tcmu-runner is the reference for the lab and the benchmarks.
-lab="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados
+# A kernel (user-mode-linux), a cluster and initiators.
+quickstart="user-mode-linux g++ kmod iproute2 procps mount util-linux e2fsprogs python3 python3-rados
   ceph-mon ceph-osd ceph-mgr ceph-common
   libiscsi-bin libiscsi7 open-iscsi sg3-utils ddpt fio btrfs-progs xfsprogs
-  tcmu-runner targetcli-fb libglib2.0-bin"
+  targetcli-fb libglib2.0-bin"
+
+# tcmu-runner is the reference for the lab and the benchmarks. Not for the quickstart, which may run on a gateway.
+lab="$quickstart tcmu-runner"
 
 # The lab's host with multipath, ceph-iscsi, the dashboard, cephadm. Not part of the above: on the machine of somebody who tries the
 # quickstart, multipath may take disks, and rbd-target-api, started at the next boot, removes this host's entries of a cluster's blocklist.
@@ -45,6 +48,7 @@ esac
 case ${1:-all} in
   build) wanted=$build ;;
   check) wanted=$check ;;
+  quickstart) wanted=$quickstart ;;
   lab) wanted=$lab ;;
   hosts) wanted=$hosts ;;
   kernels) wanted=$kernels ;;
@@ -64,7 +68,13 @@ missing=$(printf '%s\n' $wanted | sort -u | grep -vxF -e "$installed" || true)
 [ -n "$missing" ] || exit 0
 [ "$(id -u)" = 0 ] || { echo "deps.sh: must be run as root: apt-get install" $missing >&2; exit 1; }
 
-# Do not start services: tcmu-runner would take over the TCMU devices of this host.
+# Services that would take devices and disks of this host. They are not started now, nor at the next boot.
+enabled() {
+  for unit in tcmu-runner rbd-target-api rbd-target-gw multipathd; do
+    if systemctl is-enabled -q $unit.service 2> /dev/null; then echo $unit.service; fi
+  done
+}
+enabled_before=$(enabled)
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
   trap 'rm -f $policy' EXIT
@@ -72,10 +82,14 @@ if [ ! -e $policy ]; then
   chmod 755 $policy
 fi
 export DEBIAN_FRONTEND=noninteractive
-install() { apt-get install -y --no-install-recommends -o Dpkg::Use-Pty=0 $missing; }
+# Nothing is removed: tcmu-runner would replace an installed tcmu-rbd, and end what it serves.
+install() { apt-get install -y --no-remove --no-install-recommends -o Dpkg::Use-Pty=0 $missing; }
 echo "deps.sh: installing" $missing
 # Try the present package lists first; update them if that fails, and report the second failure.
-if ! apt-get install -s --no-install-recommends $missing > /dev/null 2>&1 || ! install > /dev/null 2>&1; then
+if ! apt-get install -s --no-remove --no-install-recommends $missing > /dev/null 2>&1 || ! install > /dev/null 2>&1; then
   apt-get update
   install
 fi
+for unit in $(enabled); do
+  case " $enabled_before " in *[[:space:]]$unit[[:space:]]*) ;; *) systemctl disable --quiet $unit || : ;; esac
+done

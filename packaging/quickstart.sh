@@ -21,7 +21,7 @@ case " $* " in *" -h "* | *" --help "*) sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 
 if [ -x /usr/bin/python3 ]; then /usr/bin/python3 "$here/quickstart.py" --check-options "$@"; fi
 
 echo "1. Required packages"
-"$here/deps.sh" lab
+"$here/deps.sh" quickstart
 if [ -z "${TCMU_RBD:-}" ]; then
   "$here/deps.sh" build
   echo "2. Building tcmu-rbd"
