@@ -18,6 +18,7 @@ struct Op {
   ByteRange range;               // REQUIRES: not empty.
   std::span<uint8_t> data;       // Of kRead and kWrite, as long as the range.
   std::shared_ptr<void> memory;  // Owns `data`: held until the op has ended.
+  TimePoint issued{};            // When its EXTENDED COPY came. Set by the CopySession.
 };
 
 }  // namespace tcmurbd::copy

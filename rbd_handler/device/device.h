@@ -96,8 +96,9 @@ class Device : private QueueOwner {
 
   // --- events of copies (device_copy.cc) ---
   // `task` (see CopyStart) is under way from now on: what it reads and writes has
-  // deadlines of its own. `bound`: how long it may take in all; zero: for ever.
-  void on_copy_begun(TaskId task, Duration bound, TimePoint now);
+  // deadlines of its own. `bound`: how long it may take, from when it came.
+  // Returns when that was, for copy::Op::issued.
+  TimePoint on_copy_begun(TaskId task, Duration bound, TimePoint now);
   void on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes);
   // None of its reads and writes can touch an image again, but for those that hold their range.
   // `result`: its own, or that of being cut off where it is.

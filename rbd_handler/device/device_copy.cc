@@ -26,9 +26,11 @@ void Device::start_copy(TaskId id, scsi::CopyRequest request) {
   outbox_.add(CopyStart{id, std::move(request)});
 }
 
-void Device::on_copy_begun(TaskId task, Duration bound, TimePoint now) {
-  tasks_[task].submitted = now;
-  if (bound != Duration{}) tasks_[task].copy_by = now + bound;
+TimePoint Device::on_copy_begun(TaskId id, Duration bound, TimePoint now) {
+  Task& task = tasks_[id];
+  task.submitted = now;
+  task.copy_by = task.queued + bound;
+  return task.queued;
 }
 
 void Device::on_copy_progress(TaskId task, uint16_t segments, uint64_t bytes) {
@@ -82,6 +84,7 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   task.copy_token = op.token;
   task.copy_memory = op.memory;
   task.queued = now;
+  task.copy_issued = op.issued;
   task.sequence = next_sequence_++;
   task.plan.ops.push_back({op.kind, op.range});
   recorder_.note(taken_event(now, task.sequence, 0, {}));

@@ -110,8 +110,8 @@ class OpQueue {
   // How long changes are answered BUSY after this gateway was away: the kernel still delivers
   // commands of sessions that are gone; a live host retries.
   static constexpr Duration kQuarantine = std::chrono::seconds(5);
-  // A change that waited longer than this for a hand-over of the lock does not begin: its host may
-  // have written newer data through the other gateway meanwhile.
+  // A change that waited longer than this for a hand-over of the lock does not begin: see
+  // handed_over().
   static constexpr Duration kHandOverAge = std::chrono::seconds(2);
   // A reactor that did not run for this long was away. A healthy one runs many times a second.
   static constexpr Duration kAwayLimit = std::chrono::seconds(2);
@@ -147,6 +147,9 @@ class OpQueue {
   // --- changes that must not begin (op_queue_away.cc) ---
   // The answer for a task that must not begin any more; no value: it may begin.
   std::optional<scsi::Result> refusal(TaskId id);
+  // Whether the lock was acquired so long after the change was issued that its host may have
+  // written newer data through the other gateway.
+  bool handed_over(const task::Task& task) const;
   // Answers all waiting changes.
   void refuse_waiting_changes(const scsi::Result& result);
   // Begins the quarantine, and reports it.

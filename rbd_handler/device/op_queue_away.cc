@@ -29,10 +29,15 @@ std::optional<scsi::Result> OpQueue::refusal(TaskId id) {
   if (!task.changes()) return std::nullopt;
   if (!primary_) return scsi::result_from_errno(kNotPrimary, task.plan.ops.front().kind);
   if (!safe_) return scsi::Result::busy();
-  const bool handed_over = task.queued < owned_since_ && now_ - task.queued > kHandOverAge;
-  if (now_ >= away_until_ && !handed_over && !past_deadline(task)) return std::nullopt;
+  if (now_ >= away_until_ && !handed_over(task) && !past_deadline(task)) return std::nullopt;
   ++counters_.stale;
   return scsi::Result::busy();
+}
+
+// A copy writes for as long as it likes once it has begun; but not after the lock was elsewhere.
+bool OpQueue::handed_over(const Task& task) const {
+  if (task.copy != 0) return owned_since_ - task.copy_issued > kHandOverAge;
+  return task.queued < owned_since_ && now_ - task.queued > kHandOverAge;
 }
 
 std::optional<Duration> OpQueue::time_left(const Task& task, TimePoint now) const {
@@ -42,8 +47,7 @@ std::optional<Duration> OpQueue::time_left(const Task& task, TimePoint now) cons
     case TaskState::kCopyCancelled:
       return std::nullopt;
     case TaskState::kCopying:
-      if (task.submitted != TimePoint{})
-        return task.copy_by != TimePoint{} ? std::optional(task.copy_by - now) : std::nullopt;
+      if (task.submitted != TimePoint{}) return task.copy_by - now;
       [[fallthrough]];
     default:
       break;

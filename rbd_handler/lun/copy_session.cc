@@ -46,8 +46,9 @@ void CopySession::begin_here(std::expected<CopyPlan, scsi::Result> plan) {
   }
   disks_ = std::move(plan->disks);
   pipeline_ = std::make_unique<copy::CopyPipeline>(plan->extents, std::move(plan->budget));
-  owner->apply(
-      [&](Device& device, TimePoint now) { device.on_copy_begun(task_, plan->bound, now); });
+  owner->apply([&](Device& device, TimePoint now) {
+    issued_ = device.on_copy_begun(task_, plan->bound, now);
+  });
   if (!cancelled()) go_on();
 }
 
@@ -64,6 +65,7 @@ void CopySession::go_on() {
 
 void CopySession::send(copy::Op op) {
   const CopyTarget& disk = disks_[op.disk];
+  op.issued = issued_;
   asio::post(*disk.reactor,
              [self = shared_from_this(), lun_reactor = disk.lun_reactor, op = std::move(op)] {
                if (const auto there = lun_reactor.lock()) {

@@ -35,7 +35,7 @@ struct CopyPlan {
   scsi::CopyExtents extents;
   std::vector<CopyTarget> disks;  // By the extents' numbers.
   std::shared_ptr<void> budget;   // See CopyPipeline.
-  Duration bound{};               // How long it may take in all; zero: for ever.
+  Duration bound{};               // How long it may take, from when its command came.
 };
 
 class CopySession : public std::enable_shared_from_this<CopySession> {
@@ -70,6 +70,7 @@ class CopySession : public std::enable_shared_from_this<CopySession> {
   const uint64_t id_;
   std::atomic<bool> cancelled_{false};  // Written on the home reactor.
   // Home reactor only.
+  TimePoint issued_{};  // When the command came.
   std::vector<CopyTarget> disks_;
   std::unique_ptr<copy::CopyPipeline> pipeline_;  // Null until it has begun.
   size_t leaving_ = 0;                            // Disks that have not called left() yet.

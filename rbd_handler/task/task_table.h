@@ -71,6 +71,7 @@ struct Task {
   uint64_t copy = 0;
   uint32_t copy_token = 0;
   std::shared_ptr<void> copy_memory;  // The memory that entry.iov points to then.
+  TimePoint copy_issued{};            // When the copy's command came.
   // For a command in kCopying: when it must be answered, and how much it has written.
   TimePoint copy_by{};
   uint64_t copied_bytes = 0;
@@ -98,9 +99,12 @@ class TaskTable {
   // REQUIRES: may_move().
   void move(TaskId id, TaskState to);
 
+  // An op of it has ended. REQUIRES: it has one without an end.
+  void end_op(TaskId id);
+
   // Tasks in `state`.
   const TaskCount& count(TaskState state) const { return counts_[std::to_underlying(state)]; }
-  // Ops of tasks that have a claim on ranges of the image, except those that were given up.
+  // Ops that are in the image or will be once their range is free, except those that were given up.
   uint32_t ops_claimed() const;
 
   Task& operator[](TaskId id);

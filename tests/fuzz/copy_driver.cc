@@ -28,7 +28,9 @@ void CopyDriver::cancel(Input& input, TimePoint now) {
 
 void CopyDriver::give(uint64_t id, const copy::Op& op, TimePoint now) {
   ops_.emplace(id, op.token);
-  device_.on_copy_op(id, op, now);
+  copy::Op issued = op;
+  issued.issued = now;
+  device_.on_copy_op(id, issued, now);
 }
 
 void CopyDriver::start(const CopyStart& start, TimePoint now) {

@@ -153,7 +153,8 @@ void LunSim::issue_for_a_copy() {
               .kind = chance(3) ? OpKind::kRead : OpKind::kWrite,
               .range = {uint64_t{run.first} * kBlockBytes, command.memory->size()},
               .data = *command.memory,
-              .memory = command.memory};
+              .memory = command.memory,
+              .issued = now_};
   if (op.kind == OpKind::kRead) {
     remember_newest(command);
   } else {

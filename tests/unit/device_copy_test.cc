@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <memory>
+#include <optional>
 
 #include "tests/unit/device_fixture.h"
 
@@ -42,7 +43,9 @@ class DeviceCopy : public ::testing::Test, public DeviceFixture {
   explicit DeviceCopy(FakeKernel::Options options) : DeviceFixture(2048, options) {}
 
   void begin(const copy::Op& op, uint64_t id = 7) {
-    device.on_copy_op(id, op, now);
+    copy::Op issued = op;
+    issued.issued = issued_.value_or(now);
+    device.on_copy_op(id, issued, now);
     ring();
   }
   std::vector<CopyOpDone> take() { return effects.take<CopyOpDone>(device); }
@@ -52,6 +55,8 @@ class DeviceCopy : public ::testing::Test, public DeviceFixture {
       out.push_back({done.copy, done.token, static_cast<uint8_t>(done.result.status)});
     return out;
   }
+  std::optional<TimePoint> issued_;  // When the command of the copies came; no value: now.
+
   void own_the_lock() {
     const uint64_t tag = write(2000, Bytes(512, 1));
     finish_all();
@@ -111,6 +116,32 @@ TEST_F(DeviceCopy, TakesTheLockForItsFirstChange) {
   EXPECT_EQ(image.pending.size(), 2u);
   finish_all();
   EXPECT_EQ(ended().size(), 2u);
+}
+
+// Meanwhile its host may have given it up and written newer data through the other gateway.
+TEST_F(DeviceCopy, DoesNotWriteAfterTheLockWasElsewhere) {
+  own_the_lock();
+  issued_ = now;
+  const Piece first(512), read(512), later(512);
+  wait(seconds(30));
+  begin(first.op(OpKind::kWrite, 1, 0));
+  finish_all();
+  EXPECT_EQ(ended(), (std::vector<Done>{{7, 1, 0x00}})) << "it may take long";
+  device.on_peer_asks(1, now);
+  ring();
+  ASSERT_EQ(device.lock_state(), lock::State::kUnowned);
+  wait(seconds(1));
+  begin(read.op(OpKind::kRead, 2, 0));
+  begin(later.op(OpKind::kWrite, 3, 0));
+  ASSERT_EQ(device.lock_state(), lock::State::kOwned) << "it is this gateway's again";
+  finish_all();
+  EXPECT_EQ(ended(), (std::vector<Done>{{7, 3, 0x08}, {7, 2, 0x00}}));
+  EXPECT_EQ(image.content[0], 0);
+  EXPECT_EQ(device.counters().stale, 1u);
+  issued_ = now;
+  begin(later.op(OpKind::kWrite, 4, 0), 8);
+  finish_all();
+  EXPECT_EQ(ended(), (std::vector<Done>{{8, 4, 0x00}})) << "a newer copy";
 }
 
 TEST_F(DeviceCopy, ACancelDropsWhatWaitsAndDetachesWhatRuns) {

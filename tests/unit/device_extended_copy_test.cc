@@ -12,6 +12,8 @@ using scsi::operator+;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr seconds kBound{60};
+
 class DeviceExtendedCopy : public ::testing::Test, public DeviceFixture {
  protected:
   uint64_t send_copy(uint8_t list_id = 1) {
@@ -43,7 +45,7 @@ TEST_F(DeviceExtendedCopy, IsAnsweredWhenItsCopyHasEnded) {
   ASSERT_EQ(started.size(), 1u);
   EXPECT_EQ(started[0].request.segments[0].destination_lba, 100u);
   EXPECT_TRUE(starts().empty());
-  device.on_copy_begun(started[0].task, {}, now);
+  device.on_copy_begun(started[0].task, kBound, now);
   EXPECT_TRUE(outstanding(tag));
   EXPECT_FALSE(device.idle());
   device.on_copy_progress(started[0].task, 1, 4096);
@@ -67,7 +69,7 @@ TEST_F(DeviceExtendedCopy, TellsWhatItsCopyCameTo) {
 TEST_F(DeviceExtendedCopy, AnAbortWaitsForItsCopyAndForNothingElse) {
   const uint64_t tag = send_copy();
   const task::TaskId task = starts().at(0).task;
-  device.on_copy_begun(task, {}, now);
+  device.on_copy_begun(task, kBound, now);
   kernel.abort(tag);
   run();
   EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
@@ -105,8 +107,8 @@ TEST_F(DeviceExtendedCopy, WaitsForItsTurnNoLongerThanACommand) {
 TEST_F(DeviceExtendedCopy, MayTakeLongOnceItHasBegun) {
   const uint64_t tag = send_copy();
   const task::TaskId task = starts().at(0).task;
-  device.on_copy_begun(task, {}, now);
-  wait(seconds(100));
+  device.on_copy_begun(task, kBound, now);
+  wait(seconds(59));  // More than the deadline of a command.
   EXPECT_TRUE(cancels().empty());
   end(task);
   expect(tag, {});
@@ -123,6 +125,19 @@ TEST_F(DeviceExtendedCopy, EndsBeforeTheKernelsPatienceDoes) {
   end(task, scsi::Result::busy());
   // It would take as long again.
   expect(tag, {0x02, 0x0a, 0x00, 0x00});
+}
+
+// The kernel counts from there too.
+TEST_F(DeviceExtendedCopy, ItsBoundIncludesTheTimeThatItWaitedToBegin) {
+  send_copy();
+  const task::TaskId task = starts().at(0).task;
+  wait(seconds(14));
+  device.on_copy_begun(task, seconds(24), now);
+  wait(seconds(9));
+  EXPECT_TRUE(cancels().empty());
+  wait(seconds(2));
+  EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
+  end(task);
 }
 
 TEST_F(DeviceExtendedCopy, ALeavingLunSaysBusyIfTheCopyMayBeRepeated) {
@@ -142,7 +157,7 @@ TEST_F(DeviceExtendedCopy, ALeavingLunSaysBusyIfTheCopyMayBeRepeated) {
 TEST_F(DeviceExtendedCopy, EndsWhenThisGatewayWasAwayAndBeginsAgainAfterAWhile) {
   const uint64_t tag = send_copy();
   const task::TaskId task = starts().at(0).task;
-  device.on_copy_begun(task, {}, now);
+  device.on_copy_begun(task, kBound, now);
   device.on_away(AwayCause::kReactorGap, seconds(40), now);
   ring();
   EXPECT_EQ(cancels(), (std::vector<task::TaskId>{task}));
@@ -159,7 +174,7 @@ TEST_F(DeviceExtendedCopy, EndsWhenThisGatewayWasAwayAndBeginsAgainAfterAWhile) 
 TEST_F(DeviceExtendedCopy, IsRememberedByItsListId) {
   send_copy(5);
   const task::TaskId task = starts().at(0).task;
-  device.on_copy_begun(task, {}, now);
+  device.on_copy_begun(task, kBound, now);
   device.on_copy_progress(task, 1, 512);
   Bytes status = data_of(ask(0, 5));
   status.resize(12);
@@ -173,7 +188,7 @@ TEST_F(DeviceExtendedCopy, IsRememberedByItsListId) {
 TEST_F(DeviceExtendedCopy, IsForgottenIfItNeverBegan) {
   send_copy(5);
   const task::TaskId first = starts().at(0).task;
-  device.on_copy_begun(first, {}, now);
+  device.on_copy_begun(first, kBound, now);
   end(first);
   send_copy(5);  // Takes the place of the first.
   end(starts().at(0).task, kFailed);
@@ -183,7 +198,7 @@ TEST_F(DeviceExtendedCopy, IsForgottenIfItNeverBegan) {
 TEST_F(DeviceExtendedCopy, ALunResetForgetsResults) {
   send_copy(5);
   const task::TaskId task = starts().at(0).task;
-  device.on_copy_begun(task, {}, now);
+  device.on_copy_begun(task, kBound, now);
   end(task);
   kernel.lun_reset();
   run();
@@ -193,7 +208,7 @@ TEST_F(DeviceExtendedCopy, ALunResetForgetsResults) {
 TEST_F(DeviceExtendedCopy, ALostInstanceIsNotItsEnd) {
   const uint64_t tag = send_copy();
   const task::TaskId task = starts().at(0).task;
-  device.on_copy_begun(task, {}, now);
+  device.on_copy_begun(task, kBound, now);
   const uint64_t read_tag = read(0, 1);
   finish(0, -ESHUTDOWN);  // The instance is given up.
   expect(read_tag, {0x08});

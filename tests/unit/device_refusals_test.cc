@@ -116,7 +116,8 @@ TEST(Reset, APieceOfACopyMayComeMeanwhile) {
                          .kind = OpKind::kWrite,
                          .range = {4096, 512},
                          .data = data,
-                         .memory = {}},
+                         .memory = {},
+                         .issued = lun.now},
                         lun.now);
   restart(lun);
   lun.finish_all();
