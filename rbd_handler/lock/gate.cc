@@ -19,8 +19,9 @@ bool Gate::lets_through(bool changes_image) const {
       return !changes_image || !unsure_;
     case State::kReleasing:  // librbd's release waits for earlier reads.
       return !changes_image && slow_release_;
-    case State::kDraining:
     case State::kFencing:
+      return retry_ && (!changes_image || !unsure_);
+    case State::kDraining:
     case State::kReopening:
       return false;
   }
@@ -38,6 +39,7 @@ void Gate::apply(Event event) {
   if (state_ == before) return;
   slow_release_ = false;
   if (state_ == State::kFencing) {
+    retry_ = before == State::kStuck;
     // After a release, without the lock, or once a peer may break it, another gateway may own the
     // lock if the fence fails.
     unsure_ |= before == State::kReleasing || before == State::kUnowned || !asking_.empty();
@@ -157,7 +159,7 @@ void Gate::on_away() {
 }
 
 void Gate::on_peer_asks(uint64_t request) {
-  switch (state_) {
+  switch (retries_fence() ? State::kStuck : state_) {
     case State::kUnowned:
       replies_.push_back({request, PeerAnswer::kNotOwner});
       return;
@@ -180,7 +182,7 @@ void Gate::on_peer_asks(uint64_t request) {
 }
 
 void Gate::on_operator_asks(uint64_t request) {
-  switch (state_) {
+  switch (retries_fence() ? State::kStuck : state_) {
     case State::kUnowned:
       replies_.push_back({request, PeerAnswer::kNotOwner});
       return;
@@ -260,7 +262,7 @@ void Gate::watch_action(TimePoint now) {
     slow_release_ = now - since_ >= settings_.drain_patience;
     if (slow_release_) answer_all(PeerAnswer::kWait);
     if (now - since_ >= settings_.release_patience) fence(Event::kFence, FenceCause::kSlowRelease);
-  } else if (now - since_ >= settings_.action_patience) {
+  } else if (!retries_fence() && now - since_ >= settings_.action_patience) {
     refuses_ = true;
   }
 }

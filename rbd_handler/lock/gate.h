@@ -93,6 +93,7 @@ struct GateView {
   Duration in_state{-1};  // Negative: since the LUN was opened.
   bool refuses = false;   // Waiting and new changes get BUSY.
   bool unsure = false;    // Another gateway may have the lock.
+  bool retries = false;   // kFencing is a retry in kStuck: what was served there still is.
   uint32_t peers = 0;     // Gateways that wait for an answer.
   // How long until what comes next, unless ops end before; no value: it does not come.
   std::optional<Duration> fence_in{};
@@ -164,6 +165,9 @@ class Gate {
   void on_reopen_failed(TimePoint now);
   // Answers all peers that wait.
   void answer_all(PeerAnswer answer);
+  // Whether the fence under way is a retry in kStuck. Without quorum it takes as long as librados
+  // waits for the monitors; what is served in kStuck is served meanwhile.
+  bool retries_fence() const { return state_ == State::kFencing && retry_; }
   // Remembers since when the state is what it is.
   void note_state(TimePoint now);
   // What time and load lead to in this state.
@@ -199,6 +203,7 @@ class Gate {
   bool given_up_ = false;
   FenceCause fence_cause_{};  // Of the last one.
   bool reset_ = false;        // A LUN RESET requires a release.
+  bool retry_ = false;        // Of the last fence: see retries_fence().
   bool retry_reopen_ = false;
   bool unsure_ = false;              // If the fence fails, another gateway may have the lock.
   bool slow_release_ = false;        // Reads no longer wait for the release.

@@ -11,6 +11,7 @@ GateView Gate::view(TimePoint now, const Load& load) const {
                 .in_state = since_ == TimePoint{} ? Duration{-1} : now - since_,
                 .refuses = refuses_,
                 .unsure = unsure_,
+                .retries = retries_fence(),
                 .peers = static_cast<uint32_t>(asking_.size())};
   const auto until = [now](TimePoint when) { return std::max(when - now, Duration{}); };
   const TimePoint busy_at = since_ + settings_.action_patience;
@@ -36,7 +37,7 @@ GateView Gate::view(TimePoint now, const Load& load) const {
       [[fallthrough]];
     case State::kAcquiring:
     case State::kFencing:
-      if (!refuses_) view.busy_in = until(busy_at);
+      if (!refuses_ && !view.retries) view.busy_in = until(busy_at);
       break;
   }
   return view;

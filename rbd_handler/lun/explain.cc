@@ -148,6 +148,15 @@ std::string so_far(const lock::GateView& gate) {
                                     : fmt::format("has taken {} so far", text(gate.in_state));
 }
 
+std::string about_stuck(const lock::GateView& gate, const std::string& next) {
+  return fmt::format(
+      " The cluster cannot fence this gateway's client instance (no quorum of monitors, or no "
+      "permission to blocklist): {}. {}",
+      gate.unsure ? "another gateway may have the lock, so changes get BUSY"
+                  : "commands on blocks of hung writes wait and get BUSY, all others are served",
+      next);
+}
+
 std::string about_lock(const lock::GateView& gate, const std::string& instance) {
   const std::string fence = gate.fence_in ? text(*gate.fence_in) : "";
   const std::string retry = gate.retry_in ? text(*gate.retry_in) : "";
@@ -181,6 +190,7 @@ std::string about_lock(const lock::GateView& gate, const std::string& instance) 
           "fences itself.",
           so_far(gate), fence);
     case State::kFencing:
+      if (gate.retries) return about_stuck(gate, "It tries again now.");
       return fmt::format(
           " This gateway blocklists its own client instance {}, so that hung writes "
           "cannot be applied after newer ones; everything waits. That {}{}.",
@@ -192,13 +202,7 @@ std::string about_lock(const lock::GateView& gate, const std::string& instance) 
           so_far(gate), retry.empty() ? "" : fmt::format("; the next attempt is in {}", retry),
           if_it_takes_longer(gate));
     case State::kStuck:
-      return fmt::format(
-          " The cluster cannot fence this gateway's client instance (no quorum of monitors, or no "
-          "permission to blocklist): {}. The next attempt is in {}.",
-          gate.unsure ? "another gateway may have the lock, so changes get BUSY"
-                      : "commands on blocks of hung writes wait and get BUSY, all others are "
-                        "served",
-          retry);
+      return about_stuck(gate, fmt::format("The next attempt is in {}.", retry));
   }
   return {};
 }

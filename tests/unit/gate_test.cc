@@ -306,6 +306,41 @@ TEST_F(GateTest, StuckTriesAgainAfterAWhile) {
   fence_well();
 }
 
+// Without quorum a fence takes ten seconds to fail, and is retried five seconds later.
+TEST_F(GateTest, WhatIsServedWhileStuckIsServedDuringItsRetries) {
+  enter(State::kStuck);
+  ASSERT_EQ(after(seconds(5), kDetached), Action::kFence);
+  EXPECT_EQ(after(seconds(10), kDetached), Action::kNone);
+  EXPECT_TRUE(gate_.lets_through(false));
+  EXPECT_TRUE(gate_.lets_through(true));
+  EXPECT_FALSE(gate_.refuses());
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kWait}}));
+  EXPECT_TRUE(gate_.lets_through(true)) << "the peer does not break the lock";
+  gate_.on_outcome(Outcome::kFenced, now_);
+  EXPECT_FALSE(gate_.lets_through(false));
+  EXPECT_FALSE(gate_.lets_through(true));
+  EXPECT_TRUE(gate_.take_given_up());
+}
+
+TEST_F(GateTest, ARetryThatMayHaveLostTheLockServesReadsOnly) {
+  enter(State::kStuck);
+  gate_.on_lock_gone();
+  ASSERT_EQ(after(seconds(5), kDetached), Action::kFence);
+  EXPECT_TRUE(gate_.lets_through(false));
+  EXPECT_FALSE(gate_.lets_through(true));
+  gate_.on_peer_asks(7);
+  EXPECT_EQ(replies(), (Replies{{7, PeerAnswer::kHoldsDetached}}));
+}
+
+TEST_F(GateTest, ALockThatBreaksDuringARetryStopsChanges) {
+  enter(State::kStuck);
+  ASSERT_EQ(after(seconds(5), kDetached), Action::kFence);
+  gate_.on_lock_gone();
+  EXPECT_FALSE(gate_.lets_through(true));
+  EXPECT_TRUE(gate_.lets_through(false));
+}
+
 TEST_F(GateTest, AFailedReopenRefusesAndIsTriedAgain) {
   enter(State::kReopening);
   for (int attempt = 0; attempt < 3; ++attempt) {
