@@ -65,6 +65,18 @@ void let_go(const std::shared_ptr<reactor::Jobs>& jobs, T held) {
   jobs->run([held = std::move(held)]() mutable { T(std::move(held)); }, [] {});
 }
 
+// Why the image that has the name now must not take the place of the one that was served; empty:
+// it may. Host caches, the lock channel and the list of fences are those of the image by its id.
+// Without its lock, hung writes of peers would be neither waited for nor fenced.
+std::string not_the_same(const ceph::ImageInfo& served, const ceph::ImageInfo& now) {
+  if (now.id != served.id)
+    return fmt::format("the name belongs to another image now (id {}, not {}); rename it back",
+                       now.id, served.id);
+  if (served.exclusive_lock && !now.exclusive_lock)
+    return "the feature exclusive-lock was disabled; enable it again with 'rbd feature enable'";
+  return {};
+}
+
 // An instance with what its ops use. Destroyed when the last who uses it lets it go, which BLOCKS
 // until its ops have ended.
 struct Instance {
@@ -300,6 +312,12 @@ void LunImage::reopened(uint64_t job,
     if (outcome)
       let_go(closed_ ? jobs_ : std::make_shared<reactor::Jobs>(control_), std::move(*outcome));
     return;
+  }
+  if (outcome) {
+    if (auto changed = not_the_same(image().info(), (*outcome)->info()); !changed.empty()) {
+      let_go(std::make_shared<reactor::Jobs>(control_), std::move(*outcome));
+      outcome = std::unexpected(OpenError{std::move(changed), -ESTALE});
+    }
   }
   if (!outcome) {
     log_->write<messages::kReopenFailed>(outcome.error().text);

@@ -62,7 +62,7 @@ class FakeServed final : public ceph::ServedImage {
   void submit(const ImageOp&, OpToken token) override { pending.push_back(token); }
   void give_up(OpToken) override {}
   bool timed_out() const override { return true; }
-  const ceph::ImageInfo& info() const override { return info_; }
+  const ceph::ImageInfo& info() const override { return facts; }
   ceph::ObjectPlace place_of(const ByteRange&) const override {
     return {.pool = "ec", .object = "data.1", .map_object = "map.1", .map_pool = "rbd"};
   }
@@ -80,11 +80,11 @@ class FakeServed final : public ceph::ServedImage {
 
   std::vector<OpToken> pending;
   std::vector<ceph::ServiceStatus> published;
+  ceph::ImageInfo facts{.exclusive_lock = true, .id = "1f2e"};
 
  private:
   const std::string address_;
   const std::shared_ptr<std::latch> closable_;
-  const ceph::ImageInfo info_{};
 };
 
 class LunImageTest : public ::testing::Test {
@@ -131,6 +131,7 @@ class LunImageTest : public ::testing::Test {
   std::expected<std::unique_ptr<ceph::ServedImage>, OpenError> open() {
     auto image = make_image();
     newest_ = image.get();
+    image->facts = info_;
     return image;
   }
 
@@ -148,6 +149,10 @@ class LunImageTest : public ::testing::Test {
       ASSERT_NE(control_.run_one_for(std::chrono::seconds(30)), 0u) << "it did not come about";
       run();
     }
+  }
+  bool logged(std::string_view part) {
+    for (const LogLine& line : log_.take()) log_text_ += line.text + "\n";
+    return log_text_.contains(part);
   }
   void until(State state) {
     until([&] { return device_->lock_state() == state; });
@@ -176,8 +181,10 @@ class LunImageTest : public ::testing::Test {
   const std::shared_ptr<std::latch> closable_ = std::make_shared<std::latch>(1);
   testing::TakenEffects effects_;
   FakeServed* newest_ = nullptr;
+  ceph::ImageInfo info_{.exclusive_lock = true, .id = "1f2e"};  // Of what is opened again.
   size_t opened_ = 0;
   testing::LogCapture& log_ = testing::LogCapture::start();
+  std::string log_text_;
   size_t threads_ = 0;
   uint32_t writes_ = 0;
   TimePoint now_{std::chrono::hours(1)};
@@ -193,6 +200,28 @@ TEST_F(LunImageTest, AnInstanceThatWasFencedIsReplacedAndTheNextServes) {
   EXPECT_EQ(device_->instance(), 2u);
   // A fence of our own is no lock that was lost.
   EXPECT_THAT(newest_->published, ::testing::ElementsAre(ceph::ServiceStatus{}));
+}
+
+// A fence must not make the LUN another disk: "rbd mv" works on an image that is served.
+TEST_F(LunImageTest, AnotherImageOfTheNameIsNotServed) {
+  info_.id = "aaaa";
+  lose_a_write();
+  until([&] { return logged("the name belongs to another image now (id aaaa, not 1f2e)"); });
+  EXPECT_EQ(device_->lock_state(), State::kReopening);
+  EXPECT_EQ(lun_image_->image().address(), "10.0.0.1:0/1");
+  info_.id = "1f2e";
+  now_ += std::chrono::seconds(10);
+  device_->on_time(now_);
+  run();
+  until(State::kUnowned);
+  EXPECT_EQ(device_->instance(), 2u);
+}
+
+TEST_F(LunImageTest, AnImageThatLostItsExclusiveLockIsNotServedAgain) {
+  info_.exclusive_lock = false;
+  lose_a_write();
+  until([&] { return logged("the feature exclusive-lock was disabled"); });
+  EXPECT_EQ(device_->lock_state(), State::kReopening);
 }
 
 TEST_F(LunImageTest, WithoutALockNoOwnerIsPublished) {
