@@ -162,10 +162,10 @@ void OpQueue::submit(TaskId id) {
 
 void OpQueue::begin(TaskId id) {
   Task& task = tasks_[id];
+  task.ops_pending = static_cast<uint32_t>(task.plan.ops.size());
   move(id, TaskState::kInImage);
   task.submitted = now_;
   task.instance = instance_;
-  task.ops_pending = static_cast<uint32_t>(task.plan.ops.size());
   const ByteRange& first = task.plan.ops.front().range;
   TCMU_RBD_PROBE(submitted, recorder_.lun(), task.sequence, std::to_underlying(task.operation),
                  first.offset, first.length, (now_ - task.queued).count());
@@ -220,7 +220,11 @@ void OpQueue::on_done(const OpDone& done) {
   Task& task = tasks_[id];
   CHECK(task.ops_pending > 0);
   note_result(done);
-  if (--task.ops_pending != 0) return;
+  tasks_.end_op(id);
+  if (task.ops_pending != 0) {
+    start_backlog();
+    return;
+  }
   const Duration took = now_ - task.submitted;
   latency_.image[std::to_underlying(task.operation)].add(took);
   record(task, FlightKind::kEnded, 0, 0, static_cast<uint64_t>(int64_t{task.error}));

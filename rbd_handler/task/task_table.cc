@@ -60,6 +60,7 @@ void TaskTable::release(TaskId id) {
   task.scsi_status = 0;
   task.copy = 0;
   task.copy_memory.reset();
+  task.copy_issued = {};
   task.copy_by = {};
   task.copied_bytes = 0;
   move(id, TaskState::kFree);
@@ -71,9 +72,21 @@ void TaskTable::move(TaskId id, TaskState to) {
   CHECK(may_move(task.state_, to));
   counts_[std::to_underlying(task.state_)] -= task.counted_;
   task.state_ = to;
+  const bool submitted = to == TaskState::kInImage || to == TaskState::kDetached;
   task.counted_ = {
-      .tasks = 1, .changes = task.changes(), .ops = static_cast<uint32_t>(task.plan.ops.size())};
+      .tasks = 1,
+      .changes = task.changes(),
+      .ops = submitted ? task.ops_pending : static_cast<uint32_t>(task.plan.ops.size())};
   counts_[std::to_underlying(to)] += task.counted_;
+}
+
+void TaskTable::end_op(TaskId id) {
+  Task& task = (*this)[id];
+  CHECK(task.ops_pending > 0);
+  --task.ops_pending;
+  if (task.state_ != TaskState::kInImage && task.state_ != TaskState::kDetached) return;
+  --task.counted_.ops;
+  --counts_[std::to_underlying(task.state_)].ops;
 }
 
 uint32_t TaskTable::ops_claimed() const {

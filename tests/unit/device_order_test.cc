@@ -86,18 +86,46 @@ TEST(Order, AFlushWaitsForAWriteThatWaitsForRoom) {
   for (const uint64_t write : writes) lun.expect(write, kGood);
 }
 
+// One block with each descriptor, eight blocks apart.
+FakeCommand unmap_of(uint32_t first, uint16_t descriptors) {
+  const auto length = static_cast<uint16_t>(8 + descriptors * 16);
+  Bytes list(length);
+  const auto put = [&list](size_t at, uint16_t value) {
+    list[at] = static_cast<uint8_t>(value >> 8U);
+    list[at + 1] = static_cast<uint8_t>(value);
+  };
+  put(0, length - 2);
+  put(2, descriptors * 16);
+  for (uint16_t i = 0; i < descriptors; ++i) {
+    put(8 + 16 * i + 6, static_cast<uint16_t>(first + 8 * i));
+    list[8 + 16 * i + 11] = 1;
+  }
+  return {.cdb = {0x42, 0, 0, 0, 0, 0, 0, static_cast<uint8_t>(length >> 8U),
+                  static_cast<uint8_t>(length), 0},
+          .data_out = std::move(list)};
+}
+
+TEST(Order, OneOpThatHangsHoldsNoRoomForTheOthersOfItsCommand) {
+  DeviceFixture lun(4096, {.ring_bytes = 64 * 1024 - 128, .blocks = 512});
+  std::vector<uint64_t> unmaps;
+  for (uint32_t i = 0; i < 4; ++i) unmaps.push_back(lun.send(unmap_of(512 * i, 64)));
+  ASSERT_EQ(lun.image.pending.size(), kImageOpsMax);
+  const uint64_t read = lun.read(3000, 1);
+  ASSERT_EQ(lun.image.pending.size(), kImageOpsMax) << "there is no room";
+  for (size_t hung = 0; hung < 4; ++hung)
+    for (int i = 0; i < 63; ++i) lun.finish(hung + 1);
+  ASSERT_EQ(lun.image.pending.size(), 5U) << "one of each, and the read";
+  EXPECT_EQ(lun.image.pending.back().op.kind, OpKind::kRead);
+  lun.finish(4);
+  lun.expect(read, kGood);
+  lun.finish_all();
+  for (const uint64_t unmap : unmaps) lun.expect(unmap, kGood);
+}
+
 TEST(Order, ASmallOpDoesNotPassALargerOneThatWaitsForRoom) {
   DeviceFixture lun(2048, {.ring_bytes = 64 * 1024 - 128, .blocks = 512});
   for (uint32_t i = 0; i + 1 < kImageOpsMax; ++i) lun.write(i, Bytes(512, 1));
-  Bytes unmap(8 + 2 * 16);  // Two descriptors: two ops, and there is room for one.
-  unmap[1] = 38;
-  unmap[3] = 32;
-  for (const size_t at : {8u, 24u}) {
-    unmap[at + 6] = 4;
-    unmap[at + 7] = at == 8 ? 0 : 8;
-    unmap[at + 11] = 1;
-  }
-  const uint64_t large = lun.send({.cdb = {0x42, 0, 0, 0, 0, 0, 0, 0, 40, 0}, .data_out = unmap});
+  const uint64_t large = lun.send(unmap_of(1024, 2));  // Two ops, and there is room for one.
   const uint64_t small = lun.write(1500, Bytes(512, 2));
   ASSERT_EQ(lun.image.pending.size(), kImageOpsMax - 1);
   lun.finish(0);
