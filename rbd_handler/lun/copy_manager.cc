@@ -22,6 +22,8 @@ namespace {
 constexpr ptrdiff_t kCopiesPerLunMax = 4;
 // More than hosts have in flight at a time; further copies get BUSY.
 constexpr size_t kWaitingMax = 128;
+// Hosts abort a copy after a minute or earlier.
+constexpr std::chrono::seconds kBoundWithoutLimit{60};
 
 }  // namespace
 
@@ -54,7 +56,7 @@ void CopyManager::search(const std::shared_ptr<Waiting>& waiting) {
   for (const auto& lun : waiting->luns) known.push_back(lun->known());
   auto answer = std::make_shared<NamedLunsResult>();
   ++searching_;
-  waiting->own->walks().run(
+  waiting->own->copy_walks().run(
       [waiting, known = std::move(known), root = root_, answer] {
         if (!waiting->run->cancelled()) *answer = find_named_luns(waiting->request, known, root);
       },
@@ -129,8 +131,9 @@ CopyManager::Outcome CopyManager::make_plan(const Waiting& waiting) {
   if (!extents) return refused(extents.error());
   plan.extents = *extents;
   // The kernel itself answers an older command, and the initiator may write over the blocks that
-  // the copy still writes.
-  plan.bound = waiting.named.kernel_limit * 4 / 5;
+  // the copy still writes. Without that limit, a copy of a session that is lost is not aborted.
+  const Duration limit = waiting.named.kernel_limit;
+  plan.bound = limit == Duration{} ? kBoundWithoutLimit : limit * 4 / 5;
   plan.budget = take_share(*waiting.own);
   return plan;
 }

@@ -42,6 +42,7 @@ Lun::Lun(Loops loops, kernel::UioEntry entry, ImageSpec spec, const Config& conf
       jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       configfs_jobs_(std::make_shared<reactor::Jobs>(loops_.control)),
       walks_(std::make_shared<reactor::Jobs>(loops_.control)),
+      copy_walks_(std::make_shared<reactor::Jobs>(loops_.control)),
       hung_(std::make_shared<HungPlaces>(loops_.control)),
       places_(std::make_shared<PlaceFinder>(loops_.control)),
       timer_(loops_.control),
@@ -263,9 +264,9 @@ void Lun::facts_fetched(Fetched& fetched) {
   auto& facts = fetched.facts;
   if (!facts) {
     log_->write<messages::kNoFacts>(facts.error());
-    facts = scsi::TargetFacts{};
+    facts = facts_;  // A host must not see another disk for it.
   }
-  identity_ = *facts;
+  identity_ = facts_ = *facts;
   on_reactor([facts = std::move(*facts)](reactor::LunReactor& serving) {
     serving.apply([&](Device& device, TimePoint now) { device.on_target_facts(facts, now); });
   });

@@ -119,7 +119,9 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void note_kernel_limit(Duration limit);
   void warn_of_limits() const;
   // Of jobs that list configfs directories: a lock of the kernel's may keep them.
-  reactor::Jobs& walks() const { return *walks_; }
+  // Copies have a queue of their own: they list directories of other LUNs too, and INQUIRY of
+  // this one must not wait for those.
+  reactor::Jobs& copy_walks() const { return *copy_walks_; }
   struct ServedDisk {
     reactor::CopyTarget place;
     scsi::DiskFacts facts;
@@ -177,7 +179,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   Config::Device settings_;
   const std::shared_ptr<reactor::Jobs> jobs_;           // Opens the image.
   const std::shared_ptr<reactor::Jobs> configfs_jobs_;  // Block, unblock and reset the device.
-  const std::shared_ptr<reactor::Jobs> walks_;          // Read configfs; see walks().
+  const std::shared_ptr<reactor::Jobs> walks_;          // Read configfs,
+  const std::shared_ptr<reactor::Jobs> copy_walks_;     // and for copies: see copy_walks().
   const std::shared_ptr<HungPlaces> hung_;              // For measure().
   const std::shared_ptr<PlaceFinder> places_;           // For snapshot().
   boost::asio::steady_timer timer_;                     // Bounds an attempt to open, then drain.
@@ -190,7 +193,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   Done done_;
   std::optional<uint64_t> resized_;  // While opening: the open job may have read the size before.
   scsi::DiskFacts disk_;             // As the reactor's half has them.
-  scsi::TargetFacts identity_;       // As last read from configfs, as is the next.
+  scsi::TargetFacts facts_;          // As last read from configfs, as are the next ones.
+  scsi::TargetFacts identity_;       // Without groups, if a copy has read it.
   Duration kernel_limit_{};          // See note_kernel_limit().
   // What serving needs; torn down in a job, in the reverse order.
   std::shared_ptr<Attached> attached_;  // Also held by what still has ops under way.

@@ -56,8 +56,9 @@ inline constexpr LogMessage kTmrNotSwitched{"3437c9a6dc854c448195d78e9b58a719", 
 
 inline constexpr LogMessage kNoFacts{"13686f2e76c4491f8af376d3faabbb33", spdlog::level::warn,
                                      "reading identity and port groups: {}",
-                                     "They cannot be read from configfs: INQUIRY has defaults, "
-                                     "which multipath may take for another disk",
+                                     "They cannot be read from configfs: INQUIRY has those that "
+                                     "were read last; if there are none, it has defaults, which "
+                                     "multipath may take for another disk",
                                      "the configuration of the target"};
 
 inline constexpr LogMessage kQosLimits{

@@ -74,7 +74,7 @@ class CopyManagerTest : public testing::LunFixture {
   void until_found(char disk) {
     until([&] { return status(name(disk)).counters->copies == sent_[disk]; });
     bool found = false;
-    lun(name(disk)).walks().run([] {}, [&] { found = true; });
+    lun(name(disk)).copy_walks().run([] {}, [&] { found = true; });
     until([&] { return found; });
     calm();
   }
@@ -233,7 +233,7 @@ TEST_F(CopyManagerTest, AbortedWhileItWaitsItNeverBegins) {
 TEST_F(CopyManagerTest, AbortedWhileItsLunsAreLookedForItIsAnsweredAtOnce) {
   FakeServed& image = serve_disk('1');
   std::latch held(1);
-  lun(name('1')).walks().run([&] { held.wait(); }, [] {});
+  lun(name('1')).copy_walks().run([&] { held.wait(); }, [] {});
   const uint64_t tag = copy('1', '1', 0);
   until([&] { return status(name('1')).counters->copies == sent_['1']; });
   device(name('1')).kernel().abort(tag);
@@ -247,7 +247,7 @@ TEST_F(CopyManagerTest, AbortedWhileItsLunsAreLookedForItIsAnsweredAtOnce) {
 TEST_F(CopyManagerTest, MoreThanMayWaitGetBusy) {
   serve_disk('1');
   std::latch held(1);
-  lun(name('1')).walks().run([&] { held.wait(); }, [] {});
+  lun(name('1')).copy_walks().run([&] { held.wait(); }, [] {});
   constexpr size_t kMayWait = 128;
   auto tags = copies('1', kMayWait);
   until([&] { return status(name('1')).counters->copies == kMayWait; });

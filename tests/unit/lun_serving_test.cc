@@ -41,6 +41,13 @@ class LunServingTest : public testing::LunFixture {
   void until_begun(CephStep step, size_t count) {
     until([&] { return ceph_->begun(step) >= count; });
   }
+  // The first character of the unit serial number (VPD page 80h).
+  char serial() {
+    const FakeResult reply =
+        result(device().queue({.cdb = {0x12, 1, 0x80, 0, 64, 0}, .data_in_bytes = 64}));
+    EXPECT_EQ(reply.status, 0);
+    return reply.data_in.size() < 5 ? ' ' : static_cast<char>(reply.data_in[4]);
+  }
 };
 
 TEST_F(LunServingTest, TakenOverItIsBlockedUntilItServes) {
@@ -245,12 +252,6 @@ TEST_F(LunServingTest, AwayWhileNothingIsServedIsNobodysBusiness) {
 
 TEST_F(LunServingTest, TheIdentityIsReadAnewForEachThatAsks) {
   serve();
-  const auto serial = [this] {
-    const uint64_t tag = device().queue({.cdb = {0x12, 1, 0x80, 0, 64, 0}, .data_in_bytes = 64});
-    const FakeResult reply = result(tag);
-    EXPECT_EQ(reply.status, 0);
-    return reply.data_in.size() < 5 ? ' ' : static_cast<char>(reply.data_in[4]);
-  };
   EXPECT_EQ(serial(), '1');
   device().set_file("wwn/vpd_unit_serial", "T10 VPD Unit Serial Number: 7777777777777\n");
   EXPECT_EQ(serial(), '7');
@@ -262,6 +263,13 @@ TEST_F(LunServingTest, AnIdentityThatCannotBeReadIsAnsweredAllTheSame) {
   device().set_file("wwn/vpd_unit_serial", "something else\n");
   const uint64_t tag = device().queue({.cdb = {0x12, 0, 0, 0, 64, 0}, .data_in_bytes = 64});
   EXPECT_EQ(result(tag).status, 0);
+}
+
+TEST_F(LunServingTest, AnIdentityThatCannotBeReadAnyMoreIsTheLastOne) {
+  serve();
+  ASSERT_EQ(serial(), '1');
+  device().set_file("wwn/vpd_unit_serial", "something else\n");
+  EXPECT_EQ(serial(), '1') << "multipath would take it for another disk";
 }
 
 TEST_F(LunServingTest, ALunThatDoesNotServeIsNoDiskForCopies) {
