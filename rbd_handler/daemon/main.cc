@@ -90,15 +90,17 @@ int run(int argc, char** argv) {
     return EX_CONFIG;
   }
   if (check_only) {
-    std::cout << path << ": good\n";
+    const bool exists = named->count() != 0 || access(path.c_str(), F_OK) == 0;
+    std::cout << path << (exists ? ": good\n" : " does not exist: the defaults apply\n");
     return 0;
   }
   Log::start(messages::kLinesLost);
   apply_log_settings(config->log);
   for (const std::string& line : flags.without_effect()) Log().write<messages::kNoEffect>(line);
   const auto lock = kernel::LockFile::acquire(config->paths.lock_file);
-  if (!lock) {
-    Log().write<messages::kCannotStart>(lock.error());
+  const auto runner_lock = kernel::RunnerLock::acquire();
+  if (!lock || !runner_lock) {
+    Log().write<messages::kCannotStart>(lock ? runner_lock.error() : lock.error());
     Log::drain(kLogPatience);
     return 1;
   }

@@ -37,4 +37,17 @@ std::expected<LockFile, std::string> LockFile::acquire(const std::string& path) 
   return LockFile(std::move(fd));
 }
 
+std::expected<RunnerLock, std::string> RunnerLock::acquire(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid()) return RunnerLock(UniqueFd());
+  struct flock lock{};  // Of the whole file.
+  lock.l_type = F_RDLCK;
+  if (::fcntl(fd.get(), F_SETLK, &lock) == 0) return RunnerLock(std::move(fd));
+  const bool known = ::fcntl(fd.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  return std::unexpected(
+      fmt::format("{} is locked: tcmu-runner runs (pid {}), and both would take the same devices; "
+                  "stop it first, with `systemctl disable --now tcmu-runner`",
+                  path, known ? fmt::format("{}", lock.l_pid) : "unknown"));
+}
+
 }  // namespace tcmurbd::kernel

@@ -22,4 +22,21 @@ class LockFile {
                  // two files.
 };
 
+// Keeps tcmu-runner from running beside this daemon, and this daemon from starting beside it: both
+// would answer the same netlink events, and each would take devices from the other. While it runs,
+// tcmu-runner (main.c) holds an exclusive fcntl lock on its lock file; this is a shared one, so
+// several tcmu-rbd with lock files of their own do not exclude each other. Start-up thread.
+class RunnerLock {
+ public:
+  static constexpr const char* kPath = "/run/tcmu.lock";
+
+  // Creates the file if necessary. The error names the pid of tcmu-runner. A file that cannot be
+  // opened is not an error: then tcmu-runner cannot start either.
+  static std::expected<RunnerLock, std::string> acquire(const std::string& path = kPath);
+
+ private:
+  explicit RunnerLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
 }  // namespace tcmurbd::kernel

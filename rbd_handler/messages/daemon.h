@@ -38,8 +38,12 @@ inline constexpr LogMessage kCrashed{
     "`tcmu-rbdctl trace --file`; report it with this file and the core"};
 
 inline constexpr LogMessage kNoCrashFile{
-    "cd2fe0d1644a427ba8c89bcf1244d022", spdlog::level::warn, "a crash would leave no trace: {}",
-    "`paths.state_dir` cannot be written; the line has the reason", "make it writable"};
+    "cd2fe0d1644a427ba8c89bcf1244d022", spdlog::level::err,
+    "state_dir cannot be written: no LUN gets its exclusive lock, writes get BUSY, and a crash "
+    "would leave no trace: {}",
+    "The record that lets a successor fence this daemon's writes cannot be kept in "
+    "`paths.state_dir`; the line has the reason",
+    "make it writable, or free space in its file system"};
 
 inline constexpr LogMessage kControlGap{
     "e8394ee21dbb498b9267a63f1a5787b0", spdlog::level::warn,

@@ -6,6 +6,7 @@ import json
 import time
 
 from lib import daemon, recovery, testing
+from lib.lab import daemon_under_test
 from lib.lio import Device
 from lib.recovery import MIB
 
@@ -173,6 +174,11 @@ class CheckTest(recovery.RecoveryTestCase):
             self.assertEqual(status, 1)
             self.assert_found(findings, "aborts", "FAIL", "write 0 to .*tmr_notification")
             twin.set("tmr_notification", 0)
+            # And not beside it.
+            daemon.TcmuRbd(peer, daemon_under_test())
+            status, output = peer.run(f"timeout 20 {peer.shared}/tcmu-rbd --config {peer.shared}/tcmu-rbd.yaml 2>&1", check=False)
+            self.assertEqual(status, 1, output)
+            self.assertRegex(output, rf"cannot start: .*tcmu-runner runs \(pid {runner.pid}\)")
         finally:
             self.doCleanups()
             twin.delete()

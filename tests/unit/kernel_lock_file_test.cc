@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <optional>
 
 #include "rbd_handler/kernel/lock_file.h"
@@ -50,6 +54,48 @@ TEST(LockFileTest, AHolderThatHasNotWrittenItsPidYet) {
   ASSERT_TRUE(first.has_value());
   root.write("/daemon.lock", "");
   EXPECT_THAT(LockFile::acquire(path).error(), HasSubstr("pid unknown"));
+}
+
+// A process that locks the file as tcmu-runner does, until it is destroyed.
+class Runner {
+ public:
+  explicit Runner(const std::string& path) : pid_(fork()) {
+    if (pid_ != 0) return;
+    const int fd = creat(path.c_str(), S_IRUSR | S_IWUSR);
+    _exit(lockf(fd, F_TLOCK, 0) == 0 && raise(SIGSTOP) == 0 ? 0 : 1);
+  }
+  ~Runner() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  // Waits until it has it, or could not get it.
+  bool holds_the_lock() const {
+    siginfo_t how{};
+    EXPECT_EQ(waitid(P_PID, static_cast<id_t>(pid_), &how, WSTOPPED | WEXITED | WNOWAIT), 0);
+    return how.si_code == CLD_STOPPED;
+  }
+  pid_t pid() const { return pid_; }
+
+ private:
+  const pid_t pid_;
+};
+
+TEST(RunnerLockTest, NeverBesideTcmuRunner) {
+  FakeRoot root;
+  const std::string path = root.path() + "/tcmu.lock";
+  {
+    const Runner runner(path);
+    ASSERT_TRUE(runner.holds_the_lock());
+    EXPECT_THAT(RunnerLock::acquire(path).error(),
+                HasSubstr("tcmu-runner runs (pid " + std::to_string(runner.pid()) + ")"));
+  }
+  const auto ours = RunnerLock::acquire(path);
+  ASSERT_TRUE(ours.has_value()) << ours.error();
+  EXPECT_FALSE(Runner(path).holds_the_lock());
+}
+
+TEST(RunnerLockTest, WithoutARunDirectoryThereIsNoTcmuRunner) {
+  EXPECT_TRUE(RunnerLock::acquire("/no/dir/tcmu.lock").has_value());
 }
 
 }  // namespace
