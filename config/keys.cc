@@ -101,7 +101,8 @@ std::string set_value(Config& config, const AbsolutePath& path, std::string_view
   // "/run/x".
   if (!value.starts_with('/') || value.ends_with('/') || value.contains('\0') ||
       value.size() > path.bytes_max)
-    return fmt::format("the absolute path of a file, at most {} bytes", path.bytes_max);
+    return fmt::format("an absolute path without a '/' at its end, at most {} bytes",
+                       path.bytes_max);
   path.field(config) = value;
   return {};
 }
