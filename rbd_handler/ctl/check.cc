@@ -106,7 +106,11 @@ int check_gateway(const CheckOptions& options) {
   facts.other_daemons = probe_other_daemons();
   facts.daemon =
       read_daemon(options.socket.value_or(config.paths.control_socket), facts.daemon_error);
-  facts.devices = probe_devices();
+  if (auto devices = probe_devices()) {
+    facts.devices = std::move(*devices);
+  } else {
+    facts.devices_error = devices.error();
+  }
   const auto wanted = wanted_images(options, facts.devices);
   if (!wanted) return complain(wanted.error());
   facts.limits = probe_limits(facts.daemon ? facts.daemon->pid : 0,

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -13,9 +12,9 @@
 #include <utility>
 
 #include "common/boot_clock.h"
+#include "common/check.h"
 #include "common/crash_dump.h"
 #include "common/replace_file.h"
-#include "rbd_handler/ceph/headroom.h"
 #include "rbd_handler/daemon/lun_json.h"
 #include "rbd_handler/messages/daemon.h"
 #include "rbd_handler/messages/lock.h"
@@ -25,7 +24,6 @@ namespace tcmurbd {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
-using kernel::DeviceEvent;
 
 void apply_log_settings(const Config::Log& settings) {
   constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
@@ -33,13 +31,6 @@ void apply_log_settings(const Config::Log& settings) {
   Log::set_level(kLevels[static_cast<size_t>(settings.level)]);
   Log::set_limits({settings.burst, settings.per_minute});
 }
-
-namespace {
-// As tcmu-rbdctl names it.
-std::string lun_name(const kernel::DeviceName& name) {
-  return fmt::format("{}/{}", name.hba, name.device);
-}
-}  // namespace
 
 std::expected<std::unique_ptr<kernel::EventChannel>, std::string> DaemonPorts::open_netlink() {
   auto channel = kernel::NetlinkChannel::open();
@@ -53,6 +44,8 @@ Daemon::Daemon(Config config, ReadConfig read_config, DaemonPorts ports)
       ports_(std::move(ports)),
       signals_(control_, SIGTERM, SIGINT, SIGHUP),
       beat_timer_(control_),
+      look_timer_(control_),
+      exit_timer_(control_),
       heartbeat_(boot_now()),
       netlink_wait_(control_) {}
 
@@ -67,6 +60,7 @@ int Daemon::run() {
       return 1;
     }
     control_.run();
+    end_replies();
   } catch (const std::exception& error) {
     log_.write<messages::kFatal>(error.what());
     leave_all_blocked();
@@ -82,6 +76,7 @@ void Daemon::leave_all_blocked() {
   if (!netlink_) return;
   if (auto wanted = netlink_->request_replies(false); !wanted)
     log_.write<messages::kNetlinkReplies>(wanted.error());
+  end_replies();
 }
 
 // Each reactor's thread. After an exception, the control thread ends the process cleanly.
@@ -135,8 +130,7 @@ bool Daemon::start() {
         check_config(dev_config, std::move(answer));
       });
   start_metrics();
-  take_over();
-  return true;
+  return take_over();
 }
 
 std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec spec) {
@@ -145,8 +139,22 @@ std::shared_ptr<Lun> Daemon::make_lun(const kernel::UioEntry& entry, ImageSpec s
   ports.keep_trace = [this](LunTrace trace) { keep_trace(std::move(trace)); };
   auto lun = std::make_shared<Lun>(Lun::Loops{control_, reactor.loop, reactor.heartbeat}, entry,
                                    std::move(spec), config_, copies_, std::move(ports));
-  luns_[entry.minor] = lun;
+  CHECK(luns_.emplace(entry.minor, lun).second);
   return lun;
+}
+
+// Only this one: another LUN may have its minor by now.
+void Daemon::forget(const Lun& lun) {
+  const auto found = luns_.find(lun.entry().minor);
+  if (found != luns_.end() && found->second.get() == &lun) luns_.erase(found);
+}
+
+// LUNs answer requests from within calls, and are forgotten then.
+std::vector<std::shared_ptr<Lun>> Daemon::all_luns() const {
+  std::vector<std::shared_ptr<Lun>> luns;
+  luns.reserve(luns_.size());
+  for (const auto& [minor, lun] : luns_) luns.push_back(lun);
+  return luns;
 }
 
 // As PATHS.STATE_DIR/user_0.disk1.trace-N.json, the last kTracesMax of each device.
@@ -169,168 +177,6 @@ void Daemon::keep_trace(LunTrace trace) {
       });
 }
 
-void Daemon::take_over() {
-  starting_ = 1;  // This function itself.
-  auto entries = kernel::scan_uio(root_);
-  std::erase_if(entries, [](const kernel::UioEntry& entry) { return !entry.name.is_rbd(); });
-  if (auto room = ceph::Headroom::of_process().check(entries.size() + ceph::kInstancesForNewLun);
-      !room) {
-    log_.write<messages::kLimitsTooLow>(entries.size(), room.error());
-  }
-  for (const kernel::UioEntry& entry : entries) take_over_one(entry);
-  if (--starting_ == 0) ready();
-}
-
-void Daemon::take_over_one(const kernel::UioEntry& entry) {
-  auto spec = parse_dev_config(entry.name.dev_config);
-  if (!spec) {
-    log_.write_with<messages::kNotTakenOver>({.lun = lun_name(entry.name)}, lun_name(entry.name),
-                                             spec.error());
-    block(entry);
-    return;
-  }
-  ++starting_;
-  try {
-    make_lun(entry, std::move(*spec))->open(Origin::kTakenOver, [this](int) {
-      if (--starting_ == 0) ready();
-    });
-  } catch (const std::system_error& error) {
-    // As for one that is added: only this device fails.
-    log_.write_with<messages::kNotTakenOver>({.lun = lun_name(entry.name)}, lun_name(entry.name),
-                                             error.what());
-    --starting_;
-    luns_.erase(entry.minor);
-    block(entry);
-  }
-}
-
-// No daemon serves its ring: initiators get BUSY at once instead of a timeout for each command.
-void Daemon::block(const kernel::UioEntry& entry) {
-  const auto blocked = kernel::ConfigfsDevice(entry.name, root_).block(true);
-  if (blocked) {
-    log_.write_with<messages::kBlocked>({.lun = lun_name(entry.name)}, lun_name(entry.name));
-  } else {
-    log_.write_with<messages::kNotBlockedAtEnd>({.lun = lun_name(entry.name)}, lun_name(entry.name),
-                                                blocked.error());
-  }
-}
-
-void Daemon::ready() {
-  if (stopping_) return;
-  log_.write<messages::kReady>(luns_.size());
-  sd_notify(0, "READY=1");
-}
-
-void Daemon::wait_for_netlink() {
-  if (!netlink_wait_.is_open()) netlink_wait_.assign(netlink_->fd());
-  netlink_wait_.async_wait(asio::posix::stream_descriptor::wait_read,
-                           [this](const error_code& error) {
-                             if (error) return;
-                             read_netlink();
-                           });
-}
-
-void Daemon::read_netlink() {
-  const auto read = netlink_->read_events([this](const DeviceEvent& event) { on_event(event); });
-  if (!read) {
-    log_.write<messages::kNetlinkLost>(read.error());
-    exit_code_ = 1;
-    shut_down();
-    return;
-  }
-  if (*read == kernel::EventChannel::Read::kOverrun) rescan();
-  wait_for_netlink();
-}
-
-// Events were lost. It is unknown which ones, so all waiting writers get an error, and the devices
-// are rescanned.
-void Daemon::rescan() {
-  log_.write<messages::kNetlinkOverrun>();
-  if (auto released = kernel::release_netlink_waiters(root_); !released)
-    log_.write<messages::kNetlinkWaiters>(released.error());
-  const auto present = kernel::scan_uio(root_);
-  std::erase_if(luns_, [&](const auto& item) {
-    const bool there = std::ranges::any_of(present, [&](const kernel::UioEntry& entry) {
-      return entry.minor == item.first && entry.name.device == item.second->entry().name.device;
-    });
-    if (!there) item.second->remove([](int) {});
-    return !there;
-  });
-  for (const kernel::UioEntry& entry : present) {
-    if (entry.name.is_rbd() && !luns_.contains(entry.minor)) take_over_one(entry);
-  }
-}
-
-void Daemon::reply(const DeviceEvent& event, int status) {
-  if (auto sent = netlink_->reply(event.kind, event.device_id, status); !sent) {
-    log_.write<messages::kNetlinkNoReply>(event.device, sent.error());
-  }
-}
-
-void Daemon::on_event(const DeviceEvent& event) {
-  switch (event.kind) {
-    case DeviceEvent::Kind::kAdded:
-      on_added(event);
-      return;
-    case DeviceEvent::Kind::kRemoved:
-      on_removed(event);
-      return;
-    case DeviceEvent::Kind::kReconfigured:
-      on_reconfigured(event);
-      return;
-  }
-}
-
-void Daemon::on_added(const DeviceEvent& event) {
-  const auto name = kernel::parse_device_name(event.device);
-  if (!name || !name->is_rbd()) {
-    // Always reply: without a reply, its enable would hang forever.
-    log_.write<messages::kRefused>(
-        event.device, name ? "only devices of subtype rbd are served here" : name.error());
-    return reply(event, -ENOENT);
-  }
-  auto spec = parse_dev_config(name->dev_config);
-  if (!spec) {
-    log_.write_with<messages::kRefused>({.lun = lun_name(*name)}, lun_name(*name), spec.error());
-    return reply(event, -EINVAL);
-  }
-  if (stopping_) return reply(event, -ESHUTDOWN);
-  const kernel::UioEntry entry{event.minor, *name};
-  try {
-    make_lun(entry, std::move(*spec))->open(Origin::kAdded, [this, event](int status) {
-      // The kernel unregisters a failed device without a REMOVED event.
-      if (status != 0) luns_.erase(event.minor);
-      reply(event, status);
-    });
-  } catch (const std::system_error& error) {
-    // Out of threads, descriptors or memory: only this device fails.
-    log_.write<messages::kRefused>(event.device, error.what());
-    if (luns_.erase(event.minor) != 0) reply(event, -ENOMEM);
-  }
-}
-
-void Daemon::on_removed(const DeviceEvent& event) {
-  const auto found = luns_.find(event.minor);
-  if (found == luns_.end()) return reply(event, 0);
-  const std::shared_ptr<Lun> lun = found->second;
-  luns_.erase(found);
-  lun->remove([this, event, lun](int status) { reply(event, status); });
-}
-
-void Daemon::on_reconfigured(const DeviceEvent& event) {
-  const auto found = luns_.find(event.minor);
-  if (found == luns_.end()) return reply(event, -ENODEV);
-  if (const auto* size = std::get_if<kernel::NewDevSize>(&event.change))
-    return found->second->resize(size->bytes, [this, event](int status) { reply(event, status); });
-  if (const auto* cache = std::get_if<kernel::NewWriteCache>(&event.change)) {
-    if (!cache->enabled) return reply(event, 0);
-    log_.write<messages::kWriteCacheRefused>(event.device);
-    return reply(event, -EOPNOTSUPP);
-  }
-  log_.write<messages::kReconfigRefused>(event.device);
-  reply(event, -EOPNOTSUPP);
-}
-
 // The kernel and hosts may have given up commands meanwhile, and a peer may have taken the lock.
 void Daemon::wait_for_beat() {
   beat_timer_.expires_after(Heartbeat::kPeriod);
@@ -338,7 +184,7 @@ void Daemon::wait_for_beat() {
     if (error) return;
     if (const auto gap = heartbeat_.beat(boot_now())) {
       log_.write<messages::kControlGap>(std::chrono::duration<double>(*gap).count());
-      for (const auto& [minor, lun] : luns_) lun->on_away(*gap);
+      for (const auto& lun : all_luns()) lun->on_away(*gap);
     }
     wait_for_beat();
   });
@@ -357,11 +203,15 @@ void Daemon::wait_for_signals() {
   });
 }
 
+// Systemd waits for READY after RELOADING. The first one is that of the take-over.
 void Daemon::reload() {
-  sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-             static_cast<long long>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                        std::chrono::steady_clock::now().time_since_epoch())
-                                        .count()));
+  if (stopping_) return;
+  if (ready_) {
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+               static_cast<long long>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                          std::chrono::steady_clock::now().time_since_epoch())
+                                          .count()));
+  }
   auto fresh = read_config_();
   note_reload(fresh.has_value());
   if (!fresh) {
@@ -372,16 +222,18 @@ void Daemon::reload() {
     }
     config_.log = fresh->log;
     config_.device = fresh->device;
-    if (fresh->metrics != config_.metrics) metrics_->serve(fresh->metrics);
+    // Also if its port was in use before.
+    if (fresh->metrics != config_.metrics || metrics_->port() == 0) metrics_->serve(fresh->metrics);
     config_.metrics = fresh->metrics;
     apply_log_settings(config_.log);
-    for (const auto& [minor, lun] : luns_) lun->reconfigure(config_);
+    for (const auto& lun : all_luns()) lun->reconfigure(config_);
     log_.write<messages::kReloaded>();
   }
-  sd_notify(0, "READY=1");
+  if (ready_) sd_notify(0, "READY=1");
 }
 
-// Blocks and drains all LUNs in parallel; each is bounded by device.drain_timeout.
+// Blocks and drains all LUNs in parallel; each is bounded by device.drain_timeout. So is the wait
+// for devices that the kernel removes now.
 void Daemon::shut_down() {
   if (stopping_) return;
   stopping_ = true;
@@ -390,14 +242,32 @@ void Daemon::shut_down() {
   // over.
   if (auto wanted = netlink_->request_replies(false); !wanted)
     log_.write<messages::kNetlinkReplies>(wanted.error());
-  auto left = std::make_shared<size_t>(luns_.size() + 1);
-  const auto one_done = [this, left](int) {
-    if (--*left != 0) return;
-    log_.write<messages::kExited>();
-    control_.stop();
+  look_timer_.cancel();
+  bound_exit();
+  const auto luns = all_luns();
+  leaving_ = luns.size() + 1;
+  const auto one_done = [this](int) {
+    --leaving_;
+    exit_if_done();
   };
-  for (const auto& [minor, lun] : luns_) lun->leave(one_done);
+  for (const auto& lun : luns) lun->leave(one_done);
   one_done(0);
+}
+
+void Daemon::bound_exit() {
+  exit_timer_.expires_after(std::max(config_.device.drain_timeout, std::chrono::seconds(1)));
+  exit_timer_.async_wait([this](const error_code& error) {
+    if (error) return;
+    replies_.answer_all(-ESHUTDOWN);
+    bound_exit();  // Further events may come until the last LUN has left.
+  });
+}
+
+void Daemon::exit_if_done() {
+  if (!stopping_ || leaving_ != 0 || !replies_.empty() || exiting_) return;
+  exiting_ = true;
+  log_.write<messages::kExited>();
+  control_.stop();
 }
 
 // Opens the image as a LUN would, and closes it. If it hangs in RADOS, the job's thread stays

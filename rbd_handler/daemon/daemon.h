@@ -23,6 +23,7 @@
 #include "rbd_handler/daemon/control_requests.h"
 #include "rbd_handler/daemon/control_socket.h"
 #include "rbd_handler/daemon/metrics_server.h"
+#include "rbd_handler/daemon/replies.h"
 #include "rbd_handler/kernel/netlink.h"
 #include "rbd_handler/lun/lun.h"
 
@@ -59,25 +60,34 @@ class Daemon {
   bool start();
   void run_reactor(Reactor& reactor);
   void leave_all_blocked();
-  void take_over();
+  std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);
+  void forget(const Lun& lun);
+  std::vector<std::shared_ptr<Lun>> all_luns() const;
+  void keep_trace(LunTrace trace);
+  // --- daemon_events.cc ---
+  bool take_over();
   void take_over_one(const kernel::UioEntry& entry);
   void block(const kernel::UioEntry& entry);
+  void ready();
   void wait_for_netlink();
   void read_netlink();
   void on_event(const kernel::DeviceEvent& event);
-  void on_added(const kernel::DeviceEvent& event);
-  void on_removed(const kernel::DeviceEvent& event);
-  void on_reconfigured(const kernel::DeviceEvent& event);
+  void on_added(const kernel::DeviceEvent& event, const Replies::Reply& answer);
+  void add(const kernel::UioEntry& entry, const ImageSpec& spec, const Replies::Reply& answer);
+  void on_removed(const kernel::DeviceEvent& event, const Replies::Reply& answer);
+  void on_reconfigured(const kernel::DeviceEvent& event, const Replies::Reply& answer);
   void reply(const kernel::DeviceEvent& event, int status);
+  void end_replies();
   void rescan();
-  std::shared_ptr<Lun> make_lun(const kernel::UioEntry& entry, ImageSpec spec);
-  void keep_trace(LunTrace trace);
+  void drop(const std::shared_ptr<Lun>& lun);
+  void look_at_devices();
 
   void wait_for_beat();
   void wait_for_signals();
   void reload();
   void shut_down();
-  void ready();
+  void bound_exit();
+  void exit_if_done();
   // --- daemon_metrics.cc ---
   void start_metrics();
   void note_reload(bool good);
@@ -87,6 +97,7 @@ class Daemon {
   void check_config(const std::string& dev_config, BusService::Reply answer);
 
   static constexpr uint32_t kTracesMax = 4;
+  static constexpr std::chrono::seconds kLookAgain{1};
 
   Config config_;
   const ReadConfig read_config_;
@@ -101,9 +112,12 @@ class Daemon {
   size_t next_reactor_ = 0;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer beat_timer_;
+  boost::asio::steady_timer look_timer_;  // See look_at_devices().
+  boost::asio::steady_timer exit_timer_;  // Bounds the wait for `replies_`.
   Heartbeat heartbeat_;
   std::unique_ptr<kernel::EventChannel> netlink_;
   boost::asio::posix::stream_descriptor netlink_wait_;
+  Replies replies_{[this](const kernel::DeviceEvent& event, int status) { reply(event, status); }};
   std::unique_ptr<admin::ControlSocket> socket_;
   std::unique_ptr<BusService> bus_;
   std::unique_ptr<MetricsServer> metrics_;
@@ -117,7 +131,10 @@ class Daemon {
   const std::shared_ptr<reactor::Jobs> trace_jobs_ = std::make_shared<reactor::Jobs>(control_);
   std::map<std::string, uint32_t> traces_kept_;  // By device.
   size_t starting_ = 0;  // LUNs being taken over without a first result yet.
+  bool ready_ = false;
   bool stopping_ = false;
+  size_t leaving_ = 0;  // LUNs that the exit waits for.
+  bool exiting_ = false;
   int exit_code_ = 0;
 };
 

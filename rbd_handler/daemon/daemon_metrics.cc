@@ -57,10 +57,7 @@ void Daemon::expose_metrics(metrics::Format format, std::function<void(std::stri
   if (sample.process) sample.process->start_time = started_;
   for (std::jthread& thread : threads_)
     sample.reactor_cpu_seconds.push_back(cpu_seconds(thread.native_handle()));
-  std::vector<std::shared_ptr<Lun>> luns;
-  luns.reserve(luns_.size());
-  for (const auto& [minor, lun] : luns_) luns.push_back(lun);
-  scrape(control_, luns, std::move(sample),
+  scrape(control_, all_luns(), std::move(sample),
          [format, done = std::move(done)](const metrics::Sample& complete) {
            done(metrics::expose(complete, format));
          });

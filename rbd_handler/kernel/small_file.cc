@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <system_error>
+#include <utility>
 
 #include "common/quote.h"
 #include "common/unique_fd.h"
@@ -26,25 +27,35 @@ std::string below(const std::string& root, std::string_view path) {
   return fmt::format("{}{}", base, path);
 }
 
-std::expected<std::string, std::string> read_small_file(const std::string& path) {
+std::expected<std::string, FileError> read_small_file_or_errno(const std::string& path) {
+  const auto failed = [&path](int error) {
+    return std::unexpected(FileError{error, errno_text(path, error)});
+  };
   // Nonblocking: a pipe or a device in its place would block.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd.valid()) return std::unexpected(errno_text(path, errno));
+  if (!fd.valid()) return failed(errno);
   std::array<char, kSmallFileBytesMax + 1> buffer;
   size_t filled = 0;
   while (filled < buffer.size()) {
     const ssize_t got = ::read(fd.get(), buffer.data() + filled, buffer.size() - filled);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::unexpected(errno_text(path, errno));
+    if (got < 0) return failed(errno);
     if (got == 0) break;
     filled += static_cast<size_t>(got);
   }
   if (filled > kSmallFileBytesMax) {
-    return std::unexpected(fmt::format("{}: more than {} bytes", path, kSmallFileBytesMax));
+    return std::unexpected(
+        FileError{EFBIG, fmt::format("{}: more than {} bytes", path, kSmallFileBytesMax)});
   }
   std::string content(buffer.data(), filled);
   if (content.ends_with('\n')) content.pop_back();
   return content;
+}
+
+std::expected<std::string, std::string> read_small_file(const std::string& path) {
+  auto content = read_small_file_or_errno(path);
+  if (!content) return std::unexpected(std::move(content.error().text));
+  return std::move(*content);
 }
 
 std::expected<void, std::string> write_small_file(const std::string& path,

@@ -16,6 +16,13 @@ inline constexpr size_t kSmallFileBytesMax = 4096;
 // The content without its trailing newline. More than kSmallFileBytesMax is an error.
 std::expected<std::string, std::string> read_small_file(const std::string& path);
 
+// The same, with the errno: EFBIG for more than kSmallFileBytesMax.
+struct FileError {
+  int error = 0;
+  std::string text;
+};
+std::expected<std::string, FileError> read_small_file_or_errno(const std::string& path);
+
 // Writes all of `content` at once to a file that exists.
 std::expected<void, std::string> write_small_file(const std::string& path,
                                                   std::string_view content);

@@ -45,16 +45,22 @@ std::expected<size_t, std::string> read_map_size(uint32_t minor, const std::stri
 
 }  // namespace
 
-std::vector<UioEntry> scan_uio(const std::string& root) {
+std::expected<std::vector<UioEntry>, std::string> scan_uio(const std::string& root) {
   std::vector<UioEntry> found;
+  const std::string path = below(root, kClass);
   std::error_code error;
-  std::filesystem::directory_iterator entries(below(root, kClass), error);
+  std::filesystem::directory_iterator entries(path, error);
   // Without the class there is no UIO device. Incrementing with `error` never throws.
+  if (error == std::errc::no_such_file_or_directory) return found;
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
     const auto minor = parse_minor(entries->path().filename().string());
     if (!minor) continue;
-    if (auto name = read_uio_name(*minor, root)) found.push_back({*minor, std::move(*name)});
+    const auto text = read_small_file_or_errno(class_path(root, *minor, "name"));
+    if (!text && (text.error().error == ENOENT || text.error().error == EFBIG)) continue;
+    if (!text) return std::unexpected(text.error().text);
+    if (auto name = parse_device_name(*text)) found.push_back({*minor, std::move(*name)});
   }
+  if (error) return std::unexpected(errno_text(path, error.value()));
   std::ranges::sort(found, {}, &UioEntry::minor);
   return found;
 }

@@ -24,9 +24,10 @@ struct UioEntry {
 };
 
 // All TCMU devices in /sys/class/uio, of every subtype, by minor. Other UIO devices, invalid names
-// and devices that vanish meanwhile are skipped. `root` is the prefix of /sys: "/" or a test tree.
-// Control thread. Takes no kernel lock.
-std::vector<UioEntry> scan_uio(const std::string& root = "/");
+// and devices that vanish meanwhile are skipped. An error: the list is not complete, for lack of
+// descriptors for example. `root` is the prefix of /sys: "/" or a test tree. Control thread. Takes
+// no kernel lock.
+std::expected<std::vector<UioEntry>, std::string> scan_uio(const std::string& root = "/");
 
 // The name of one device, now (a reconfiguration changes it).
 std::expected<DeviceName, std::string> read_uio_name(uint32_t minor, const std::string& root = "/");

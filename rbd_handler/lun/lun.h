@@ -73,6 +73,9 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // New limits from a reloaded config.
   void reconfigure(const Config& config);
 
+  // The writer of its `enable` waits for open()'s answer.
+  bool is_enabled_now() const { return origin_ == Origin::kAdded && state_ == State::kOpening; }
+
   LunLabel label() const;
   // --- for tcmu-rbdctl (lun_views.cc): `fn` is called once, on the control thread ---
   struct Status {

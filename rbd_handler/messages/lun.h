@@ -113,17 +113,24 @@ inline constexpr LogMessage kHungOpsRemain{
 inline constexpr LogMessage kClosed{"66525ae8fb0a4156a19d57704d5c2aba", spdlog::level::info,
                                     "closed", "The image was closed", ""};
 
+inline constexpr LogMessage kDevicesNotListed{
+    "57d67a38428146f2bf121561dfa044d9", spdlog::level::err,
+    "the devices cannot be listed, will retry: {}",
+    "Events of the kernel were lost, and the devices cannot be looked at; those that are served "
+    "are served on",
+    "the line has the reason, such as too few descriptors: `LimitNOFILE=` of the unit"};
+
 inline constexpr LogMessage kNoThread{"e771e8e949e5455fa86f36893fefa150", spdlog::level::err,
                                       "cannot start a thread: {}; will retry",
                                       "A job waits until the process may start a thread",
                                       "raise the limits of the unit: see Sizing in OPERATING.md"};
 
 inline constexpr std::array kOfLun{
-    &kServing,          &kNotServed,    &kNotServedYet,    &kNoExclusiveLock,
-    &kNotPrimaryAtOpen, &kImageChanged, &kSafeAgain,       &kNoTmrNotifications,
-    &kTmrNotSwitched,   &kNoFacts,      &kQosLimits,       &kCmdTimeOut,
-    &kNotBlocked,       &kResized,      &kSizeUnknown,     &kImageTooSmall,
-    &kNotInServiceMap,  &kRemoved,      &kExitDoesNotWait, &kHungOpsRemain,
-    &kClosed,           &kNoThread};
+    &kServing,          &kNotServed,        &kNotServedYet,    &kNoExclusiveLock,
+    &kNotPrimaryAtOpen, &kImageChanged,     &kSafeAgain,       &kNoTmrNotifications,
+    &kTmrNotSwitched,   &kNoFacts,          &kQosLimits,       &kCmdTimeOut,
+    &kNotBlocked,       &kResized,          &kSizeUnknown,     &kImageTooSmall,
+    &kNotInServiceMap,  &kRemoved,          &kExitDoesNotWait, &kHungOpsRemain,
+    &kClosed,           &kDevicesNotListed, &kNoThread};
 
 }  // namespace tcmurbd::messages

@@ -34,6 +34,9 @@ Demand demand_of(const DeviceFacts& device) {
 }  // namespace
 
 Findings check_devices(const Facts& facts) {
+  if (!facts.devices_error.empty())
+    return {fail("the devices cannot be listed: " + facts.devices_error,
+                 "the daemon does not start either; run this command as root")};
   Findings all;
   size_t ours = 0;
   for (const DeviceFacts& device : facts.devices) {

@@ -97,10 +97,11 @@ DeviceFacts read_device(const kernel::DeviceName& name, const std::string& root)
 
 }  // namespace
 
-std::vector<DeviceFacts> probe_devices(const std::string& root) {
+std::expected<std::vector<DeviceFacts>, std::string> probe_devices(const std::string& root) {
+  const auto entries = kernel::scan_uio(root);
+  if (!entries) return std::unexpected(entries.error());
   std::vector<DeviceFacts> found;
-  for (const kernel::UioEntry& entry : kernel::scan_uio(root))
-    found.push_back(read_device(entry.name, root));
+  for (const kernel::UioEntry& entry : *entries) found.push_back(read_device(entry.name, root));
   return found;
 }
 

@@ -110,6 +110,7 @@ struct Facts {
   std::string daemon_error{};  // Why there is none.
   LimitFacts limits{};
   std::vector<DeviceFacts> devices{};
+  std::string devices_error{};  // Why they cannot be listed.
   std::vector<ClientFacts> clients{};
   std::vector<ImageFacts> images{};
   std::optional<std::vector<ServiceFacts>> services{};  // Absent: the service map is not readable.

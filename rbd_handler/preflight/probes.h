@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <expected>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ std::vector<OtherDaemon> probe_other_daemons(const std::string& root = "/");
 LimitFacts probe_limits(int64_t daemon_pid, uint64_t instances);
 
 // All TCMU devices that the kernel has.
-std::vector<DeviceFacts> probe_devices(const std::string& root = "/");
+std::expected<std::vector<DeviceFacts>, std::string> probe_devices(const std::string& root = "/");
 
 // What is looked at in the cluster. `device` is empty for an image that no device serves.
 struct Wanted {

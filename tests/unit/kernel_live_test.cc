@@ -148,13 +148,13 @@ TEST_F(LiveKernel, ABadStatusFailsTheEnable) {
   ASSERT_TRUE(added.has_value());
   expect_reply(DeviceEvent::Kind::kAdded, added->device_id, -ENOENT);
   EXPECT_EQ(enabled.get(), ENOENT);
-  for (const UioEntry& entry : scan_uio()) EXPECT_NE(entry.name.device, "d0");
+  for (const UioEntry& entry : scan_uio().value()) EXPECT_NE(entry.name.device, "d0");
   EXPECT_EQ(::rmdir(path("d0").c_str()), 0);  // Never was there: no event.
 }
 
 TEST_F(LiveKernel, UioAndConfigfsOfAnEnabledDevice) {
   const uint32_t minor = add("d0");
-  const auto present = scan_uio();
+  const auto present = scan_uio().value();
   ASSERT_TRUE(std::ranges::any_of(present, [&](const UioEntry& e) { return e.minor == minor; }));
   {
     auto device = UioDevice::open(minor);

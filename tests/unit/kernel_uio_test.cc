@@ -70,7 +70,7 @@ class UioTree : public ::testing::Test {
   FakeRoot root_;
 };
 
-TEST_F(UioTree, NoUioAtAll) { EXPECT_THAT(scan_uio(root_.path()), IsEmpty()); }
+TEST_F(UioTree, NoUioAtAll) { EXPECT_THAT(scan_uio(root_.path()).value(), IsEmpty()); }
 
 TEST_F(UioTree, ScansTcmuDevicesByMinor) {
   put("uio10", "tcm-user/0/b/rbd/p/b\n");
@@ -84,12 +84,26 @@ TEST_F(UioTree, ScansTcmuDevicesByMinor) {
   put("card7", "tcm-user/0/c/rbd/p/c\n");
   root_.write("/sys/class/uio/uio8/other", "no name");
   root_.write("/sys/class/uio/uio9/name", std::string(5000, 'a'));
-  const auto found = scan_uio(root_.path() + "/");
+  const auto found = scan_uio(root_.path() + "/").value();
   ASSERT_THAT(found, SizeIs(2));
   EXPECT_EQ(found[0].minor, 2);
   EXPECT_EQ(found[0].name.dev_config, "file//tmp/x");
   EXPECT_EQ(found[1].minor, 10);
   EXPECT_EQ(found[1].name, (DeviceName{"user_0", "b", "rbd/p/b"}));
+}
+
+TEST_F(UioTree, AListThatCannotBeReadIsNotEmpty) {
+  root_.write("/sys/class/uio", "no directory");
+  EXPECT_THAT(scan_uio(root_.path()).error(), HasSubstr("/sys/class/uio: Not a directory"));
+}
+
+// As EMFILE, or EINVAL of a device that is being unregistered: it is not known which device it is.
+TEST_F(UioTree, ANameThatCannotBeReadIsNotSkipped) {
+  put("uio1", "tcm-user/0/a/rbd/p/a\n");
+  root_.write("/sys/class/uio/uio2/name/is", "a directory");
+  EXPECT_THAT(scan_uio(root_.path()).error(), HasSubstr("uio2/name: Is a directory"));
+  root_.remove("/sys/class/uio/uio2/name");
+  EXPECT_THAT(scan_uio(root_.path()).value(), SizeIs(1));
 }
 
 TEST_F(UioTree, ReadsANameAgain) {

@@ -1,7 +1,7 @@
 unit_test(lun_open_test SOURCES lun_open_test.cc LIBS tcmurbd_fake_outside)
 unit_test(lun_test SOURCES lun_lock_test.cc lun_serving_test.cc lun_test.cc lun_turn_test.cc lun_views_test.cc LIBS tcmurbd_fake_outside LABELS threaded)
 unit_test(copy_manager_test SOURCES copy_manager_test.cc LIBS tcmurbd_fake_outside LABELS threaded)
-unit_test(daemon_test SOURCES daemon_test.cc LIBS tcmurbd_daemon tcmurbd_fake_outside LABELS threaded)
+unit_test(daemon_test SOURCES daemon_edges_test.cc daemon_test.cc LIBS tcmurbd_daemon tcmurbd_fake_outside LABELS threaded)
 unit_test(explain_test SOURCES explain_test.cc LIBS tcmurbd_lun)
 unit_test(place_finder_test SOURCES place_finder_test.cc LIBS tcmurbd_lun LABELS threaded)
 unit_test(scrape_test SOURCES scrape_test.cc LIBS tcmurbd_daemon tcmurbd_fake_outside LABELS threaded)

@@ -165,6 +165,8 @@ TEST(Preflight, Devices) {
   facts.devices.push_back({.name = "user_1/bad", .subtype = "rbd", .spec_error = "no image"});
   EXPECT_THAT(reported(facts, "devices"), ElementsAre(is(Level::kWarn, "handler 'qcow'"),
                                                       is(Level::kFail, "user_1/bad: no image")));
+  facts.devices_error = "/sys/class/uio: Permission denied";
+  EXPECT_THAT(reported(facts, "devices"), ElementsAre(is(Level::kFail, "Permission denied")));
 }
 
 TEST(Preflight, DataArea) {

@@ -85,7 +85,7 @@ TEST_F(ProbeTest, Device) {
   link(group + "/lun/lun_0/disk", "../../../../../../target/core/user_0/disk");
   root_.write("/sys/kernel/config/target/iscsi/iqn.y/tpgt_1/attrib/default_cmdsn_depth", "512\n");
 
-  const auto found = probe_devices(root_.path());
+  const auto found = probe_devices(root_.path()).value();
   ASSERT_THAT(found, SizeIs(2));
   const DeviceFacts& disk = found[0];
   EXPECT_EQ(disk.name, "user_0/disk");
@@ -112,7 +112,7 @@ TEST_F(ProbeTest, NoReservation) {
   root_.write(std::string(kDevice) + "/pr/res_holder", "No SPC-3 Reservation holder\n");
   root_.write(std::string(kDevice) + "/pr/res_pr_registered_i_pts",
               "SPC-3 PR Registrations:\nNone\n");
-  const auto found = probe_devices(root_.path());
+  const auto found = probe_devices(root_.path()).value();
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_EQ(found[0].reservation, "");
   EXPECT_EQ(found[0].registrations, 0u);
