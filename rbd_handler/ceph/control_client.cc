@@ -57,7 +57,7 @@ std::expected<std::string, int> ask_with_text(rados_t cluster, const std::string
 }
 
 std::expected<std::string, int> ask_monitors(rados_t cluster, const json& request) {
-  return ask_with_text(cluster, request.dump());
+  return ask_with_text(cluster, request.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 std::string blocklist_failure(int error) {
@@ -137,11 +137,9 @@ std::expected<ObjectLocation, std::string> ControlClient::location_of(
     return std::unexpected(
         fmt::format("object {} of pool {}: {}", object, tcmurbd::quoted(pool), why));
   };
-  const auto answer = ask_monitors(client_->handle(), {{"prefix", "osd map"},
-                                                       {"pool", pool},
-                                                       {"object", object},
-                                                       {"nspace", name_space},
-                                                       {"format", "json"}});
+  const auto request = location_request(pool, name_space, object);
+  if (!request) return failed("the monitors cannot be asked: a name is not UTF-8");
+  const auto answer = ask_with_text(client_->handle(), *request);
   if (!answer) return failed(failure_text(answer.error()));
   const json map = json::parse(*answer, nullptr, false);
   const auto pgid = map.find("pgid");

@@ -3,9 +3,25 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "common/quote.h"
 
 namespace tcmurbd::ceph {
+
+std::optional<std::string> location_request(const std::string& pool, const std::string& name_space,
+                                            const std::string& object) {
+  const nlohmann::json request = {{"prefix", "osd map"},
+                                  {"pool", pool},
+                                  {"object", object},
+                                  {"nspace", name_space},
+                                  {"format", "json"}};
+  try {
+    return request.dump();
+  } catch (const nlohmann::json::type_error&) {
+    return std::nullopt;
+  }
+}
 
 std::string describe(const ObjectLocation& location) {
   std::string osds;

@@ -3,6 +3,7 @@
 // for. Plain values; any thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,11 @@ struct ObjectLocation {
   bool in_map = false;        // Of the object map; else of the data object.
   bool operator==(const ObjectLocation&) const = default;
 };
+
+// The request to the monitors for the location of an object. No value: a name is not UTF-8, which
+// JSON cannot carry; with a replaced byte, the answer would be that of another object.
+std::optional<std::string> location_request(const std::string& pool, const std::string& name_space,
+                                            const std::string& object);
 
 // "pg 1.2f, acting osd.2, osd.0".
 std::string describe(const ObjectLocation& location);

@@ -1,4 +1,4 @@
-unit_test(ceph_parts_test SOURCES ceph_data_objects_test.cc ceph_heap_trim_test.cc ceph_image_facts_test.cc ceph_op_parts_test.cc ceph_service_entry_test.cc LIBS tcmurbd_ceph LABELS threaded)
+unit_test(ceph_parts_test SOURCES ceph_data_objects_test.cc ceph_heap_trim_test.cc ceph_image_facts_test.cc ceph_object_place_test.cc ceph_op_parts_test.cc ceph_service_entry_test.cc LIBS tcmurbd_ceph nlohmann_json::nlohmann_json LABELS threaded)
 unit_test(ceph_slots_test SOURCES ceph_slots_test.cc LIBS tcmurbd_ceph LABELS threaded)
 # Against a real cluster, if TCMU_RBD_TEST_CEPH_CONF names one; skipped otherwise.
 unit_test(ceph_image_live_test
