@@ -111,6 +111,7 @@ void Daemon::read_netlink() {
 // Events were lost. It is unknown which ones, so all waiting writers get an error, and the devices
 // are rescanned.
 void Daemon::rescan() {
+  if (stopping_) return;
   log_.write<messages::kNetlinkOverrun>();
   if (auto released = kernel::release_netlink_waiters(root_); !released) {
     log_.write<messages::kNetlinkWaiters>(released.error());

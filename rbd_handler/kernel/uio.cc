@@ -56,7 +56,10 @@ std::expected<std::vector<UioEntry>, std::string> scan_uio(const std::string& ro
     const auto minor = parse_minor(entries->path().filename().string());
     if (!minor) continue;
     const auto text = read_small_file_or_errno(class_path(root, *minor, "name"));
-    if (!text && (text.error().error == ENOENT || text.error().error == EFBIG)) continue;
+    // Removed meanwhile (ENODEV, if its file was open by then), or no TCMU device.
+    if (!text && (text.error().error == ENOENT || text.error().error == ENODEV ||
+                  text.error().error == EFBIG))
+      continue;
     if (!text) return std::unexpected(text.error().text);
     if (auto name = parse_device_name(*text)) found.push_back({*minor, std::move(*name)});
   }
