@@ -16,6 +16,7 @@ import unittest
 
 BUILD = os.path.abspath(sys.argv.pop())
 SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "config", "tcmu-rbd.yaml")
+DEFAULT = "/etc/tcmu-rbd/tcmu-rbd.yaml"
 EX_CONFIG = 78
 
 
@@ -51,6 +52,10 @@ class FlagsTest(unittest.TestCase):
 
     def test_the_sample_is_good(self):
         self.assert_ends(run("tcmu-rbd", "--check-config", "--config", SAMPLE), 0, f"{SAMPLE}: good\n")
+
+    @unittest.skipIf(os.path.exists(DEFAULT), "this host has a configuration")
+    def test_the_default_file_is_optional(self):
+        self.assert_ends(run("tcmu-rbd", "--check-config"), 0, f"{DEFAULT} does not exist: the defaults apply\n")
 
     def test_a_bad_file_ends_with_its_line(self):
         path = self.file("log:\n  level: info\n  colour: blue\n")
