@@ -148,7 +148,8 @@ TEST_F(LiveKernel, ABadStatusFailsTheEnable) {
   ASSERT_TRUE(added.has_value());
   expect_reply(DeviceEvent::Kind::kAdded, added->device_id, -ENOENT);
   EXPECT_EQ(enabled.get(), ENOENT);
-  for (const UioEntry& entry : scan_uio().value()) EXPECT_NE(entry.name.device, "d0");
+  const auto devices = scan_uio().value();
+  for (const UioEntry& entry : devices) EXPECT_NE(entry.name.device, "d0");
   EXPECT_EQ(::rmdir(path("d0").c_str()), 0);  // Never was there: no event.
 }
 
