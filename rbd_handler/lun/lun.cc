@@ -19,8 +19,9 @@ using boost::system::error_code;
 using std::chrono::seconds;
 
 namespace {
-// A LUN that was taken over tries again this often at the slowest: an operator who has mended the
-// cluster does not want to wait longer, and one attempt costs a few connections.
+// What failed is tried again this often at the slowest: an operator who has mended the cluster does
+// not want to wait longer, and one attempt costs a few connections.
+constexpr seconds kRetryDelayMin{1};
 constexpr seconds kRetryDelayMax{15};
 // Linux's time-out of a SCSI command (SD_TIMEOUT).
 constexpr seconds kHostPatience{30};
@@ -141,26 +142,22 @@ void Lun::open_failed(const OpenError& error) {
   log_->write<messages::kNotServedYet>(attached_ ? ", initiators get BUSY" : "", error.text);
   refusal_ = error.text;
   complete_request(error.error);
+  retry_later([](Lun& self) { self.attached_ ? self.open_image_job() : self.attach(); });
+}
+
+// Unless it is in another state by then.
+void Lun::retry_later(std::function<void(Lun&)> again) {
   retry_timer_.expires_after(retry_delay_);
   retry_delay_ = std::min(retry_delay_ * 2, kRetryDelayMax);
-  retry_timer_.async_wait([self = shared_from_this()](const error_code& canceled) {
-    if (canceled || self->state_ != State::kOpening) return;
-    self->attached_ ? self->open_image_job() : self->attach();
+  retry_timer_.async_wait([self = shared_from_this(), state = state_,
+                           again = std::move(again)](const error_code& canceled) {
+    if (!canceled && self->state_ == state && !self->leaving_) again(*self);
   });
 }
 
 void Lun::serve(OpenedImage opened) {
-  std::optional<kernel::KeptBuffers> kept_buffers;
-  if (attached_->ring.supports_keep_buffer()) {  // Linux 5.15.
-    auto opened_file = kernel::KeptBuffers::open(configfs_);
-    if (!opened_file) {
-      lun_image_->adopt(std::move(opened), attached_);
-      give_up({opened_file.error(), -ENODEV});
-      return;
-    }
-    kept_buffers = std::move(*opened_file);
-  }
   state_ = State::kServing;
+  retry_delay_ = kRetryDelayMin;
   const scsi::DiskFacts disk = opened.disk;
   disk_ = disk;
   kernel_limit_ = opened.kernel_limit;
@@ -175,8 +172,9 @@ void Lun::serve(OpenedImage opened) {
   notify_task_management(true);
   lun_reactor_ = std::make_shared<reactor::LunReactor>(
       loops_.reactor,
-      reactor::LunReactor::Parts{label(), loops_.heartbeat, attached_->uio, std::move(kept_buffers),
-                                 inbox_, lun_image_->image(), std::move(attached_->ring)},
+      reactor::LunReactor::Parts{label(), loops_.heartbeat, attached_->uio,
+                                 std::move(attached_->kept_buffers), inbox_, lun_image_->image(),
+                                 std::move(attached_->ring)},
       disk, device_settings(), poll_, make_hook());
   lun_image_->serve([&reactor = loops_.reactor,
                      serving = std::weak_ptr(lun_reactor_)](const LunImage::DeviceCall& event) {
@@ -313,7 +311,7 @@ void Lun::ring_reset(std::expected<ring::Ring, OpenError>& ring) {
   if (state_ != State::kServing || leaving_) return;
   if (!ring) {
     log_->write<messages::kRingNotReset>(ring.error().text);
-    return;
+    return retry_later([](Lun& self) { self.reset_ring(); });
   }
   auto shared = std::make_shared<ring::Ring>(std::move(*ring));
   on_reactor([shared](reactor::LunReactor& serving) { serving.restart(std::move(*shared)); });
@@ -321,14 +319,28 @@ void Lun::ring_reset(std::expected<ring::Ring, OpenError>& ring) {
 }
 
 void Lun::set_blocked(bool blocked, std::move_only_function<void()> then) {
+  wants_blocked_ = blocked;
   auto outcome = std::make_shared<std::expected<void, std::string>>();
   configfs_jobs_->run(
       [configfs = configfs_, blocked, outcome] { *outcome = configfs.block(blocked); },
-      [log = log_, blocked, outcome, then = std::move(then)]() mutable {
-        if (!*outcome)
-          log->write<messages::kNotBlocked>(blocked ? "blocking" : "unblocking", outcome->error());
+      [self = shared_from_this(), blocked, outcome, then = std::move(then)]() mutable {
+        if (*outcome) {
+          self->retry_delay_ = kRetryDelayMin;
+        } else {
+          self->block_failed(blocked, outcome->error());
+        }
         then();
       });
+}
+
+// A device that stays blocked gives BUSY for good. One that could not be blocked is no worse than
+// before.
+void Lun::block_failed(bool blocked, const std::string& why) {
+  log_->write<messages::kNotBlocked>(blocked ? "blocking" : "unblocking", why);
+  if (blocked || wants_blocked_ || state_ != State::kServing || leaving_) return;
+  retry_later([](Lun& self) {
+    if (!self.wants_blocked_) self.set_blocked(false, [] {});
+  });
 }
 
 void Lun::resize(uint64_t bytes, Done done) {

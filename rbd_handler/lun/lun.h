@@ -139,6 +139,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void image_opened(std::expected<OpenedImage, OpenError>& opened);
   void open_failed(const OpenError& error);
   void give_up(const OpenError& error);
+  void retry_later(std::function<void(Lun&)> again);
   void serve(OpenedImage opened);
   // Brings what the reactor's half asks for to the control thread.
   reactor::LunReactor::ToControl make_hook();
@@ -151,6 +152,7 @@ class Lun : public std::enable_shared_from_this<Lun> {
   void reset_ring();
   void ring_reset(std::expected<ring::Ring, OpenError>& ring);
   void set_blocked(bool blocked, std::move_only_function<void()> then);
+  void block_failed(bool blocked, const std::string& why);
   void fetch_target_facts();
   struct Fetched {
     std::expected<scsi::TargetFacts, std::string> facts;
@@ -191,8 +193,9 @@ class Lun : public std::enable_shared_from_this<Lun> {
   std::chrono::seconds retry_delay_{1};
   State state_ = State::kOpening;
   Origin origin_ = Origin::kAdded;
-  std::string refusal_;   // Why the last attempt to open failed.
-  bool leaving_ = false;  // The device stays, for a successor.
+  bool wants_blocked_ = false;  // See set_blocked().
+  std::string refusal_;         // Why the last attempt to open failed.
+  bool leaving_ = false;        // The device stays, for a successor.
   Done done_;
   std::optional<uint64_t> resized_;  // While opening: the open job may have read the size before.
   scsi::DiskFacts disk_;             // As the reactor's half has them.

@@ -105,7 +105,13 @@ std::expected<Attached, OpenError> attach_device(const LunPorts& ports,
   }
   auto ring = ring::Ring::attach(uio->map());
   if (!ring) return failed(EPROTO, ring.error());
-  return Attached{std::move(*uio), std::move(*ring)};
+  Attached attached{std::move(*uio), std::move(*ring)};
+  if (attached.ring.supports_keep_buffer()) {
+    auto kept_buffers = kernel::KeptBuffers::open(configfs);
+    if (!kept_buffers) return failed(ENODEV, kept_buffers.error());
+    attached.kept_buffers = std::move(*kept_buffers);
+  }
+  return attached;
 }
 
 std::expected<ring::Ring, OpenError> reattach_ring(const kernel::UioDevice& uio,

@@ -7,6 +7,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/log.h"
@@ -40,6 +41,7 @@ enum class Origin : uint8_t {
 struct Attached {
   kernel::UioDevice uio;
   ring::Ring ring;
+  std::optional<kernel::KeptBuffers> kept_buffers{};  // If the ring supports them (Linux 5.15).
 };
 
 // What a LUN has from outside of this process. Tests fill in their own.

@@ -124,6 +124,30 @@ TEST_F(LunServingTest, ADeviceThatCannotBeOpenedIsTakenOverLater) {
   serves_a_write();
 }
 
+// For lack of descriptors, for example.
+TEST_F(LunServingTest, KeptBuffersThatCannotBeOpenedAreTriedAgain) {
+  device().remove_file("action/free_kept_buf");
+  ends(open(Origin::kTakenOver), -ENODEV);
+  EXPECT_EQ(status().state, State::kOpening);
+  initiators_get_busy();
+  device().set_file("action/free_kept_buf", "");
+  until_state(State::kServing);
+  until([&] { return !device().blocked(); });
+  serves_a_write();
+}
+
+TEST_F(LunServingTest, AnUnblockThatFailsIsTriedAgain) {
+  ceph_->hang(CephStep::kOpenImage);
+  const Status opened = open(Origin::kTakenOver);
+  until_begun(CephStep::kOpenImage, 1);
+  device().remove_file("action/block_dev");
+  ceph_->release(CephStep::kOpenImage);
+  ends(opened, 0);
+  device().set_file("action/block_dev", "1\n");
+  until([&] { return !device().blocked(); });
+  serves_a_write();
+}
+
 TEST_F(LunServingTest, RemovedBeforeItCouldBeOpened) {
   const auto other = device().open();
   ASSERT_TRUE(other.has_value());
@@ -205,6 +229,46 @@ TEST_F(LunServingTest, ARingThatCannotBeResetStaysBlocked) {
   ends(remove(), 0);
   EXPECT_TRUE(device().blocked());
   EXPECT_EQ(ceph_->images_open(), 0U);
+}
+
+TEST_F(LunServingTest, AResetThatFailsIsTriedAgain) {
+  FakeServed& image = serve_with_a_hung_read();
+  device().remove_file("action/reset_ring");
+  device().kernel().reset_ring();
+  device().write(4);
+  until([&] { return device().blocked(); });
+  device().kernel().reset_ring();
+  image.finish();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  until([&] { return std::chrono::steady_clock::now() > end; });
+  EXPECT_TRUE(device().blocked());
+  device().set_file("action/reset_ring", "");
+  until([&] { return !device().blocked(); });
+  EXPECT_TRUE(device().was_reset());
+  serves_a_write();
+}
+
+TEST_F(LunServingTest, AnUnblockIsNotTriedAgainWhenTheRingBreaks) {
+  ceph_->hang(CephStep::kOpenImage);
+  const Status opened = open(Origin::kTakenOver);
+  until_begun(CephStep::kOpenImage, 1);
+  device().remove_file("action/block_dev");
+  ceph_->release(CephStep::kOpenImage);
+  ends(opened, 0);
+  serves_a_write();
+  FakeServed& image = *ceph_->served("disk1");
+  device().read(3);
+  until([&] { return !image.pending.empty(); });
+  device().kernel().reset_ring();
+  device().write(4);
+  settle();
+  device().set_file("action/block_dev", "1\n");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(2500);
+  until([&] { return std::chrono::steady_clock::now() > end; });
+  EXPECT_TRUE(device().blocked()) << "a read may still write into the data area";
+  device().kernel().reset_ring();
+  image.finish();
+  until([&] { return !device().blocked(); });
 }
 
 TEST_F(LunServingTest, RemovedWithABrokenRing) {
