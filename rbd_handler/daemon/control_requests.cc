@@ -11,6 +11,7 @@
 #include "rbd_handler/daemon/lun_json.h"
 #include "rbd_handler/daemon/status_json.h"
 #include "rbd_handler/lun/explain.h"
+#include "rbd_handler/trace/lun_trace.h"
 
 namespace tcmurbd {
 namespace {
@@ -45,6 +46,27 @@ void ask_all(const std::vector<std::shared_ptr<Lun>>& luns,
     ((*luns[i]).*ask)([answers, i](Answer answer) { answers->set(i, std::move(answer)); });
   }
 }
+
+// One LUN after the other, each on a turn of its own: together they would take the control thread
+// seconds, and its absence quarantines changes.
+class Traces : public std::enable_shared_from_this<Traces> {
+ public:
+  Traces(std::vector<std::shared_ptr<Lun>> luns, ControlRequests::Reply reply)
+      : luns_(std::move(luns)), reply_(std::move(reply)) {}
+
+  void next() {
+    if (devices_.size() == luns_.size()) return reply_(join_traces(devices_));
+    luns_[devices_.size()]->trace([self = shared_from_this()](const LunTrace& trace) {
+      self->devices_.push_back(device_trace_json(trace));
+      self->next();
+    });
+  }
+
+ private:
+  const std::vector<std::shared_ptr<Lun>> luns_;
+  const ControlRequests::Reply reply_;
+  std::vector<std::string> devices_;
+};
 
 struct Split {
   std::string_view word;
@@ -86,7 +108,7 @@ void ControlRequests::answer(std::string_view request, Reply reply) {
   if (!luns) return reply(error_json(luns.error()));
   if (word == "status") return ask_all(*luns, &Lun::status, reply, &status_json);
   if (word == "ops") return ask_all(*luns, &Lun::snapshot, reply, &ops_json);
-  if (word == "trace") return ask_all(*luns, &Lun::trace, reply, &trace_json);
+  if (word == "trace") return std::make_shared<Traces>(*luns, std::move(reply))->next();
   if (word == "slow") return ask_all(*luns, &Lun::slow, reply, &slow_json);
   std::vector<LunFences> fences;
   for (const auto& lun : *luns) fences.push_back(lun->fences());

@@ -139,19 +139,15 @@ void Lun::trace(std::function<void(LunTrace)> fn) {
   if (!lun_reactor_) return fn(std::move(trace));
   on_reactor([self = shared_from_this(), trace = std::move(trace),
               fn = std::move(fn)](reactor::LunReactor& serving) mutable {
-    FlightRecord record;
+    FlightRecord& record = trace.record;
     serving.show(
         [&record](const Device& device) { record = device.flight(reactor::Heartbeat::now()); });
     trace.kept = record.events.size();
     trace.events = record.total;
     trace.now = record.now;
     trace.wall = std::chrono::system_clock::now();
-    // Not on the reactor: they are long.
-    asio::post(self->loops_.control, [trace = std::move(trace), record = std::move(record),
-                                      fn = std::move(fn)]() mutable {
-      trace.stories = tell_stories(record);
-      fn(std::move(trace));
-    });
+    asio::post(self->loops_.control,
+               [trace = std::move(trace), fn = std::move(fn)]() mutable { fn(std::move(trace)); });
   });
 }
 

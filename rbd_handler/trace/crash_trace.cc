@@ -74,12 +74,13 @@ std::expected<CrashTrace, std::string> read_crash(std::string_view bytes) {
           "the crash file is of {}, which this tcmu-rbdctl cannot read", crash.program));
     if (!take(bytes, *log)) return cut;
     const FlightRecord record{.events = events_of(*log, now), .total = log->total, .now = now};
-    crash.luns.push_back({.label = {text_of(region.name), text_of(region.image)},
-                          .stories = tell_stories(record),
-                          .kept = record.events.size(),
-                          .events = log->total,
-                          .now = now,
-                          .wall = wall});
+    LunTrace& lun = crash.luns.emplace_back();
+    lun.label = {text_of(region.name), text_of(region.image)};
+    lun.stories = tell_stories(record);
+    lun.kept = record.events.size();
+    lun.events = log->total;
+    lun.now = now;
+    lun.wall = wall;
   }
   return crash;
 }

@@ -28,29 +28,45 @@ json story_json(const FlightStory& story, const LunTrace& lun) {
           {"steps", std::move(steps)}};
 }
 
+json device_json(const LunTrace& lun) {
+  json item{{"name", lun.label.name},
+            {"image", lun.label.image},
+            {"events", lun.events},
+            {"kept", lun.kept},
+            {"stories", json::array()}};
+  for (const auto& stories : {lun.stories, tell_stories(lun.record)})
+    for (const FlightStory& story : stories) item["stories"].push_back(story_json(story, lun));
+  return item;
+}
+
+// Names come from configfs: any bytes, not always UTF-8.
+std::string print(const json& document) {
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 }  // namespace
 
 json trace_document(const std::vector<LunTrace>& luns) {
   json devices = json::array();
-  for (const LunTrace& lun : luns) {
-    json item{{"name", lun.label.name},
-              {"image", lun.label.image},
-              {"events", lun.events},
-              {"kept", lun.kept},
-              {"stories", json::array()}};
-    for (const FlightStory& story : lun.stories) item["stories"].push_back(story_json(story, lun));
-    devices.push_back(std::move(item));
-  }
+  for (const LunTrace& lun : luns) devices.push_back(device_json(lun));
   return {{"devices", std::move(devices)}};
 }
 
-// Names come from configfs: any bytes, not always UTF-8.
-std::string print_document(const json& document) {
-  return document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-}
+std::string print_document(const json& document) { return print(document) + "\n"; }
 
 std::string trace_json(const std::vector<LunTrace>& luns) {
   return print_document(trace_document(luns));
+}
+
+std::string device_trace_json(const LunTrace& lun) { return print(device_json(lun)); }
+
+std::string join_traces(const std::vector<std::string>& devices) {
+  std::string all = R"({"devices":[)";
+  for (const std::string& device : devices) {
+    if (&device != &devices.front()) all += ',';
+    all += device;
+  }
+  return all + "]}\n";
 }
 
 }  // namespace tcmurbd

@@ -19,6 +19,7 @@ struct LunLabel {
 
 struct LunTrace {
   LunLabel label;
+  FlightRecord record{};                         // If it is not told as stories yet: that is long.
   std::vector<FlightStory> stories{};            // Of the events that are kept; oldest first.
   uint64_t kept = 0;                             // So many of
   uint64_t events = 0;                           // all events.
@@ -26,7 +27,11 @@ struct LunTrace {
   std::chrono::system_clock::time_point wall{};  // and the wall clock then.
 };
 
-// {"devices": [...]}; each step has the seconds since the begin of its story.
+// {"devices": [...]}; each step has the seconds since the begin of its story. Takes milliseconds
+// for each LUN.
 std::string trace_json(const std::vector<LunTrace>& luns);
+// The same in parts: one of "devices", and the document of all.
+std::string device_trace_json(const LunTrace& lun);
+std::string join_traces(const std::vector<std::string>& devices);
 
 }  // namespace tcmurbd

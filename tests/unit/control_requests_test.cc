@@ -4,7 +4,11 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "tests/unit/lun_fixture.h"
 
@@ -112,6 +116,38 @@ TEST_F(RequestsTest, ALunThatOpens) {
   EXPECT_EQ(ask("ops").at("devices").at(0).at("state"), "opening");
   EXPECT_EQ(ask("slow").at("devices").at(0).at("Ops"), json::array());
   EXPECT_EQ(error("release-lock disk1"), "user_0/disk1 does not serve its image now");
+}
+
+// All at once would keep the control thread for seconds, and its absence quarantines changes.
+TEST_F(RequestsTest, TheTracesOfAllLunsTakeManyShortTurns) {
+  constexpr uint32_t kLuns = 8;
+  constexpr uint32_t kCommands = 150;
+  for (uint32_t lun = 0; lun < kLuns; ++lun) {
+    const std::string name = "disk" + std::to_string(lun);
+    map_[lun] = (serve(name), luns_.at(name));
+    for (uint32_t i = 0; i < kCommands; ++i) {
+      const uint64_t tag = device(name).read(1);
+      until([&] { return finish_all() && device(name).kernel().take_result(tag).has_value(); });
+    }
+  }
+  double share = 1;  // Of the longest turn, the best of some.
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    std::optional<std::string> answer;
+    ControlRequests(map_, {}).answer("trace", [&](std::string text) { answer = std::move(text); });
+    std::chrono::duration<double> all{};
+    std::chrono::duration<double> longest{};
+    while (!answer) {
+      const auto begin = std::chrono::steady_clock::now();
+      loop_.run_one();
+      const std::chrono::duration<double> turn = std::chrono::steady_clock::now() - begin;
+      all += turn;
+      longest = std::max(longest, turn);
+    }
+    EXPECT_EQ(json::parse(*answer).at("devices").size(), kLuns);
+    EXPECT_GE(json::parse(*answer).at("devices").at(7).at("stories").size(), kCommands);
+    share = std::min(share, longest / all);
+  }
+  EXPECT_LT(share, 0.3);
 }
 
 TEST_F(RequestsTest, ReleasesTheLock) {

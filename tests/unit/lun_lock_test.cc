@@ -188,7 +188,7 @@ TEST_P(LunFenceTest, AFencedInstanceIsListedUntilItsOpsHaveEnded) {
   EXPECT_THAT(ceph_->fences(), ElementsAre(old)) << "before anything else can fail";
   ASSERT_EQ(traces_.size(), 1U) << "what led to the fence";
   EXPECT_EQ(traces_[0].label.name, "user_0/disk1");
-  EXPECT_TRUE(std::ranges::any_of(traces_[0].stories, [](const FlightStory& story) {
+  EXPECT_TRUE(std::ranges::any_of(tell_stories(traces_[0].record), [](const FlightStory& story) {
     return std::ranges::find(story.steps, "image op ended with -110", &FlightStep::text) !=
            story.steps.end();
   }));
