@@ -73,6 +73,8 @@ class Device : private QueueOwner {
   void on_away(AwayCause cause, Duration gap, TimePoint now);
   // attrib/cmd_time_out, as last read.
   void on_kernel_limit(Duration cmd_time_out) { queue_.on_kernel_limit(cmd_time_out); }
+  // A reloaded one, also of the commands that are open.
+  void set_deadline(Duration wanted) { queue_.set_deadline(wanted); }
   // What the image's settings, or its role in mirroring, are now.
   void on_rate_limits(const task::RateLimits& limits, TimePoint now);
   void on_primary(bool primary, TimePoint now);

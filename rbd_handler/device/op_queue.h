@@ -79,6 +79,7 @@ class OpQueue {
   void on_away(AwayCause cause, Duration gap);
   // The following: see the Device's events of the same names.
   void on_kernel_limit(Duration cmd_time_out);
+  void set_deadline(Duration wanted);
   void on_rate_limits(const task::RateLimits& limits);
   void on_primary(bool primary);
   void on_blocklisted();
@@ -209,7 +210,7 @@ class OpQueue {
   SlowLog& slow_;
   FlightRecorder& recorder_;
   Image* image_;
-  const Duration wanted_deadline_;  // As configured.
+  Duration wanted_deadline_;  // As configured.
   const bool reads_need_lock_;
   task::RangeOrder order_;
   lock::Gate gate_;

@@ -114,16 +114,18 @@ void OpQueue::note_lost(AwayCause cause) {
 // An entry is at most `away_limit_` older than it looks, else on_away() is called. A change begins,
 // at the latest, so long before the kernel's limit that neither this nor a late tick matters.
 void OpQueue::on_kernel_limit(Duration cmd_time_out) {
-  if (cmd_time_out == Duration{}) {
-    away_limit_ = kAwayLimit;
-    begin_limit_ = {};
-    deadline_ = wanted_deadline_;
-    return;
-  }
-  away_limit_ = std::min<Duration>(kAwayLimit, cmd_time_out / 3);
-  begin_limit_ = cmd_time_out - away_limit_ - std::min<Duration>(seconds(1), cmd_time_out / 6);
-  deadline_ =
-      wanted_deadline_ == Duration{} ? begin_limit_ : std::min(wanted_deadline_, begin_limit_);
+  const bool none = cmd_time_out == Duration{};
+  away_limit_ = none ? kAwayLimit : std::min<Duration>(kAwayLimit, cmd_time_out / 3);
+  begin_limit_ =
+      none ? Duration{}
+           : cmd_time_out - away_limit_ - std::min<Duration>(seconds(1), cmd_time_out / 6);
+  set_deadline(wanted_deadline_);
+}
+
+void OpQueue::set_deadline(Duration wanted) {
+  wanted_deadline_ = wanted;
+  const bool both = wanted != Duration{} && begin_limit_ != Duration{};
+  deadline_ = both ? std::min(wanted, begin_limit_) : std::max(wanted, begin_limit_);
 }
 
 void OpQueue::on_primary(bool primary) {

@@ -197,7 +197,7 @@ DeviceSettings Lun::device_settings() const {
   settings.name = label().name;
   settings.gate.fence_after = settings_.fence_after;
   settings.gate.release_after = settings_.release_after;
-  settings.deadline = spec_.command_deadline.value_or(settings_.command_deadline);
+  settings.deadline = deadline();
   settings.reads_need_lock = settings_.reads_need_lock;
   settings.slow_after = settings_.slow_after;
   settings.kernel_limit = kernel_limit_;

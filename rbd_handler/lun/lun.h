@@ -146,6 +146,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   reactor::LunReactor::ToControl make_hook();
   void on_request(reactor::LunReactor::Request& request);
   DeviceSettings device_settings() const;
+  // osd_op_timeout of its dev_config, else command_deadline_s.
+  Duration deadline() const { return spec_.command_deadline.value_or(settings_.command_deadline); }
   void on_report(const Report& report);
   void start_lock_action(lock::Action action);
   void notify_task_management(bool wanted);

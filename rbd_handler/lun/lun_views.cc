@@ -45,9 +45,13 @@ LunLabel Lun::label() const {
 void Lun::reconfigure(const Config& config) {
   settings_ = config.device;
   if (!lun_reactor_) return;
-  on_reactor([slow_after = settings_.slow_after](reactor::LunReactor& serving) {
-    serving.apply([&](Device& device, TimePoint) { device.set_slow_after(slow_after); });
-  });
+  on_reactor(
+      [slow_after = settings_.slow_after, deadline = deadline()](reactor::LunReactor& serving) {
+        serving.apply([&](Device& device, TimePoint) {
+          device.set_slow_after(slow_after);
+          device.set_deadline(deadline);
+        });
+      });
 }
 
 void Lun::status(std::function<void(Status)> fn) {

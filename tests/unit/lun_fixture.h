@@ -65,9 +65,10 @@ class LunFixture : public ::testing::Test {
     ports.open_served_image = ceph_->open_served_image();
     ports.keep_trace = [this](LunTrace trace) { traces_.push_back(std::move(trace)); };
     auto& lun = luns_[name];
-    lun = std::make_shared<Lun>(Lun::Loops{loop_, loop_, heartbeat_}, device(name).entry(),
-                                ImageSpec{.pool = "pool", .image = name}, config_, copies_,
-                                std::move(ports));
+    lun = std::make_shared<Lun>(
+        Lun::Loops{loop_, loop_, heartbeat_}, device(name).entry(),
+        ImageSpec{.pool = "pool", .image = name, .command_deadline = osd_op_timeout_}, config_,
+        copies_, std::move(ports));
     const auto status = std::make_shared<std::optional<int>>();
     lun->open(origin, note(status));
     return status;
@@ -157,6 +158,7 @@ class LunFixture : public ::testing::Test {
 
   uint16_t capabilities_ = FakeDevice::kLinux5_15;  // Of the kernel.
   Config config_;
+  std::optional<std::chrono::seconds> osd_op_timeout_;  // Of the dev_config.
   boost::asio::io_context loop_;
   reactor::Heartbeat heartbeat_{loop_};
   kernel::FakeRoot root_;

@@ -12,6 +12,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::CephStep;
 using ::testing::ElementsAre;
+using testing::FakeServed;
 using ::testing::HasSubstr;
 
 class LunViews : public testing::LunFixture {
@@ -98,6 +99,33 @@ TEST_F(LunViews, TheLockIsKeptOverAHungWrite) {
   EXPECT_EQ(release(), lock::PeerAnswer::kWait);
   EXPECT_EQ(status().lock, lock::State::kOwned);
   EXPECT_THAT(ceph_->blocklisted(), ElementsAre());
+}
+
+TEST_F(LunViews, AReloadedDeadlineIsThatOfCommandsUnderWayToo) {
+  FakeServed& image = serve();
+  const uint64_t hung = device().read(1);
+  until([&] { return !image.pending.empty(); });
+  Config fresh = config_;
+  fresh.device.command_deadline = seconds(1);
+  lun().reconfigure(fresh);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(result(hung).status, 0x08) << "BUSY";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(10)) << "15 s is the old one";
+}
+
+TEST_F(LunViews, AReloadedDeadlineIsNotThatOfADeviceWithItsOwn) {
+  osd_op_timeout_ = seconds(60);
+  FakeServed& image = serve();
+  const uint64_t hung = device().read(1);
+  until([&] { return !image.pending.empty(); });
+  Config fresh = config_;
+  fresh.device.command_deadline = seconds(1);
+  lun().reconfigure(fresh);
+  const auto end = std::chrono::steady_clock::now() + milliseconds(2500);
+  until([&] { return std::chrono::steady_clock::now() > end; });
+  EXPECT_EQ(device().kernel().take_result(hung), std::nullopt);
+  image.finish();
+  EXPECT_EQ(result(hung).status, 0);
 }
 
 TEST_F(LunViews, SlowCommandsBySettings) {
