@@ -75,10 +75,10 @@ std::vector<std::string> FenceBook::stored(uint64_t reading, const std::vector<L
   for (const auto& [address, value] : pairs) {
     if (removed_.contains(address)) continue;
     const std::optional<int64_t> until = parse_ledger_value(value);
-    // A later expiry than the lifetime of an entry comes from a different clock.
-    if (!is_instance_address(address) || !until || *until <= now) {
+    if (!is_instance_address(address) || !until || *until <= now - kKeepSeconds) {
       over.push_back(address);
-    } else if (stored_.size() < kFencedMax) {
+    } else if (*until > now && stored_.size() < kFencedMax) {
+      // A later expiry than the lifetime of an entry comes from a different clock.
       stored_[address] = std::min(*until, now + kFenceSeconds);
     }
   }
