@@ -45,6 +45,7 @@ Daemon::Daemon(Config config, ReadConfig read_config, DaemonPorts ports)
       signals_(control_, SIGTERM, SIGINT, SIGHUP),
       beat_timer_(control_),
       look_timer_(control_),
+      vanished_timer_(control_),
       exit_timer_(control_),
       heartbeat_(boot_now()),
       netlink_wait_(control_) {}

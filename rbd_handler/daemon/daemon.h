@@ -81,6 +81,7 @@ class Daemon {
   void rescan();
   void drop(const std::shared_ptr<Lun>& lun);
   void look_at_devices();
+  void drop_vanished_later();
 
   void wait_for_beat();
   void wait_for_signals();
@@ -113,6 +114,7 @@ class Daemon {
   boost::asio::signal_set signals_;
   boost::asio::steady_timer beat_timer_;
   boost::asio::steady_timer look_timer_;  // See look_at_devices().
+  boost::asio::steady_timer vanished_timer_;
   boost::asio::steady_timer exit_timer_;  // Bounds the wait for `replies_`.
   Heartbeat heartbeat_;
   std::unique_ptr<kernel::EventChannel> netlink_;

@@ -24,6 +24,12 @@ namespace {
 std::string lun_name(const kernel::DeviceName& name) {
   return fmt::format("{}/{}", name.hba, name.device);
 }
+
+bool is_listed(const Lun& lun, const std::vector<kernel::UioEntry>& present) {
+  return std::ranges::any_of(present, [&lun](const kernel::UioEntry& entry) {
+    return entry.minor == lun.entry().minor && entry.name.device == lun.entry().name.device;
+  });
+}
 }  // namespace
 
 bool Daemon::take_over() {
@@ -52,7 +58,9 @@ void Daemon::take_over_one(const kernel::UioEntry& entry) {
     return;
   }
   ++starting_;
-  const auto started = [this, waits = std::make_shared<bool>(true)](int) {
+  const auto started = [this, waits = std::make_shared<bool>(true)](int status) {
+    // The kernel may be about to unregister it, without an event: its enable has failed.
+    if (status != 0 && status != -ESHUTDOWN) drop_vanished_later();
     if (std::exchange(*waits, false) && --starting_ == 0) ready();
   };
   std::shared_ptr<Lun> lun;
@@ -140,15 +148,23 @@ void Daemon::look_at_devices() {
     });
     return;
   }
-  for (const auto& lun : all_luns()) {
-    const bool there = std::ranges::any_of(*present, [&lun](const kernel::UioEntry& entry) {
-      return entry.minor == lun->entry().minor && entry.name.device == lun->entry().name.device;
-    });
-    if (!there) drop(lun);
-  }
+  for (const auto& lun : all_luns())
+    if (!is_listed(*lun, *present)) drop(lun);
   for (const kernel::UioEntry& entry : *present) {
     if (entry.name.is_rbd() && !luns_.contains(entry.minor)) take_over_one(entry);
   }
+}
+
+// Takes nothing over: a device that is being removed is still listed.
+void Daemon::drop_vanished_later() {
+  vanished_timer_.expires_after(kLookAgain);
+  vanished_timer_.async_wait([this](const error_code& error) {
+    if (error || stopping_) return;
+    const auto present = kernel::scan_uio(root_);
+    if (!present) return;
+    for (const auto& lun : all_luns())
+      if (!lun->known().disk && !is_listed(*lun, *present)) drop(lun);
+  });
 }
 
 void Daemon::reply(const DeviceEvent& event, int status) {

@@ -176,6 +176,16 @@ TEST_F(DaemonEdgesTest, ADeviceThatIsFoundWhileItIsEnabledHasOneLun) {
   EXPECT_EQ(ceph_->begun(CephStep::kOpenImage), 1U);
 }
 
+// Its writer got an error when this daemon started, and the kernel unregisters it without an event.
+TEST_F(DaemonEdgesTest, ADeviceThatVanishesAfterItWasFoundHasNoLun) {
+  FakeDevice& found = present(1, "rbd/pool/image");
+  found.remove_file("action/block_dev");
+  start();
+  until([&] { return ask("status").find("user_0/disk1") != std::string::npos; });
+  root_.remove("/sys/class/uio/uio1");
+  until([&] { return ask("status").find("user_0/disk1") == std::string::npos; });
+}
+
 TEST_F(DaemonEdgesTest, ADeviceThatIsServedAlreadyIsOpenedAgain) {
   FakeDevice& found = present(1, "rbd/pool/image");
   start();
