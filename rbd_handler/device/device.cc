@@ -184,6 +184,7 @@ void Device::start_image_ops(TaskId id) {
   if (op.kind == OpKind::kRead) zero_iov(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kRead || op.kind == OpKind::kWrite) trim(task.entry.iov, op.range.length);
   if (op.kind == OpKind::kWriteSame) trim(task.entry.iov, disk_.block_size);
+  supersede_copies(task);
   queue_.enter(id);
 }
 

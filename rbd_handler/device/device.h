@@ -105,6 +105,11 @@ class Device : private QueueOwner {
   // None of its reads and writes can touch an image again, but for those that hold their range.
   // `result`: its own, or that of being cut off where it is.
   void on_copy_ended(TaskId task, const scsi::Result& result, TimePoint now);
+  // `copy`, whichever LUN that came to, will write to these ranges here. A change that comes later
+  // and overlaps them takes precedence, as in the order of arrival: what `copy` has not written by
+  // then is refused. Its host may have given the copy up, and a lost session aborts nothing. Until
+  // on_copy_cancelled(), also when it has ended.
+  void on_copy_joins(uint64_t copy, std::vector<ByteRange> writes);
   // A read or write for a copy, whichever LUN that came to: it goes the way of every command. Just
   // one CopyOpDone follows. `copy`: not 0.
   void on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now);
@@ -223,6 +228,9 @@ class Device : private QueueOwner {
   void cancel_copy(TaskId id, const scsi::Result& result) override;
   // BUSY to all that came to this LUN and run.
   void cancel_copies();
+  // It is about to be queued: see on_copy_joins().
+  void supersede_copies(const task::Task& task);
+  bool superseded(uint64_t copy) const;
 
   ring::Ring ring_;
   scsi::DiskFacts disk_;
@@ -240,6 +248,13 @@ class Device : private QueueOwner {
   size_t facts_asked_for_ = 0;  // Of these, those that the fetch under way is for; 0: none is.
   std::optional<scsi::Sense> unit_attention_;
   scsi::CopyHistory copies_;
+  // What copies write to on this LUN.
+  struct CopyDestination {
+    uint64_t copy = 0;  // A later one has a greater number.
+    std::vector<ByteRange> writes{};
+    bool superseded = false;
+  };
+  std::vector<CopyDestination> copy_destinations_;
   bool leaving_ = false;
   std::string broken_;
   ring::TmrEntry tmr_;  // Scratch, as is the next.

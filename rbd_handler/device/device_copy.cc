@@ -60,6 +60,27 @@ void Device::on_copy_ended(TaskId task, const scsi::Result& result, TimePoint no
   answer(task, outcome, {});
 }
 
+void Device::on_copy_joins(uint64_t copy, std::vector<ByteRange> writes) {
+  copy_destinations_.push_back({.copy = copy, .writes = std::move(writes)});
+}
+
+void Device::supersede_copies(const Task& task) {
+  if (copy_destinations_.empty() || !task.changes()) return;
+  for (CopyDestination& destination : copy_destinations_) {
+    if (task.copy != 0 && task.copy <= destination.copy) continue;
+    destination.superseded |= std::ranges::any_of(task.plan.ops, [&](const auto& op) {
+      return std::ranges::any_of(destination.writes,
+                                 [&](const ByteRange& range) { return range.overlaps(op.range); });
+    });
+  }
+}
+
+bool Device::superseded(uint64_t copy) const {
+  return std::ranges::any_of(copy_destinations_, [copy](const CopyDestination& destination) {
+    return destination.copy == copy && destination.superseded;
+  });
+}
+
 void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   begin_event(now);
   CHECK(copy != 0 && op.range.length != 0);
@@ -71,6 +92,7 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   if (op.range.end() > disk_.blocks * disk_.block_size) return refuse(scsi::kLbaOutOfRange);
   if ((disk_.read_only || !queue_.primary()) && changes_image(op.kind))
     return refuse(scsi::kWriteProtected);
+  if (changes_image(op.kind) && superseded(copy)) return refuse(scsi::kCopyAborted);
 
   const TaskId id = tasks_.acquire();
   Task& task = tasks_[id];
@@ -88,11 +110,14 @@ void Device::on_copy_op(uint64_t copy, const copy::Op& op, TimePoint now) {
   task.sequence = next_sequence_++;
   task.plan.ops.push_back({op.kind, op.range});
   recorder_.note(taken_event(now, task.sequence, 0, {}));
+  supersede_copies(task);
   queue_.enter(id);
   queue_.settle();
 }
 
 void Device::on_copy_cancelled(uint64_t copy, TimePoint now) {
+  std::erase_if(copy_destinations_,
+                [copy](const CopyDestination& destination) { return destination.copy == copy; });
   event(now, [&] {
     tasks_.for_each([&](TaskId id) {
       if (tasks_[id].copy == copy) queue_.climb(id, LadderEvent::kAborted, kTaskAborted);

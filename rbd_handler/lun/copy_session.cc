@@ -49,7 +49,23 @@ void CopySession::begin_here(std::expected<CopyPlan, scsi::Result> plan) {
   owner->apply([&](Device& device, TimePoint now) {
     issued_ = device.on_copy_begun(task_, plan->bound, now);
   });
-  if (!cancelled()) go_on();
+  if (cancelled()) return;
+  join_disks(plan->extents);
+  go_on();
+}
+
+// Before the first op goes the same way.
+void CopySession::join_disks(const scsi::CopyExtents& extents) {
+  std::vector<std::vector<ByteRange>> writes(disks_.size());
+  for (const scsi::CopyExtent& extent : extents)
+    if (extent.length != 0) writes[extent.destination].push_back({extent.to, extent.length});
+  for (size_t i = 0; i < disks_.size(); ++i) {
+    if (writes[i].empty()) continue;
+    asio::post(*disks_[i].reactor, [self = shared_from_this(), lun_reactor = disks_[i].lun_reactor,
+                                    ranges = std::move(writes[i])]() mutable {
+      if (const auto there = lun_reactor.lock()) there->copy_joins(*self, std::move(ranges));
+    });
+  }
 }
 
 void CopySession::go_on() {

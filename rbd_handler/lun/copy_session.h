@@ -59,6 +59,7 @@ class CopySession : public std::enable_shared_from_this<CopySession> {
 
  private:
   void begin_here(std::expected<CopyPlan, scsi::Result> plan);
+  void join_disks(const scsi::CopyExtents& extents);
   void go_on();
   void send(copy::Op op);
   void leave_disks(bool tell);

@@ -178,6 +178,11 @@ void LunReactor::copy_op(const std::shared_ptr<CopySession>& copy, const copy::O
   apply([&](Device& device, TimePoint now) { device.on_copy_op(copy->id(), op, now); });
 }
 
+void LunReactor::copy_joins(const CopySession& copy, std::vector<ByteRange> writes) {
+  const TurnLock turn(inbox_->turn);
+  device_.on_copy_joins(copy.id(), std::move(writes));
+}
+
 void LunReactor::copy_leaves(const CopySession& copy) {
   apply([&](Device& device, TimePoint now) { device.on_copy_cancelled(copy.id(), now); });
   guests_.erase(copy.id());

@@ -89,6 +89,8 @@ class LunReactor : public std::enable_shared_from_this<LunReactor> {
 
   // A read or write of a copy; CopySession::op_done() follows.
   void copy_op(const std::shared_ptr<CopySession>& copy, const copy::Op& op);
+  // What this copy will write to here: see Device::on_copy_joins().
+  void copy_joins(const CopySession& copy, std::vector<ByteRange> writes);
   // No op of this copy begins here any more; those in flight only keep their ranges locked.
   void copy_leaves(const CopySession& copy);
   // How far a copy is that came to this LUN, and its end.

@@ -44,6 +44,9 @@ void CopyDriver::start(const CopyStart& start, TimePoint now) {
   device_.on_copy_begun(start.task, std::chrono::seconds(30), now);
   Own& own = own_[start.task];
   own = {.id = ++last_id_, .job = std::make_unique<copy::CopyPipeline>(*extents, nullptr)};
+  std::vector<ByteRange> writes;
+  for (const scsi::CopyExtent& extent : *extents) writes.push_back({extent.to, extent.length});
+  device_.on_copy_joins(own.id, std::move(writes));
 }
 
 void CopyDriver::run(TimePoint now) {
@@ -75,6 +78,7 @@ void CopyDriver::drive(TimePoint now) {
       continue;
     }
     const scsi::Result result = finished ? own.job->result() : own.job->result_if_cut_off();
+    if (finished) device_.on_copy_cancelled(own.id, now);
     device_.on_copy_progress(task, own.job->segments_done(), own.job->bytes_done());
     device_.on_copy_ended(task, result, now);
     it = own_.erase(it);

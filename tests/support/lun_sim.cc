@@ -67,6 +67,7 @@ void LunSim::step() {
     case 2:
       if (open_.size() < (calm ? 4 : life_.open_max)) issue();
       if (device_ && chance(4) && copies_.size() < (calm ? 1 : 8)) issue_for_a_copy();
+      if (device_ && chance(4)) go_on_copying();
       break;
     case 3:
       if (!calm && device_ && chance(life_.patience)) abort_one();

@@ -76,8 +76,20 @@ class LunSim {
     std::optional<uint32_t> shown{};  // VERIFY, COMPARE AND WRITE: the content that GOOD confirms.
     std::vector<uint64_t> newest{};   // For commands that read, for each block.
     std::shared_ptr<std::vector<uint8_t>> memory{};  // For a read or write of a copy.
-    TimePoint since{};                               // When the kernel put it on the ring.
-    uint32_t size_max = kBlocks;                     // The image's maximum size during the command.
+    bool of_long_copy = false;
+    TimePoint since{};            // When the kernel put it on the ring.
+    uint32_t size_max = kBlocks;  // The image's maximum size during the command.
+  };
+
+  // An EXTENDED COPY whose destination is this LUN, and that writes in pieces, one after the other.
+  struct LongCopy {
+    uint64_t copy = 0;
+    uint32_t id = 0;  // The write in the model.
+    TimePoint issued{};
+    BlockRun whole{};
+    uint32_t written = 0;   // Blocks.
+    bool waits = false;     // For the end of a piece.
+    bool given_up = false;  // By its host.
   };
 
   // In turn: high load; high load with few completions; low load, which allows events that need
@@ -99,6 +111,8 @@ class LunSim {
   FakeCommand compose_unmap(Pending& command);
   FakeCommand compose_compare_and_write(Pending& command);
   void issue_for_a_copy();
+  void go_on_copying();
+  void end_long_copy(bool good);
   void abort_one();
   void reset_lun();
   void remember_newest(Pending& command) const;
@@ -220,6 +234,7 @@ class LunSim {
   std::vector<uint64_t> aborted_;       // To be answered at once.
   std::map<uint64_t, Pending> copies_;  // Reads and writes of copies, by copy; each has only one.
   uint64_t last_copy_ = 0;
+  std::optional<LongCopy> long_copy_;
   SimCounts counts_;
 };
 

@@ -36,14 +36,25 @@ void LunSim::collect_of_copies() {
     ASSERT_NE(found, copies_.end()) << "reported twice";
     const Pending& command = found->second;
     EXPECT_EQ(done.token, command.runs.front().first);
-    if (command.id != 0) model_.answer(command.id, clock_);
+    if (command.id != 0 && !command.of_long_copy) model_.answer(command.id, clock_);
     using enum scsi::ScsiStatus;
-    const bool may_fail = life_.knows(Fault::kErrors) || life_.knows(Fault::kFull) ||
-                          life_.knows(Fault::kResize) || life_.knows(Fault::kDemoted);
+    const bool may_fail = command.of_long_copy || life_.knows(Fault::kErrors) ||
+                          life_.knows(Fault::kFull) || life_.knows(Fault::kResize) ||
+                          life_.knows(Fault::kDemoted);
     EXPECT_TRUE(done.result.status == kGood || done.result.status == kBusy ||
                 done.result.status == kTaskAborted ||
                 (may_fail && done.result.status == kCheckCondition));
-    if (done.result.status == kGood) good(command, *command.memory);
+    if (command.of_long_copy) {
+      long_copy_->waits = false;
+      long_copy_->written += command.runs.front().count;
+      const bool good_so_far = done.result.status == kGood;
+      if (!good_so_far || long_copy_->written == long_copy_->whole.count) {
+        device_->on_copy_cancelled(long_copy_->copy, now_);
+        end_long_copy(good_so_far);
+      }
+    } else if (done.result.status == kGood) {
+      good(command, *command.memory);
+    }
     copies_.erase(found);
   }
 }

@@ -129,6 +129,9 @@ void LunSim::drop_session() {
   }
   open_.clear();
   aborted_.clear();
+  if (!long_copy_) return;
+  model_.answer(long_copy_->id, clock_);
+  long_copy_->given_up = true;
 }
 
 // Its network has failed: no answer came for as long as a host waits before it uses another path.
@@ -215,6 +218,7 @@ void LunSim::crash() {
     if (command.id != 0) model_.answer(command.id, clock_);
   }
   copies_.clear();
+  if (long_copy_) end_long_copy(false);
   numbers_.clear();
   inbox_.clear();
   aborted_.clear();

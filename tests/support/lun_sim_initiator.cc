@@ -166,6 +166,41 @@ void LunSim::issue_for_a_copy() {
   device_->on_copy_op(last_copy_, op, now_);
 }
 
+void LunSim::go_on_copying() {
+  if (!long_copy_) {
+    const uint32_t first = below(kBlocks);
+    long_copy_ = LongCopy{.copy = ++last_copy_,
+                          .id = model_.submit(clock_),
+                          .issued = now_,
+                          .whole = {first, 1 + below(std::min(24u, kBlocks - first))}};
+    device_->on_copy_joins(long_copy_->copy, {{uint64_t{first} * kBlockBytes,
+                                               uint64_t{long_copy_->whole.count} * kBlockBytes}});
+  }
+  LongCopy& long_copy = *long_copy_;
+  if (long_copy.waits) return;
+  long_copy.waits = true;
+  Pending piece{.id = long_copy.id, .of_long_copy = true};
+  const uint32_t left = long_copy.whole.count - long_copy.written;
+  const BlockRun run{long_copy.whole.first + long_copy.written, 1 + below(std::min(4u, left))};
+  piece.runs = {run};
+  piece.memory = std::make_shared<std::vector<uint8_t>>(blocks_of(long_copy.id, run.count));
+  const copy::Op op{.token = run.first,
+                    .disk = 0,
+                    .kind = OpKind::kWrite,
+                    .range = {uint64_t{run.first} * kBlockBytes, piece.memory->size()},
+                    .data = *piece.memory,
+                    .memory = piece.memory,
+                    .issued = long_copy.issued};
+  copies_[long_copy.copy] = std::move(piece);
+  device_->on_copy_op(long_copy.copy, op, now_);
+}
+
+void LunSim::end_long_copy(bool good) {
+  model_.answer(long_copy_->id, clock_);
+  if (good && !long_copy_->given_up) model_.acknowledge(long_copy_->id, long_copy_->whole);
+  long_copy_.reset();
+}
+
 void LunSim::abort_one() {
   if (!copies_.empty() && chance(4)) device_->on_copy_cancelled(copies_.begin()->first, now_);
   if (open_.empty()) return;

@@ -122,6 +122,31 @@ TEST_F(CopyManagerTest, ReadsFromOneAndWritesToTheOther) {
   EXPECT_EQ(result(tag).status, 0);
 }
 
+// On another LUN than that of the copy's command.
+TEST_F(CopyManagerTest, ALaterWriteToItsDestinationEndsIt) {
+  FakeServed& source = serve_disk('1');
+  FakeServed& target = serve_disk('2');
+  const uint64_t tag = copy('1', '2', 16);
+  until([&] { return !source.pending.empty(); });
+  const uint64_t newer = device(name('2')).queue(
+      {.cdb = {0x2a, 0, 0, 0, 0x04, 0x10, 0, 0, 1, 0}, .data_out = Bytes(512, 9)});  // Block 1040.
+  until([&] { return !target.pending.empty(); });
+  target.finish();
+  EXPECT_EQ(result(newer, name('2')).status, 0);
+  source.finish();
+  const FakeResult ended = result(tag);
+  EXPECT_EQ(ended.status, 2);
+  EXPECT_EQ(ended.sense[2] & 0xfU, 0x0aU) << "COPY ABORTED";
+  EXPECT_THAT(target.pending, IsEmpty());
+  // The next one is not concerned.
+  const uint64_t again = copy('1', '2', 16);
+  until([&] { return !source.pending.empty(); });
+  source.finish();
+  until([&] { return !target.pending.empty(); });
+  target.finish();
+  EXPECT_EQ(result(again).status, 0);
+}
+
 TEST_F(CopyManagerTest, OneLunHasFourInItsOrder) {
   FakeServed& image = serve_disk('1');
   const auto tags = copies('1', 6);

@@ -144,6 +144,46 @@ TEST_F(DeviceCopy, DoesNotWriteAfterTheLockWasElsewhere) {
   EXPECT_EQ(ended(), (std::vector<Done>{{8, 4, 0x00}})) << "a newer copy";
 }
 
+// A host that lost its session, or another host, writes where an older copy still writes to.
+TEST_F(DeviceCopy, ALaterChangeOfItsDestinationEndsIt) {
+  own_the_lock();
+  const Piece before(512), after(512), elsewhere(512);
+  device.on_copy_joins(7, {{0, 8192}});
+  begin(before.op(OpKind::kWrite, 1, 0));
+  finish_all();
+  const uint64_t read_there = read(8, 1);
+  const uint64_t write_beside = write(16, Bytes(512, 1));
+  begin(elsewhere.op(OpKind::kWrite, 2, 512));
+  finish_all();
+  expect(read_there, {});
+  expect(write_beside, {});
+  EXPECT_EQ(ended(), (std::vector<Done>{{7, 1, 0x00}, {7, 2, 0x00}}));
+  const uint64_t newer = write(8, Bytes(512, 9));
+  finish_all();
+  expect(newer, {});
+  begin(after.op(OpKind::kWrite, 3, 4096));
+  const auto done = take();
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].result, scsi::Result::check({0x0a, 0x00, 0x00}));
+  EXPECT_EQ(image.content[4096], 9);
+}
+
+TEST_F(DeviceCopy, ALaterCopyToItsDestinationEndsItAndNotTheOtherWayRound) {
+  own_the_lock();
+  const Piece older(512), newer(512);
+  device.on_copy_joins(7, {{0, 8192}});
+  device.on_copy_joins(8, {{0, 8192}});
+  begin(older.op(OpKind::kWrite, 1, 0), 7);
+  begin(newer.op(OpKind::kWrite, 2, 4096), 8);
+  begin(older.op(OpKind::kWrite, 3, 512), 7);
+  finish_all();
+  EXPECT_EQ(ended(), (std::vector<Done>{{7, 3, 0x02}, {7, 1, 0x00}, {8, 2, 0x00}}));
+  device.on_copy_cancelled(7, now);
+  begin(older.op(OpKind::kWrite, 4, 512), 7);
+  finish_all();
+  EXPECT_EQ(ended(), (std::vector<Done>{{7, 4, 0x00}})) << "it has left";
+}
+
 TEST_F(DeviceCopy, ACancelDropsWhatWaitsAndDetachesWhatRuns) {
   own_the_lock();
   const Piece read(512), written(512), waiting(512), another(512);
