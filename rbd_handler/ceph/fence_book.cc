@@ -72,10 +72,12 @@ std::vector<std::string> FenceBook::stored(uint64_t reading, const std::vector<L
   std::vector<std::string> over;
   stored_.clear();
   std::erase_if(removed_, [reading](const auto& entry) { return entry.second < reading; });
+  // Before they leave no room in one reading for those in effect.
+  const int64_t keep = pairs.size() > kKeptMax ? 0 : kKeepSeconds;
   for (const auto& [address, value] : pairs) {
     if (removed_.contains(address)) continue;
     const std::optional<int64_t> until = parse_ledger_value(value);
-    if (!is_instance_address(address) || !until || *until <= now - kKeepSeconds) {
+    if (!is_instance_address(address) || !until || *until <= now - keep) {
       over.push_back(address);
     } else if (*until > now && stored_.size() < kFencedMax) {
       // A later expiry than the lifetime of an entry comes from a different clock.

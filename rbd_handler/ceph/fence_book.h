@@ -23,6 +23,8 @@ inline constexpr int64_t kFenceSeconds = int64_t{kBlocklistSeconds} - 600;
 // An entry stays in the ledger for so long after it has expired, so that a gateway whose clock is
 // wrong by less does not remove what the others need.
 inline constexpr int64_t kKeepSeconds = int64_t{7} * 24 * 60 * 60;
+// Only while the ledger has no more entries than this.
+inline constexpr size_t kKeptMax = 512;
 // Maximum per image. Each entry is a hung client; with more, the ledger is corrupt or there are
 // endless fences, and maintaining some entries is better than none.
 inline constexpr size_t kFencedMax = 256;
@@ -64,8 +66,8 @@ class FenceBook {
 
   // A read of the object starts; returns its number, for stored().
   uint64_t reading() { return ++step_; }
-  // The pairs that it returned, untrusted. Returns the keys that expired kKeepSeconds
-  // ago or are invalid, and should be removed from the object.
+  // The pairs that it returned, untrusted. Returns the keys that have expired, kKeepSeconds ago
+  // (any time ago, if there are many), or are invalid, and should be removed from the object.
   std::vector<std::string> stored(uint64_t reading, const std::vector<LedgerPair>& pairs,
                                   int64_t now);
 

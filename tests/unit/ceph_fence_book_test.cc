@@ -130,6 +130,16 @@ TEST_F(Book, OnlyWhatEndedLongAgoIsToBeRemoved) {
   EXPECT_THAT(read(pairs, kNow + 8 * kDay), ElementsAre(kB));
 }
 
+// One reading is bounded: what has ended must not crowd out what is in effect.
+TEST_F(Book, OfManyAllThatEndedAreToBeRemoved) {
+  std::vector<LedgerPair> pairs;
+  for (size_t i = 0; i <= kKeptMax; ++i)
+    pairs.emplace_back("10.0.0.1:0/" + std::to_string(i + 1), ledger_value(kNow + 60));
+  EXPECT_EQ(read(pairs, kNow + 60).size(), kKeptMax + 1);
+  pairs.pop_back();
+  EXPECT_THAT(read(pairs, kNow + 60), IsEmpty());
+}
+
 TEST_F(Book, EntriesEndBeforeTheBlocklistsDo) {
   EXPECT_LT(kFenceSeconds, int64_t{kBlocklistSeconds});
   read({{kA, ledger_value(kNow + 1'000'000'000)}});
