@@ -107,8 +107,8 @@ TEST(Config, MessagesNameFileLineKeyAndWhatIsAllowed) {
             "test.yaml:2: reactor.threads: '65' is not allowed; expected a whole number of threads "
             "from 1 to 64");
   EXPECT_EQ(refusal("paths:\n  lock_file: run/lock\n"),
-            "test.yaml:2: paths.lock_file: 'run/lock' is not allowed; expected the absolute path "
-            "of a file, at most 4095 bytes");
+            "test.yaml:2: paths.lock_file: 'run/lock' is not allowed; expected an absolute path "
+            "without a '/' at its end, at most 4095 bytes");
 }
 
 TEST(Config, NumbersAreWholeDecimalAndInRange) {

@@ -345,9 +345,9 @@ TEST_P(Interleavings, TheSecondWriteIsNeverUndone) {
 }
 
 const Budget kCases[]{
-    {.name = "Abort", .paths = 7995, .aborts = 1, .pauses = 2, .time_outs = 2, .fence_failures = 1},
+    {.name = "Abort", .paths = 8171, .aborts = 1, .pauses = 2, .time_outs = 2, .fence_failures = 1},
     {.name = "Reset",
-     .paths = 17131,
+     .paths = 17275,
      .resets = 1,
      .pauses = 2,
      .time_outs = 1,
@@ -355,7 +355,7 @@ const Budget kCases[]{
     {.name = "Lost", .paths = 4393, .aborts = 1, .blocklistings = 1, .pauses = 1, .time_outs = 2},
     // ORWRITE, and WRITE AND VERIFY with BYTCHK.
     {.name = "OrWriteAbort",
-     .paths = 38923,
+     .paths = 40131,
      .aborts = 1,
      .pauses = 2,
      .time_outs = 1,
@@ -377,7 +377,7 @@ const Budget kCases[]{
      .opcode = 0x2e,
      .flags = 0x02},
     {.name = "FencesFail",
-     .paths = 12947,
+     .paths = 13219,
      .aborts = 1,
      .pauses = 2,
      .time_outs = 1,
