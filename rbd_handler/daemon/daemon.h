@@ -79,6 +79,8 @@ class Daemon {
   void reply(const kernel::DeviceEvent& event, int status);
   void end_replies();
   void rescan();
+  // Events were lost: all writers that wait for a reply get an error. False: that failed.
+  bool release_waiters();
   void drop(const std::shared_ptr<Lun>& lun);
   void look_at_devices();
   void drop_vanished_later();

@@ -119,16 +119,19 @@ void Daemon::read_netlink() {
 // Events were lost. It is unknown which ones, so all waiting writers get an error, and the devices
 // are rescanned.
 void Daemon::rescan() {
-  if (stopping_) return;
-  log_.write<messages::kNetlinkOverrun>();
-  if (auto released = kernel::release_netlink_waiters(root_); !released) {
-    log_.write<messages::kNetlinkWaiters>(released.error());
-  } else {
-    // With an error to its writer, the kernel unregisters a new device.
-    for (const auto& lun : all_luns())
-      if (lun->is_enabled_now()) drop(lun);
-  }
+  const bool released = release_waiters();
+  if (stopping_) return;  // A successor takes the devices over.
+  // With an error to its writer, the kernel unregisters a new device.
+  for (const auto& lun : all_luns())
+    if (released && lun->is_enabled_now()) drop(lun);
   look_at_devices();
+}
+
+bool Daemon::release_waiters() {
+  log_.write<messages::kNetlinkOverrun>();
+  const auto released = kernel::release_netlink_waiters(root_);
+  if (!released) log_.write<messages::kNetlinkWaiters>(released.error());
+  return released.has_value();
 }
 
 void Daemon::drop(const std::shared_ptr<Lun>& lun) {
@@ -161,7 +164,7 @@ void Daemon::drop_vanished_later() {
   vanished_timer_.async_wait([this](const error_code& error) {
     if (error || stopping_) return;
     const auto present = kernel::scan_uio(root_);
-    if (!present) return;
+    if (!present) return drop_vanished_later();
     for (const auto& lun : all_luns())
       if (!lun->known().disk && !is_listed(*lun, *present)) drop(lun);
   });
@@ -181,6 +184,7 @@ void Daemon::end_replies() {
   const auto read =
       netlink_->read_events([this](const DeviceEvent& event) { reply(event, -ESHUTDOWN); });
   if (!read) log_.write<messages::kNetlinkLost>(read.error());
+  if (read == kernel::EventChannel::Read::kOverrun) release_waiters();
   replies_.answer_all(-ESHUTDOWN);
 }
 

@@ -43,6 +43,12 @@ std::expected<size_t, std::string> read_map_size(uint32_t minor, const std::stri
   return static_cast<size_t>(*size);
 }
 
+// Reading its name shows that it is gone, or is no TCMU device (EFBIG). EINVAL: it is being
+// unregistered (linux/drivers/uio/uio.c, name_show). ENODEV: its file was open by then.
+bool is_no_device(int error) {
+  return error == ENOENT || error == EINVAL || error == ENODEV || error == EFBIG;
+}
+
 }  // namespace
 
 std::expected<std::vector<UioEntry>, std::string> scan_uio(const std::string& root) {
@@ -56,10 +62,7 @@ std::expected<std::vector<UioEntry>, std::string> scan_uio(const std::string& ro
     const auto minor = parse_minor(entries->path().filename().string());
     if (!minor) continue;
     const auto text = read_small_file_or_errno(class_path(root, *minor, "name"));
-    // Removed meanwhile (ENODEV, if its file was open by then), or no TCMU device.
-    if (!text && (text.error().error == ENOENT || text.error().error == ENODEV ||
-                  text.error().error == EFBIG))
-      continue;
+    if (!text && is_no_device(text.error().error)) continue;
     if (!text) return std::unexpected(text.error().text);
     if (auto name = parse_device_name(*text)) found.push_back({*minor, std::move(*name)});
   }

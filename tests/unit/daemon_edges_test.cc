@@ -91,6 +91,24 @@ TEST_F(DaemonEdgesTest, ASignalWhileADeviceIsRemovedWaitsForTheRemoval) {
   EXPECT_EQ(wait(), 0);
 }
 
+TEST_F(DaemonEdgesTest, EventsLostWhileItEndsLeaveNoWriterWaiting) {
+  start();
+  EXPECT_EQ(added(1), 0);
+  ceph_->hang(CephStep::kCloseImage);
+  send(Kind::kRemoved, 1);
+  until_begun(CephStep::kCloseImage, 1);
+  root_.write(parameter("reset_netlink"), "0\n");
+  kill(getpid(), SIGTERM);
+  until([&] { return events_->wants_replies() == false; });
+  FakeDevice& found = present(2, "rbd/pool/image");
+  lose_events();
+  until([&] { return root_.read(parameter("reset_netlink")) == "1\n"; });
+  ceph_->release(CephStep::kCloseImage);
+  EXPECT_EQ(reply(1), 0);
+  EXPECT_EQ(wait(), 0);
+  EXPECT_FALSE(found.was_reset()) << "a successor takes it over";
+}
+
 TEST_F(DaemonEdgesTest, ARemovalThatHangsIsAnsweredBeforeTheExit) {
   config_.device.drain_timeout = seconds(1);
   ceph_->hang(CephStep::kBlocklist);

@@ -97,7 +97,7 @@ TEST_F(UioTree, AListThatCannotBeReadIsNotEmpty) {
   EXPECT_THAT(scan_uio(root_.path()).error(), HasSubstr("/sys/class/uio: Not a directory"));
 }
 
-// As EMFILE, or EINVAL of a device that is being unregistered: it is not known which device it is.
+// As with EMFILE: it is not known which device it is.
 TEST_F(UioTree, ANameThatCannotBeReadIsNotSkipped) {
   put("uio1", "tcm-user/0/a/rbd/p/a\n");
   root_.write("/sys/class/uio/uio2/name/is", "a directory");
