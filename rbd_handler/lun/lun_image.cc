@@ -72,7 +72,7 @@ std::string not_the_same(const ceph::ImageInfo& served, const ceph::ImageInfo& n
   if (now.id != served.id)
     return fmt::format("the name belongs to another image now (id {}, not {}); rename it back",
                        now.id, served.id);
-  if (served.exclusive_lock && !now.exclusive_lock)
+  if (!served.read_only && served.exclusive_lock && !now.exclusive_lock)
     return "the feature exclusive-lock was disabled; enable it again with 'rbd feature enable'";
   return {};
 }

@@ -217,6 +217,15 @@ TEST_F(LunImageTest, AnotherImageOfTheNameIsNotServed) {
   EXPECT_EQ(device_->instance(), 2u);
 }
 
+// It never used the lock.
+TEST_F(LunImageTest, ASnapshotOfAnImageThatLostItsExclusiveLockIsServedAgain) {
+  newest_->facts.read_only = info_.read_only = true;
+  info_.exclusive_lock = false;
+  lose_a_write();
+  until(State::kUnowned);
+  EXPECT_EQ(device_->instance(), 2u);
+}
+
 TEST_F(LunImageTest, AnImageThatLostItsExclusiveLockIsNotServedAgain) {
   info_.exclusive_lock = false;
   lose_a_write();
