@@ -222,7 +222,8 @@ void OpQueue::on_done(const OpDone& done) {
   note_result(done);
   tasks_.end_op(id);
   if (task.ops_pending != 0) {
-    start_backlog();
+    // The instance may have to be given up for this result: then nothing new goes to it.
+    if (gate_.lets_through(false)) start_backlog();
     return;
   }
   const Duration took = now_ - task.submitted;

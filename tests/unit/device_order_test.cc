@@ -3,6 +3,7 @@
 // limits.
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <vector>
 
 #include "tests/unit/device_fixture.h"
@@ -120,6 +121,17 @@ TEST(Order, OneOpThatHangsHoldsNoRoomForTheOthersOfItsCommand) {
   lun.expect(read, kGood);
   lun.finish_all();
   for (const uint64_t unmap : unmaps) lun.expect(unmap, kGood);
+}
+
+TEST(Order, NothingNewGoesToAnInstanceThatIsAboutToBeFenced) {
+  DeviceFixture lun(4096, {.ring_bytes = 64 * 1024 - 128, .blocks = 512});
+  for (uint32_t i = 0; i < 4; ++i) lun.send(unmap_of(512 * i, 64));
+  const uint64_t read = lun.read(3000, 1);
+  ASSERT_EQ(lun.image.pending.size(), kImageOpsMax);
+  lun.finish(0, -ETIMEDOUT);  // It may still be applied.
+  EXPECT_EQ(lun.take_action(), Action::kFence);
+  EXPECT_EQ(lun.image.pending.size(), kImageOpsMax - 1);
+  EXPECT_TRUE(lun.outstanding(read)) << "it waits for the new instance";
 }
 
 TEST(Order, ASmallOpDoesNotPassALargerOneThatWaitsForRoom) {
