@@ -25,7 +25,9 @@ void add(DeviceGauges& gauges, const Task& task, TimePoint now) {
     gauges.oldest_detached = std::max(gauges.oldest_detached, now - task.answered);
   } else if (task.copy == 0) {
     ++gauges.in_flight;
-    gauges.oldest = std::max(gauges.oldest, now - task.queued);
+    // A copy may take long.
+    if (task.state() != TaskState::kCopying)
+      gauges.oldest = std::max(gauges.oldest, now - task.queued);
   }
   if (task.copy == 0 && (!is_answered(task) || task.buffer_kept))
     gauges.data_used += (task.entry.data_length + kDataBlock - 1) / kDataBlock * kDataBlock;

@@ -23,7 +23,7 @@ struct DeviceGauges {
   uint64_t bytes = 0;          // Of the disk.
   uint32_t in_flight = 0;      // Commands without an answer.
   uint32_t detached = 0;       // Answered ones whose ops have not ended.
-  Duration oldest{};           // The age of the oldest command without an answer,
+  Duration oldest{};           // The age of the oldest command without an answer, but for copies,
   Duration oldest_detached{};  // and the time since the answer of the oldest detached one.
   // Commands whose ops hang, answered or not: see hangs().
   uint32_t hung = 0;

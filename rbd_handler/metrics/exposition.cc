@@ -200,7 +200,8 @@ constexpr std::array kFamilies{
            "have not ended.",
            write_number<[](Gauges d) { return static_cast<double>(d.detached); }>},
     Family{"oldest_command_seconds", Type::kGauge, kLunLabels,
-           "The age of the oldest command that is not answered; 0 if there is none.",
+           "The age of the oldest command that is not answered, without EXTENDED COPY; 0 if there "
+           "is none.",
            write_number<[](Gauges d) { return seconds(d.oldest); }>},
     Family{"oldest_detached_seconds", Type::kGauge, kLunLabels,
            "The time since the oldest detached command was answered; 0 if there is none.",

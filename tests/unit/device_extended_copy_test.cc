@@ -114,6 +114,16 @@ TEST_F(DeviceExtendedCopy, MayTakeLongOnceItHasBegun) {
   expect(tag, {});
 }
 
+TEST_F(DeviceExtendedCopy, IsNoCommandThatIsStuck) {
+  send_copy();
+  const task::TaskId task = starts().at(0).task;
+  device.on_copy_begun(task, kBound, now);
+  wait(seconds(20));
+  EXPECT_EQ(device.gauges(now).oldest, Duration{});
+  EXPECT_EQ(device.gauges(now).in_flight, 1u);
+  end(task);
+}
+
 TEST_F(DeviceExtendedCopy, EndsBeforeTheKernelsPatienceDoes) {
   const uint64_t tag = send_copy();
   const task::TaskId task = starts().at(0).task;
