@@ -217,7 +217,7 @@ void OpQueue::start_backlog() {
 
 void OpQueue::on_done(const OpDone& done) {
   const TaskId id{done.token};
-  Task& task = tasks_[id];
+  const Task& task = tasks_[id];
   CHECK(task.ops_pending > 0);
   note_result(done);
   tasks_.end_op(id);
