@@ -220,7 +220,7 @@ class Gate {
   TimePoint owned_since_{};
   TimePoint yield_by_{};    // When draining becomes fencing.
   TimePoint not_before_{};  // Time of the next retry.
-  TimePoint failed_at_{};   // The last attempt to acquire or reopen, if none was successful since.
+  TimePoint failed_at_{};   // The last failed attempt to acquire, if none was successful since.
   Duration yield_;          // After a release for a peer.
   bool yielded_ = false;    // The last release was for a peer.
 };

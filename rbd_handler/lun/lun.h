@@ -97,7 +97,8 @@ class Lun : public std::enable_shared_from_this<Lun> {
   // has kPlacesPatience to tell.
   void snapshot(std::function<void(LunSnapshot)> fn);
   void slow(std::function<void(LunSlow)> fn);
-  // Its record is not told yet: on the control thread, only of one LUN in a turn.
+  // Its record is raw. To make stories of it takes milliseconds: on the control thread, of one LUN
+  // in a turn at most.
   void trace(std::function<void(LunTrace)> fn);
   LunFences fences() const;
   // Has the exclusive lock released, see Gate::on_operator_asks(). No value: it does not serve, or

@@ -36,6 +36,15 @@ class DaemonEdgesTest : public testing::DaemonFixture {
   void until_begun(CephStep step, size_t count) {
     until([&] { return ceph_->begun(step) >= count; });
   }
+  // 2, 3 and 4. REQUIRES: one device is served.
+  void enable_three_that_hang() {
+    ceph_->hang(CephStep::kOpenImage);
+    for (const uint32_t minor : {2U, 3U, 4U}) {
+      device(minor);
+      send(Kind::kAdded, minor);
+    }
+    until_begun(CephStep::kOpenImage, 4);
+  }
   std::string ask(const std::string& request) const {
     boost::asio::local::stream_protocol::iostream socket;
     socket.connect(boost::asio::local::stream_protocol::endpoint(config_.paths.control_socket));
@@ -48,12 +57,7 @@ class DaemonEdgesTest : public testing::DaemonFixture {
 TEST_F(DaemonEdgesTest, ASignalWhileDevicesAreEnabled) {
   start();
   EXPECT_EQ(added(1), 0);
-  ceph_->hang(CephStep::kOpenImage);
-  for (const uint32_t minor : {2U, 3U, 4U}) {
-    device(minor);
-    send(Kind::kAdded, minor);
-  }
-  until_begun(CephStep::kOpenImage, 4);
+  enable_three_that_hang();
   EXPECT_EQ(end(), 0);
   for (const uint32_t minor : {2U, 3U, 4U}) EXPECT_EQ(reply(minor), -ESHUTDOWN);
   EXPECT_TRUE(device(1).blocked());
@@ -64,12 +68,7 @@ TEST_F(DaemonEdgesTest, LostEventsWhileDevicesThatVanishedAreEnabled) {
   start();
   present(1, "rbd/pool/image");
   EXPECT_EQ(added(1), 0);
-  ceph_->hang(CephStep::kOpenImage);
-  for (const uint32_t minor : {2U, 3U, 4U}) {
-    device(minor);
-    send(Kind::kAdded, minor);
-  }
-  until_begun(CephStep::kOpenImage, 4);
+  enable_three_that_hang();
   lose_events();
   for (const uint32_t minor : {2U, 3U, 4U}) EXPECT_EQ(reply(minor), -ESHUTDOWN);
   EXPECT_EQ(reconfigured(1, kernel::NewDevSize{1U << 19U}), 0) << "it is still there";
